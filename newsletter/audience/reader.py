@@ -1,0 +1,71 @@
+"""Who reads: a subscriber, what they chose, and the reader that an edition is frozen for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+Status = Literal["pending", "active", "unsubscribed", "bounced", "complained"]
+Detail = Literal["one-line", "standard", "full"]
+
+DETAILS: tuple[Detail, ...] = ("one-line", "standard", "full")
+MINUTES = (3, 5, 10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """What a reader chose; an empty value means the publication's own default."""
+
+    language: str = ""
+    timezone: str = ""
+    topics: tuple[str, ...] = ()
+    lenses: tuple[str, ...] = ()
+    detail: Detail | Literal[""] = ""
+    minutes: int = 0
+    send_at: str = ""
+    """Local time of day, "HH:MM"."""
+    days: tuple[str, ...] = ()
+
+    def to_document(self) -> dict[str, Any]:
+        """Give the choices as JSON, leaving out what was not chosen."""
+        pairs = ((name, getattr(self, name)) for name in self.__dataclass_fields__)
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in pairs if v}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Choices:
+        """Read what `to_document` wrote; keys of later versions are ignored."""
+        known: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in document.items()
+            if name in cls.__dataclass_fields__
+        }
+        return cls(**known)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscriber:
+    """A reader as the list knows them."""
+
+    id: int
+    email: str
+    name: str
+    status: Status
+    choices: Choices
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """The operator's own columns, by name; usable in templates as `fields.NAME`."""
+    consent_at: datetime | None = None
+    consent_source: str = ""
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """One recipient of one edition, frozen when the audience was."""
+
+    subscriber_id: int
+    email: str
+    name: str = ""
+    choices: Choices = Choices()
+    fields: Mapping[str, str] = field(default_factory=dict)

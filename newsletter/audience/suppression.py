@@ -1,0 +1,91 @@
+"""Addresses that must not be mailed, and why. A suppression outlives the reader's row.
+
+A graver reason replaces a lighter one and never the other way round, so that a bounce after
+an unsubscribe cannot make the address look merely broken. Suppressing an address also ends
+the reader's `active` status: an active reader is never a suppressed one. The sender asks
+`suppressions` by `email_key` itself, so a suppression holds from its commit on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal, get_args
+
+from sqlalchemy import Connection, delete, select, text, update
+
+from newsletter.audience.reader import Status
+from newsletter.store.tables import subscribers, suppressions, to_micros
+
+Reason = Literal["bounced", "unsubscribed", "manual", "complained", "erased"]
+REASONS: tuple[Reason, ...] = get_args(Reason)
+"""Every reason, the graver the later."""
+FINAL_REASONS: frozenset[Reason] = frozenset({"complained", "erased"})
+"""Reasons that no operator can lift."""
+
+STATUSES_BY_WEIGHT: tuple[Status, ...] = (
+    "active",
+    "pending",
+    "bounced",
+    "unsubscribed",
+    "complained",
+)
+"""Every status, the more it speaks against mailing the later."""
+
+_STATUS_AFTER: dict[Reason, Status] = {
+    "bounced": "bounced",
+    "unsubscribed": "unsubscribed",
+    "manual": "unsubscribed",
+    "complained": "complained",
+    "erased": "unsubscribed",
+}
+
+_INSERT = text(
+    "INSERT INTO suppressions (email_key, reason, detail, suppressed_at)"
+    " VALUES (:email_key, :reason, :detail, :suppressed_at) ON CONFLICT (email_key) DO NOTHING"
+)
+
+
+def suppress(
+    connection: Connection,
+    email_keys: Sequence[str],
+    reason: Reason,
+    now: datetime,
+    detail: str = "",
+) -> None:
+    """Keep addresses from being mailed, from this transaction's commit on. Idempotent.
+
+    `email_keys` are `Address.key`s, a few thousand at most (they become parameters).
+    """
+    if not email_keys:
+        return
+    row = {"reason": reason, "detail": detail, "suppressed_at": to_micros(now)}
+    connection.execute(_INSERT, [{"email_key": key, **row} for key in email_keys])
+    # Only after the insert: on PostgreSQL it waits for whoever suppresses the same address.
+    lighter = REASONS[: REASONS.index(reason)]
+    connection.execute(
+        update(suppressions)
+        .where(suppressions.c.email_key.in_(email_keys), suppressions.c.reason.in_(lighter))
+        .values(reason=reason, detail=detail, suppressed_at=now)
+    )
+    status = _STATUS_AFTER[reason]
+    overruled = STATUSES_BY_WEIGHT[: STATUSES_BY_WEIGHT.index(status)]
+    connection.execute(
+        update(subscribers)
+        .where(subscribers.c.email_key.in_(email_keys), subscribers.c.status.in_(overruled))
+        .values(status=status, updated_at=now)
+    )
+
+
+def lift_suppression(connection: Connection, email_key: str) -> None:
+    """Let an address be mailed again; whether that is allowed is the caller's to know."""
+    connection.execute(delete(suppressions).where(suppressions.c.email_key == email_key))
+
+
+def read_reasons(connection: Connection, email_keys: Sequence[str]) -> dict[str, Reason]:
+    """Tell which of these addresses (a few thousand at most) are suppressed, and why."""
+    query = select(suppressions.c.email_key, suppressions.c.reason)
+    return {
+        row.email_key: row.reason
+        for row in connection.execute(query.where(suppressions.c.email_key.in_(email_keys)))
+    }

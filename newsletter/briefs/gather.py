@@ -1,0 +1,286 @@
+"""Gather the sources: read them side by side, store them one after the other.
+
+What one source gave is stored in one transaction: its briefs, the keys they are known by, the
+row about this gathering, and the validators that make the next fetch conditional. So after a
+crash either all of it is there or the source is simply read again. A source that fails leaves
+everything as it was, except for the row that says so.
+
+A brief belongs to the source that brought it first; the same brief from another source adds
+only keys. Its own source may change it until an edition takes it up. From then on it stays as
+readers got it, and a change is mentioned once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Set
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from newsletter import __version__
+from newsletter.briefs.document import brief_from_document, brief_to_document
+from newsletter.briefs.model import Brief, BriefWarning
+from newsletter.briefs.sources.identity import Known, Match, build_keys, decide_matches
+from newsletter.briefs.sources.read import read_source
+from newsletter.briefs.sources.reading import Item, Reading, SourceContext
+from newsletter.errors import SourceError
+from newsletter.settings import Settings, SourceSettings, source_name
+from newsletter.store import tables
+from newsletter.store.database import Database
+
+_log = logging.getLogger(__name__)
+_MOST_AT_ONCE = 8
+_KEYS_A_QUERY = 500  # old builds of SQLite take 999 parameters
+
+Status = Literal["read", "unchanged", "failed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceReport:
+    """What came of one source. Problems, warnings and error are whole sentences."""
+
+    name: str
+    status: Status
+    found: int = 0
+    """Briefs that the source holds now."""
+    new: int = 0
+    changed: int = 0
+    problems: tuple[str, ...] = ()
+    """Documents that were left out."""
+    warnings: tuple[str, ...] = ()
+    """What is odd about new and changed briefs, and changes that came too late."""
+    error: str = ""
+    """Why the source could not be read."""
+
+
+def gather_sources(
+    database: Database,
+    settings: Settings,
+    *,
+    now: datetime,
+    on_source: Callable[[SourceReport], None] | None = None,
+) -> tuple[SourceReport, ...]:
+    """Read every source of the settings and store what is new; `on_source` hears of each.
+
+    No source stops another. Raises `StorageError` if the database refuses; what was stored
+    until then stays.
+    """
+    if not settings.sources:
+        return ()
+    validators = _load_validators(database)
+    names = [source_name(source) for source in settings.sources]
+    contexts = [
+        SourceContext(
+            root=settings.root,
+            vocabulary=settings.vocabulary,
+            user_agent=f"newsletter/{__version__} (+{settings.publication.url})",
+            validators=validators.get(name, {}),
+        )
+        for name in names
+    ]
+    reports = []
+    with ThreadPoolExecutor(min(_MOST_AT_ONCE, len(names)), thread_name_prefix="source") as pool:
+        for name, outcome in zip(names, pool.map(_read, settings.sources, contexts), strict=True):
+            report = _store_outcome(database, name, outcome, now)
+            reports.append(report)
+            if on_source:
+                on_source(report)
+    return tuple(reports)
+
+
+def _read(source: SourceSettings, context: SourceContext) -> Reading | str:
+    """Read a source, or say why that failed."""
+    try:
+        return read_source(source, context)
+    except SourceError as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001 - a fault of ours must not stop the other sources
+        _log.exception("source %s failed in an unexpected way", source_name(source))
+        return f"{source_name(source)}: failed in an unexpected way ({type(error).__name__})."
+
+
+def _load_validators(database: Database) -> dict[str, Mapping[str, str]]:
+    states = tables.source_states.c
+    with database.reading() as connection:
+        rows = connection.execute(select(states.source, states.validators))
+        return {row.source: row.validators for row in rows}
+
+
+def _store_outcome(
+    database: Database, name: str, outcome: Reading | str, now: datetime
+) -> SourceReport:
+    with database.writing() as connection:
+        if isinstance(outcome, str):
+            report = SourceReport(name=name, status="failed", error=outcome)
+            state: dict[str, Any] = {"last_error": outcome}
+        else:
+            report = _store_reading(connection, name, outcome, now)
+            state = {
+                "last_error": "",
+                "last_success_at": now,
+                "validators": dict(outcome.validators),
+            }
+        _store_state(connection, name, {**state, "last_attempt_at": now})
+        connection.execute(
+            insert(tables.gatherings).values(
+                source=name,
+                gathered_at=now,
+                status=report.status,
+                found=report.found,
+                new=report.new,
+                changed=report.changed,
+                problems=list(report.problems),
+                error=report.error,
+            )
+        )
+    return report
+
+
+def _store_state(connection: Connection, name: str, state: Mapping[str, Any]) -> None:
+    states = tables.source_states
+    updated = connection.execute(update(states).where(states.c.source == name).values(**state))
+    if updated.rowcount == 0:
+        connection.execute(insert(states).values(**{"source": name, "validators": {}, **state}))
+
+
+def _store_reading(
+    connection: Connection, name: str, reading: Reading, now: datetime
+) -> SourceReport:
+    keys = [build_keys(item, source=name) for item in reading.items]
+    shelf = _Shelf(connection, name, now)
+    shelf.load({key for keys_of_item in keys for key in keys_of_item})
+    matches = decide_matches(reading.items, keys, source=name, known=shelf.known)
+    for item, match in zip(reading.items, matches, strict=True):
+        if not match.repeats:
+            shelf.put(item, match)
+    return SourceReport(
+        name=name,
+        status="unchanged" if reading.unchanged else "read",
+        found=len(reading.items),
+        new=shelf.new,
+        changed=shelf.changed,
+        problems=reading.problems,
+        warnings=tuple(shelf.warnings),
+    )
+
+
+class _Shelf:
+    """The stored briefs that one reading may be about, within its transaction."""
+
+    def __init__(self, connection: Connection, source: str, now: datetime) -> None:
+        self._connection = connection
+        self._source = source
+        self._now = now
+        self._rows: dict[int, Row[Any]] = {}
+        self._briefs: dict[int, Known] = {}
+        self.known: dict[str, Known] = {}
+        self.new = 0
+        self.changed = 0
+        self.warnings: list[str] = []
+
+    def load(self, keys: Iterable[str]) -> None:
+        """Load every brief that is known by one of the keys."""
+        rows, briefs, taken = tables.brief_keys, tables.briefs, tables.edition_briefs
+        wanted = sorted(keys)
+        for start in range(0, len(wanted), _KEYS_A_QUERY):
+            query = (
+                select(rows.c.key, briefs, taken.c.brief_id.is_not(None).label("in_edition"))
+                .select_from(rows.join(briefs).outerjoin(taken))
+                .where(rows.c.key.in_(wanted[start : start + _KEYS_A_QUERY]))
+            )
+            for row in self._connection.execute(query):
+                if row.id not in self._rows:
+                    self._rows[row.id] = row
+                    self._briefs[row.id] = Known(
+                        brief_id=row.id,
+                        source=row.source,
+                        brief=brief_from_document(row.document, file=row.origin),
+                        in_edition=row.in_edition,
+                    )
+                self.known[row.key] = self._briefs[row.id]
+
+    def put(self, item: Item, match: Match) -> None:
+        """Store an item as a new brief, or what is new about a known one."""
+        lasting = {key for key in match.keys if not key.startswith("text:")}
+        if match.known is None:
+            self._add_keys(self._insert(item), lasting)
+            return
+        known, row = match.known, self._rows[match.known.brief_id]
+        if match.replaces:
+            self._forget_keys(known.brief_id)
+        self._add_keys(known.brief_id, lasting)
+        same = row.document == _to_document(item.brief, published_at=row.published_at)
+        if same or known.source != self._source:
+            return
+        if not known.in_edition:
+            self._update(item, row)
+        elif not any(key in self.known for key in match.keys if key not in lasting):
+            self._add_keys(known.brief_id, set(match.keys) - lasting)
+            self.warnings.append(
+                f"{item.origin}: was changed after an edition took it up; readers have the "
+                "earlier text."
+            )
+
+    def _insert(self, item: Item) -> int:
+        values = self._values(item, otherwise=self._now)
+        added = (
+            insert(tables.briefs)
+            .values(source=self._source, first_seen_at=self._now, **values)
+            .returning(tables.briefs.c.id)
+        )
+        self.new += 1
+        return int(self._connection.execute(added).scalar_one())
+
+    def _update(self, item: Item, row: Row[Any]) -> None:
+        briefs = tables.briefs
+        values = self._values(item, otherwise=row.published_at)
+        self._connection.execute(update(briefs).where(briefs.c.id == row.id).values(**values))
+        self.changed += 1
+
+    def _values(self, item: Item, *, otherwise: datetime) -> dict[str, Any]:
+        """Give the columns of a brief; an undated one is dated by its file, or `otherwise`."""
+        of_file = min(item.dated_at, self._now) if item.dated_at else otherwise
+        published_at = item.brief.published_at or of_file
+        self.warnings += (_say(item, warning) for warning in item.warnings)
+        return {
+            "origin": item.origin,
+            "published_at": published_at,
+            "changed_at": self._now,
+            "document": _to_document(item.brief, published_at=published_at),
+            "warnings": [asdict(warning) for warning in item.warnings],
+        }
+
+    def _add_keys(self, brief_id: int, keys: Set[str]) -> None:
+        """Make the brief known by the keys that are free; a place goes to its new holder."""
+        rows = tables.brief_keys
+        free = keys - self.known.keys()
+        moved = {
+            key
+            for key in keys & self.known.keys()
+            if key.startswith("place:") and self.known[key].brief_id != brief_id
+        }
+        if moved:
+            self._connection.execute(delete(rows).where(rows.c.key.in_(moved)))
+        if free or moved:
+            self._connection.execute(
+                insert(rows), [{"key": key, "brief_id": brief_id} for key in sorted(free | moved)]
+            )
+
+    def _forget_keys(self, brief_id: int) -> None:
+        rows = tables.brief_keys
+        self._connection.execute(delete(rows).where(rows.c.brief_id == brief_id))
+        for key in [key for key, known in self.known.items() if known.brief_id == brief_id]:
+            del self.known[key]
+
+
+def _to_document(brief: Brief, *, published_at: datetime) -> Any:
+    return brief_to_document(replace(brief, published_at=brief.published_at or published_at))
+
+
+def _say(item: Item, warning: BriefWarning) -> str:
+    line = f", line {warning.line}" if warning.line is not None else ""
+    return f"{item.origin}{line}: {warning.message.rstrip('.')}."

@@ -1,0 +1,54 @@
+"""A way to hand over messages, one after another, in two steps around the intent."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Protocol
+
+from newsletter.smtp.connection import Connection, Timeouts, build_tls_context
+from newsletter.smtp.folder import Folder
+from newsletter.smtp.protocol import Envelope, Refused, Reply
+from newsletter.smtp.relay import Relay
+
+
+class Channel(Protocol):
+    """A connection to a relay, or a folder that stands for one."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether it can take another message."""
+
+    async def prepare(self, envelope: Envelope, content: bytes) -> Refused | None:
+        """Hand over everything but the end; `ConnectionLost` here is never in doubt."""
+
+    async def finish(self) -> Reply:
+        """Hand over the end and read the verdict."""
+
+    async def close(self) -> None:
+        """Part politely; what is prepared and not finished is not delivered."""
+
+    def abort(self) -> None:
+        """Part at once."""
+
+
+OpenChannel = Callable[[], Awaitable[Channel]]
+
+
+def build_opener(
+    relay: Relay, *, ehlo_name: str, ca_file: Path | None = None, timeouts: Timeouts | None = None
+) -> OpenChannel:
+    """Build what opens channels to a relay. Raises `ConfigurationError` for a bad `ca_file`."""
+    if relay.kind == "maildir" or relay.kind == "eml":
+        kind, path = relay.kind, relay.path or Path()
+
+        async def open_folder() -> Channel:
+            return Folder(path, kind)
+
+        return open_folder
+    tls = build_tls_context(ca_file)
+
+    async def open_connection() -> Channel:
+        return await Connection.open(relay, ehlo_name=ehlo_name, tls=tls, timeouts=timeouts)
+
+    return open_connection

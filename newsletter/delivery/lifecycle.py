@@ -1,0 +1,72 @@
+"""The life of a delivery: one table, and nothing moves but by it.
+
+    pending ──▶ leased ──▶ sending ──▶ accepted ──▶ bounced
+       ▲  ▲        │          ├──────▶ failed
+       │  └────────┤          ├──────▶ in_doubt ──▶ accepted | pending
+       │           │          ├──────▶ deferred
+       │           ├── refused before the dot ──▶ deferred | failed
+       │           │
+       └─ in_doubt ┘   deferred ──▶ leased
+    pending | leased | deferred ──▶ suppressed | expired
+
+`leased` is a row that a running sender has taken up; nothing of it is committed to the
+relay, so it may always go back. `sending` is the intent: from here the final dot may have
+left, and only the relay's answer, or an operator, may say what became of it. A lease that
+runs out goes back to `pending`; a `sending` whose sender died goes to `in_doubt`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from newsletter.errors import IllegalMove
+
+
+class State(StrEnum):
+    """Where a delivery stands."""
+
+    PENDING = "pending"
+    LEASED = "leased"
+    SENDING = "sending"
+    ACCEPTED = "accepted"
+    DEFERRED = "deferred"
+    FAILED = "failed"
+    IN_DOUBT = "in_doubt"
+    SUPPRESSED = "suppressed"
+    EXPIRED = "expired"
+    BOUNCED = "bounced"
+
+
+_S = State
+MOVES: dict[State, frozenset[State]] = {
+    _S.PENDING: frozenset({_S.LEASED, _S.SUPPRESSED, _S.EXPIRED}),
+    _S.LEASED: frozenset(
+        {_S.PENDING, _S.SENDING, _S.DEFERRED, _S.FAILED, _S.SUPPRESSED, _S.EXPIRED}
+    ),
+    _S.SENDING: frozenset({_S.ACCEPTED, _S.DEFERRED, _S.FAILED, _S.IN_DOUBT}),
+    _S.DEFERRED: frozenset({_S.LEASED, _S.SUPPRESSED, _S.EXPIRED}),
+    _S.IN_DOUBT: frozenset({_S.ACCEPTED, _S.PENDING}),
+    _S.ACCEPTED: frozenset({_S.BOUNCED}),
+    _S.FAILED: frozenset(),
+    _S.SUPPRESSED: frozenset(),
+    _S.EXPIRED: frozenset(),
+    _S.BOUNCED: frozenset(),
+}
+
+FINAL = frozenset({_S.ACCEPTED, _S.FAILED, _S.IN_DOUBT, _S.SUPPRESSED, _S.EXPIRED, _S.BOUNCED})
+"""In doubt counts as final until somebody, or some policy, settles it."""
+
+OPEN = frozenset(State) - FINAL
+"""States that keep an edition from being sent."""
+
+
+def check_move(state: State, to: State) -> State:
+    """Return `to` if the table has that move; raise `IllegalMove` if not."""
+    if to not in MOVES[state]:
+        raise IllegalMove("a delivery", state, to)
+    return to
+
+
+def origins(to: State) -> frozenset[State]:
+    """Name the states that may become `to`: the WHERE of every UPDATE."""
+    return frozenset(state for state, goals in MOVES.items() if to in goals)

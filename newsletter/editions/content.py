@@ -1,0 +1,46 @@
+"""An edition as a document and back: what is stored when it is composed."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+from newsletter.briefs.document import brief_from_document, brief_to_document
+from newsletter.editions.model import Edition, Window
+from newsletter.errors import BriefError, StorageError
+
+_FORMAT = 1
+
+
+def edition_to_document(edition: Edition) -> dict[str, Any]:
+    """Write an edition as JSON; `edition_from_document` gives back an equal one."""
+    return {
+        "format": _FORMAT,
+        "date": edition.date.isoformat(),
+        "kind": edition.kind,
+        "window": [edition.window.start.isoformat(), edition.window.cut_off.isoformat()],
+        "subject": edition.subject,
+        "preheader": edition.preheader,
+        "briefs": [brief_to_document(brief) for brief in edition.briefs],
+        "left_out": edition.left_out,
+    }
+
+
+def edition_from_document(document: dict[str, Any]) -> Edition:
+    """Read what `edition_to_document` wrote; raises `StorageError` for anything else."""
+    try:
+        if document["format"] != _FORMAT:
+            raise ValueError(f"format {document['format']}")
+        start, cut_off = map(datetime.fromisoformat, document["window"])
+        place = f"the stored edition of {document['date']}"
+        return Edition(
+            date=date.fromisoformat(document["date"]),
+            kind=document["kind"],
+            window=Window(start=start, cut_off=cut_off),
+            subject=document["subject"],
+            preheader=document["preheader"],
+            briefs=tuple(brief_from_document(b, file=place) for b in document["briefs"]),
+            left_out=document["left_out"],
+        )
+    except (ValueError, KeyError, TypeError, BriefError) as error:
+        raise StorageError(f"the stored edition cannot be read ({error!r})") from error

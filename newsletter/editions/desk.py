@@ -1,0 +1,177 @@
+"""The editor's desk: decides what becomes of a day, and stores it in one transaction.
+
+A day without briefs is quiet only if every source was read. Otherwise nobody can know, and the
+edition is held with the reason: readers are never told that nothing happened because a feed
+was down. Where the gathering just made failed everywhere the edition is held even if briefs
+wait, since the day's own would be missing and an edition is sent only once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from typing import Literal
+
+from sqlalchemy import Connection, select
+
+from newsletter.briefs.gather import SourceReport
+from newsletter.editions.candidates import load_candidates
+from newsletter.editions.compose import compose
+from newsletter.editions.lifecycle import RELEASED
+from newsletter.editions.model import Edition
+from newsletter.editions.shelf import (
+    EditionRecord,
+    change_state,
+    find_edition,
+    first_start,
+    hold_edition,
+    load_content,
+    previous_cut_off,
+    retire_unapproved,
+    store_edition,
+)
+from newsletter.editions.window import Standing, decide_window
+from newsletter.errors import ConfigurationError
+from newsletter.settings import Settings, source_name
+from newsletter.store import Database
+from newsletter.store.tables import gatherings
+
+Outcome = Literal["edition", "quiet_day", "nothing_new", "held"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Composed:
+    """What became of a day."""
+
+    outcome: Outcome
+    record: EditionRecord | None = None
+    """None if there is nothing new: then nothing is stored."""
+    edition: Edition | None = None
+    """None if there is nothing new or the edition is held; `record.reason` says why."""
+    existing: bool = False
+    """Whether it was approved before, and so is given back as it is."""
+    counts: Mapping[Standing, int] = field(default_factory=dict)
+    """How many briefs there were of each standing; empty where nobody counted."""
+    retired: tuple[date, ...] = ()
+    """Earlier dates whose editions nobody approved; their briefs were free for this one."""
+
+
+def compose_edition(
+    database: Database,
+    settings: Settings,
+    *,
+    day: date,
+    now: datetime,
+    reports: Sequence[SourceReport] | None,
+) -> Composed:
+    """Compose the edition of `day` from what is stored, as a draft.
+
+    `reports` are of the gathering just made; None if there was none, and then what was last
+    recorded of each source tells whether it was read. `now` is the moment after that
+    gathering. Raises `RefusedError` for a day to come, and for one whose edition was cancelled
+    with readers enrolled; `ConfigurationError` without sources.
+    """
+    publication, rules = settings.publication, settings.edition
+    with database.writing() as connection:
+        found = find_edition(connection, day)
+        if found is not None and found.state in RELEASED:
+            content = load_content(connection, found.id)
+            return Composed(outcome=_outcome(content), record=found, edition=content, existing=True)
+        if not settings.sources:
+            raise ConfigurationError(
+                "there is no source of briefs",
+                field="sources",
+                mend='add [[sources]] with kind = "folder" and path = "briefs" to newsletter.toml',
+            )
+        blind = bool(reports) and all(report.status == "failed" for report in reports or ())
+        retired = () if blind else retire_unapproved(connection, day, now=now)
+        previous = previous_cut_off(connection, day)
+        window = decide_window(
+            day,
+            now=now,
+            zone=publication.zone,
+            # Until one edition is released, those held or cancelled say since when news waits.
+            previous_cut_off=previous or first_start(connection, day),
+            lookback=rules.lookback,
+        )
+        candidates = load_candidates(
+            connection,
+            window,
+            first=previous is None,
+            lookback=rules.lookback,
+            edition_id=None if found is None else found.id,
+        )
+        nothing_new = Composed(
+            outcome="nothing_new",
+            counts=candidates.counts,
+            retired=tuple(record.date for record in retired),
+        )
+        if blind or not candidates.chosen:
+            reason = _explain_failures(connection, settings, reports, since=window.start)
+            if reason:
+                held = hold_edition(connection, day, reason, window, now)
+                return replace(nothing_new, outcome="held", record=held)
+            if rules.quiet_day == "skip":
+                if found is not None and found.state != "cancelled":
+                    change_state(connection, found.id, "cancelled", reason="nothing new", now=now)
+                return nothing_new
+        draft = compose(
+            candidates.chosen, day=day, window=window, publication=publication, settings=rules
+        )
+        record = store_edition(
+            connection, draft.edition, state="draft", brief_ids=draft.brief_ids, now=now
+        )
+        return replace(
+            nothing_new, outcome=_outcome(draft.edition), record=record, edition=draft.edition
+        )
+
+
+def _outcome(edition: Edition) -> Outcome:
+    return "edition" if edition.briefs else "quiet_day"
+
+
+def _explain_failures(
+    connection: Connection,
+    settings: Settings,
+    reports: Sequence[SourceReport] | None,
+    *,
+    since: datetime,
+) -> str:
+    """Say which sources failed; "" if every one was read."""
+    if reports:
+        errors = {r.name: r.error if r.status == "failed" else None for r in reports}
+    else:
+        errors = _read_errors(connection, settings, since=since)
+    failed = [_name_source(name, error) for name, error in errors.items() if error is not None]
+    if not failed:
+        return ""
+    if len(failed) < len(errors):
+        which = f"there are no briefs, and {len(failed)} of {len(errors)} sources failed"
+    else:
+        which = (
+            "the only source failed" if len(errors) == 1 else f"all {len(errors)} sources failed"
+        )
+    return f"{which}: {'; '.join(failed)}"
+
+
+def _name_source(name: str, error: str) -> str:
+    """Put the source's name before its error, unless that begins with it."""
+    return (error if error.startswith(name) else f"{name}: {error}").rstrip(".")
+
+
+def _read_errors(
+    connection: Connection, settings: Settings, *, since: datetime
+) -> dict[str, str | None]:
+    """Read what was last recorded of each source since a time: its error, None if it was read."""
+    errors: dict[str, str | None] = dict.fromkeys(
+        map(source_name, settings.sources), "it was not gathered"
+    )
+    rows = connection.execute(
+        select(gatherings.c.source, gatherings.c.status, gatherings.c.error)
+        .where(gatherings.c.gathered_at > since, gatherings.c.source.in_(errors))
+        .order_by(gatherings.c.gathered_at, gatherings.c.id)
+    )
+    for source, status, error in rows:
+        errors[source] = error if status == "failed" else None
+    return errors

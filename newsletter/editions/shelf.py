@@ -1,0 +1,310 @@
+"""Where editions are kept: one row a date and kind, and the briefs that each has claimed.
+
+Every function works within the caller's transaction. `edition_briefs` has each brief once, so
+that no brief is in two editions; an edition that is held, or cancelled before any reader could
+have got it, gives its briefs back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, RowMapping, delete, exists, func, insert, select, update
+
+from newsletter.editions.content import edition_from_document, edition_to_document
+from newsletter.editions.lifecycle import MOVES, RELEASED, EditionState, move
+from newsletter.editions.model import Edition, Kind, Window
+from newsletter.errors import IllegalMove, RefusedError
+from newsletter.store.tables import deliveries, edition_briefs, editions
+
+Step = Literal["ready", "approved", "sending", "paused", "sent", "cancelled"]
+"""The states that an edition takes as it is; draft and held come with what they store."""
+
+_REACHED = ("sending", "accepted", "in_doubt", "bounced")
+"""Delivery states after which a reader may have a copy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditionRecord:
+    """What is known of a stored edition, without its content."""
+
+    id: int
+    date: date
+    kind: Kind
+    state: EditionState
+    reason: str
+    """Why it is held or cancelled."""
+    subject: str
+    preheader: str
+    window: Window
+    dated_at: datetime | None
+    not_after: datetime | None
+    created_at: datetime
+    sent_at: datetime | None
+    has_compiled: bool
+
+
+_E = editions.c
+_RECORD = (
+    *(_E.id, _E.date, _E.kind, _E.state, _E.reason, _E.subject, _E.preheader),
+    *(_E.window_start, _E.cut_off, _E.dated_at, _E.not_after, _E.created_at, _E.sent_at),
+    _E.compiled.is_not(None).label("has_compiled"),
+)
+
+
+def find_edition(connection: Connection, day: date, kind: Kind = "daily") -> EditionRecord | None:
+    """Find the edition of a date."""
+    statement = select(*_RECORD).where(_E.date == day, _E.kind == kind)
+    row = connection.execute(statement).mappings().one_or_none()
+    return None if row is None else _record(row)
+
+
+def read_edition(connection: Connection, edition_id: int) -> EditionRecord:
+    """Read an edition's record; raises `RefusedError` where there is none."""
+    statement = select(*_RECORD).where(_E.id == edition_id)
+    row = connection.execute(statement).mappings().one_or_none()
+    if row is None:
+        raise RefusedError(f"there is no edition {edition_id}")
+    return _record(row)
+
+
+def list_editions(connection: Connection, limit: int) -> tuple[EditionRecord, ...]:
+    """List the newest editions, the latest date first."""
+    statement = select(*_RECORD).order_by(_E.date.desc(), _E.id.desc()).limit(limit)
+    return tuple(map(_record, connection.execute(statement).mappings()))
+
+
+def previous_cut_off(connection: Connection, before: date, kind: Kind = "daily") -> datetime | None:
+    """Read where the last edition before a date cut off; held and cancelled ones count not."""
+    return connection.scalar(
+        select(_E.cut_off)
+        .where(_E.date < before, _E.kind == kind, _E.state.not_in(("held", "cancelled")))
+        .order_by(_E.date.desc())
+        .limit(1)
+    )
+
+
+def store_edition(
+    connection: Connection,
+    edition: Edition,
+    *,
+    state: EditionState = "draft",
+    brief_ids: Sequence[int],
+    now: datetime,
+) -> EditionRecord:
+    """Store an edition and claim its briefs, in the place of what its date had before.
+
+    What was compiled is dropped. Raises `RefusedError` where readers may have that edition.
+    """
+    if len(brief_ids) != len(edition.briefs):
+        raise ValueError(f"{len(edition.briefs)} briefs but {len(brief_ids)} ids")
+    values = {
+        "reason": "",
+        "window_start": edition.window.start,
+        "cut_off": edition.window.cut_off,
+        "subject": edition.subject,
+        "preheader": edition.preheader,
+        "content": edition_to_document(edition),
+    }
+    record = _put(connection, edition.date, edition.kind, state, values, now)
+    if brief_ids:
+        connection.execute(
+            insert(edition_briefs),
+            [
+                {"edition_id": record.id, "brief_id": brief_id, "position": position}
+                for position, brief_id in enumerate(brief_ids)
+            ],
+        )
+    return record
+
+
+def hold_edition(
+    connection: Connection,
+    day: date,
+    reason: str,
+    window: Window,
+    now: datetime,
+    kind: Kind = "daily",
+) -> EditionRecord:
+    """Hold the edition of a date for a reason; what was composed of it is dropped."""
+    values = {
+        "reason": reason,
+        "window_start": window.start,
+        "cut_off": window.cut_off,
+        "subject": "",
+        "preheader": "",
+        "content": None,
+    }
+    return _put(connection, day, kind, "held", values, now)
+
+
+def first_start(connection: Connection, before: date, kind: Kind = "daily") -> datetime | None:
+    """Read since when editions before a date were attempted, whatever became of them."""
+    start: datetime | None = connection.scalar(
+        select(func.min(_E.window_start)).where(_E.date < before, _E.kind == kind)
+    )
+    return start
+
+
+def load_content(connection: Connection, edition_id: int) -> Edition:
+    """Load an edition as it was stored; raises `RefusedError` where it has no content."""
+    record = read_edition(connection, edition_id)
+    document = connection.scalar(select(_E.content).where(_E.id == edition_id))
+    if document is None:
+        raise RefusedError(
+            f"the edition of {record.date} has no content: it is {record.state}"
+            + (f" ({record.reason})" if record.reason else ""),
+            mend="gather and compose it again",
+        )
+    return edition_from_document(document)
+
+
+def store_compiled(
+    connection: Connection, edition_id: int, data: bytes, edition: Edition
+) -> EditionRecord:
+    """Store what was rendered, and the edition as printed.
+
+    Briefs at the end that found no room in the mail are not the edition's any more. Raises
+    `RefusedError` once the edition is approved.
+    """
+    stored = connection.execute(
+        update(editions)
+        .where(_E.id == edition_id, _E.state.in_(("draft", "ready")))
+        .values(compiled=data, content=edition_to_document(edition))
+    )
+    record = read_edition(connection, edition_id)
+    if stored.rowcount != 1:
+        raise RefusedError(f"the edition of {record.date} is {record.state}: it keeps its form")
+    connection.execute(
+        delete(edition_briefs).where(
+            edition_briefs.c.edition_id == edition_id,
+            edition_briefs.c.position >= len(edition.briefs),
+        )
+    )
+    return record
+
+
+def load_compiled(connection: Connection, edition_id: int) -> bytes:
+    """Load what was rendered; raises `RefusedError` where nothing was."""
+    record = read_edition(connection, edition_id)
+    data: bytes | None = connection.scalar(select(_E.compiled).where(_E.id == edition_id))
+    if data is None:
+        raise RefusedError(f"the edition of {record.date} has not been rendered")
+    return data
+
+
+def store_letterhead(
+    connection: Connection,
+    edition_id: int,
+    letterhead: Mapping[str, Any],
+    *,
+    dated_at: datetime,
+    not_after: datetime,
+) -> None:
+    """Store what else every message of an approved edition is made of, and its two times."""
+    connection.execute(
+        update(editions)
+        .where(_E.id == edition_id)
+        .values(letterhead=dict(letterhead), dated_at=dated_at, not_after=not_after)
+    )
+
+
+def load_letterhead(connection: Connection, edition_id: int) -> dict[str, Any]:
+    """Load it; raises `RefusedError` where the edition was never approved."""
+    found: dict[str, Any] | None = connection.scalar(
+        select(_E.letterhead).where(_E.id == edition_id)
+    )
+    if found is None:
+        raise RefusedError(f"the edition {edition_id} was never approved")
+    return found
+
+
+def change_state(
+    connection: Connection, edition_id: int, to: Step, *, reason: str = "", now: datetime
+) -> EditionRecord:
+    """Move an edition on in one statement, so that of two processes one is refused.
+
+    Raises `IllegalMove`, and then changes nothing.
+    """
+    allowed = [state for state, onward in MOVES.items() if to in onward]
+    values: dict[str, Any] = {"state": to, "reason": reason}
+    if to == "sent":
+        values["sent_at"] = now
+    moved = connection.execute(
+        update(editions).where(_E.id == edition_id, _E.state.in_(allowed)).values(values)
+    )
+    record = read_edition(connection, edition_id)
+    if moved.rowcount != 1:
+        raise IllegalMove(f"the edition of {record.date}", record.state, to)
+    if to == "cancelled" and not _any_delivery(connection, edition_id, _REACHED):
+        _release_briefs(connection, edition_id)
+    return record
+
+
+def retire_unapproved(
+    connection: Connection, before: date, *, now: datetime, kind: Kind = "daily"
+) -> tuple[EditionRecord, ...]:
+    """Cancel earlier editions that nobody approved, so that their briefs are not lost."""
+    stale = connection.scalars(
+        select(_E.id)
+        .where(_E.date < before, _E.kind == kind, _E.state.in_(("draft", "ready")))
+        .order_by(_E.date)
+    ).all()
+    reason = f"it was not approved before the edition of {before} was composed"
+    return tuple(change_state(connection, i, "cancelled", reason=reason, now=now) for i in stale)
+
+
+def _put(
+    connection: Connection,
+    day: date,
+    kind: Kind,
+    state: EditionState,
+    values: Mapping[str, Any],
+    now: datetime,
+) -> EditionRecord:
+    """Insert the row of a date, or make it anew where no reader can have it."""
+    statement = select(*_RECORD).where(_E.date == day, _E.kind == kind).with_for_update()
+    row = connection.execute(statement).mappings().one_or_none()
+    if row is None:
+        made = {"date": day, "kind": kind, "state": state, "created_at": now, **values}
+        connection.execute(insert(editions).values(made))
+    else:
+        _check_replaceable(connection, found := _record(row))
+        if found.state != state:
+            move(found.state, state, name=f"the edition of {day}")
+        _release_briefs(connection, found.id)
+        fresh = {"state": state, "compiled": None, "dated_at": None, "not_after": None, **values}
+        connection.execute(update(editions).where(_E.id == found.id).values(fresh))
+    return _record(connection.execute(statement).mappings().one())
+
+
+def _check_replaceable(connection: Connection, record: EditionRecord) -> None:
+    if record.state in RELEASED:
+        raise RefusedError(f"the edition of {record.date} is {record.state}: it cannot be replaced")
+    if record.state == "cancelled" and _any_delivery(connection, record.id):
+        raise RefusedError(
+            f"the edition of {record.date} was cancelled when readers were already enrolled for it",
+            mend="compose the edition of another date",
+        )
+
+
+def _any_delivery(
+    connection: Connection, edition_id: int, states: Sequence[str] | None = None
+) -> bool:
+    found = exists().where(deliveries.c.edition_id == edition_id)
+    if states is not None:
+        found = found.where(deliveries.c.state.in_(states))
+    return bool(connection.scalar(select(found)))
+
+
+def _release_briefs(connection: Connection, edition_id: int) -> None:
+    connection.execute(delete(edition_briefs).where(edition_briefs.c.edition_id == edition_id))
+
+
+def _record(row: RowMapping) -> EditionRecord:
+    values = dict(row)
+    window = Window(start=values.pop("window_start"), cut_off=values.pop("cut_off"))
+    return EditionRecord(window=window, **values)

@@ -1,0 +1,105 @@
+"""The editorial day: where its news begins and ends, and which briefs belong to it.
+
+An edition's window is [the previous edition's cut-off, its own cut-off), so that the windows
+of successive editions tile time whatever days were missed. Three kinds of brief do not fit a
+rule that looks at the time of publication alone:
+
+- one that was published in time but came late (a slow feed, an item of the minute of the
+  cut-off) is taken by the edition in whose window it was first seen, if it was published at
+  most `lookback` before that window;
+- one that is older than that (a new feed full of old items) is left alone;
+- one dated in the future waits for its day.
+
+That no brief is in two editions is not promised here but by the table of claimed briefs; the
+rules above promise that each is in one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from newsletter.editions.model import Window
+from newsletter.errors import RefusedError
+
+Standing = Literal["in", "late", "too_old", "not_yet"]
+
+STANDINGS: Mapping[Standing, str] = {
+    "in": "in the window",
+    "late": "late for an earlier edition",
+    "too_old": "older than the window",
+    "not_yet": "not yet published",
+}
+"""Every standing, and how it is said to a person after a number."""
+
+
+def local_date(now: datetime, zone: ZoneInfo) -> date:
+    """Give the date that calendars in `zone` show at `now`."""
+    return now.astimezone(zone).date()
+
+
+def decide_cut_off(day: date, *, now: datetime, zone: ZoneInfo) -> datetime:
+    """Decide where the news of `day` ends: now for today, the end of the day for a past one.
+
+    Raises `RefusedError` for a day that has not begun in `zone`.
+    """
+    today = local_date(now, zone)
+    if day > today:
+        raise RefusedError(
+            f"{day} has not begun in {zone.key}", mend=f"choose {today} or an earlier date"
+        )
+    return now.astimezone(UTC) if day == today else _start_of_day(day + timedelta(days=1), zone)
+
+
+def decide_window(
+    day: date,
+    *,
+    now: datetime,
+    zone: ZoneInfo,
+    previous_cut_off: datetime | None,
+    lookback: timedelta,
+) -> Window:
+    """Decide the span of news of `day`; without an earlier edition it is `lookback` long."""
+    cut_off = decide_cut_off(day, now=now, zone=zone)
+    start = cut_off - lookback if previous_cut_off is None else previous_cut_off.astimezone(UTC)
+    # A publication that moved west, or a clock set back, can have cut off later than this.
+    return Window(start=min(start, cut_off), cut_off=cut_off)
+
+
+def classify_candidate(
+    *,
+    published_at: datetime,
+    first_seen_at: datetime,
+    window: Window,
+    lookback: timedelta,
+    first: bool,
+) -> Standing:
+    """Classify a brief that no edition has claimed; a `first` edition takes nothing late."""
+    if published_at >= window.cut_off:
+        # An undated brief carries the moment it was seen. Where one reading of the clock
+        # serves gathering and composing that moment is the cut-off itself.
+        undated = published_at == first_seen_at == window.cut_off
+        return "in" if undated else "not_yet"
+    if published_at >= window.start:
+        return "in"
+    seen_now = window.start <= first_seen_at <= window.cut_off
+    if not first and seen_now and window.start - published_at <= lookback:
+        return "late"
+    return "too_old"
+
+
+def format_counts(counts: Mapping[Standing, int]) -> str:
+    """Write counts for a person, e.g. "12 in the window, 3 older than the window"."""
+    told = [f"{counts[key]} {words}" for key, words in STANDINGS.items() if counts.get(key)]
+    return ", ".join(told) or "no briefs"
+
+
+def _start_of_day(day: date, zone: ZoneInfo) -> datetime:
+    """Give the first instant of a local day.
+
+    Of a midnight that comes twice fold 0 is the earlier one. Of a midnight that is skipped,
+    fold 0 with the offset before the change is the very instant of the change (PEP 495).
+    """
+    return datetime.combine(day, time(), tzinfo=zone).astimezone(UTC)

@@ -1,0 +1,251 @@
+"""Compiled edition + reader → envelope and bytes: pure, and the same bytes every time.
+
+    headers that all readers share ─┐
+    To, Message-ID, List-Unsubscribe ┼─▶ one join ─▶ RFC 5322 bytes, ready for the wire
+    plain part · html part ──────────┘
+
+The work is split by how often it is done. Once an edition: everything in `Addresser`. Once a
+selection of blocks: a `_Plan`, cached. Once a reader: the values of the slots and a join.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import html
+from collections.abc import Callable
+from dataclasses import dataclass
+from email import policy
+from email.parser import BytesHeaderParser, BytesParser
+from email.utils import format_datetime
+
+from newsletter.audience.reader import Reader
+from newsletter.mail.headers import (
+    build_address_header,
+    build_text_header,
+    build_token_header,
+    clean_text,
+)
+from newsletter.mail.letterhead import Letterhead
+from newsletter.mail.tokens import Keyring, Purpose, TokenSigner
+from newsletter.render.compiled import WORDS_PER_MINUTE, CompiledEdition, Slot
+from newsletter.render.wire import encode_value
+from newsletter.smtp.protocol import Envelope
+
+HEADER_NAMES = (
+    "From",
+    "To",
+    "Subject",
+    "Date",
+    "Message-ID",
+    "MIME-Version",
+    "Content-Type",
+    "List-Id",
+    "List-Unsubscribe",
+    "List-Unsubscribe-Post",
+    "List-Owner",
+    "List-Archive",
+    "Feedback-ID",
+    "Precedence",
+    "Auto-Submitted",
+    "X-Auto-Response-Suppress",
+)
+"""Every header field of a digest, each exactly once; Reply-To as well where it is set."""
+
+_PART = (
+    b"Content-Type: text/%s; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One reader's copy."""
+
+    envelope: Envelope
+    content: bytes
+    """RFC 5322 bytes with CRLF; no line begins with a dot."""
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class _ReaderSlot:
+    """A slot that is filled for each reader, in a part of the given kind."""
+
+    name: str
+    default: str
+    escaped: bool
+
+
+_Plan = tuple[bytes | _ReaderSlot, ...]
+
+
+class Addresser:
+    """Makes each reader's copy of one edition."""
+
+    def __init__(
+        self,
+        compiled: CompiledEdition,
+        letterhead: Letterhead,
+        keyring: Keyring,
+        *,
+        subject_mark: str = "",
+    ) -> None:
+        key_id = bytes.fromhex(letterhead.key_id)
+        self._compiled = compiled
+        self._letterhead = letterhead
+        self._unsubscribe, self._preferences = (
+            TokenSigner(
+                keyring,
+                key_id,
+                purpose,
+                list_id=letterhead.list_id,
+                edition_id=letterhead.edition_id,
+            )
+            for purpose in (Purpose.UNSUBSCRIBE, Purpose.PREFERENCES)
+        )
+        self._message_id_key = keyring.derive(key_id, b"message-id")
+        self._boundary = _build_boundary(letterhead)
+        self._before, self._after = _build_shared_headers(
+            compiled, letterhead, self._boundary, subject_mark
+        )
+        self._plan = self._build_plan(lambda _key: True)
+
+    def address(self, reader: Reader) -> Message:
+        """Make one reader's copy; the same arguments give the same bytes, for ever."""
+        letterhead = self._letterhead
+        token = self._unsubscribe.sign(reader.subscriber_id)
+        message_id = self._message_id(reader.subscriber_id)
+        email = _to_ascii_domain(reader.email)
+        values = {
+            "name": clean_text(reader.name),
+            "email": reader.email,
+            "unsubscribe_url": f"{letterhead.url}/u/{token}",
+            "preferences_url": f"{letterhead.url}/p/{self._preferences.sign(reader.subscriber_id)}",
+        }
+        unsubscribe = (
+            f"<{values['unsubscribe_url']}>,",
+            f"<mailto:{letterhead.unsubscribe_address}?subject=unsubscribe%20{token}>",
+        )
+        pieces = [
+            self._before,
+            build_address_header("To", reader.name, email),
+            f"Message-ID: {message_id}\r\n".encode(),
+            build_token_header("List-Unsubscribe", unsubscribe),
+            self._after,
+        ]
+        for piece in self._plan:
+            if isinstance(piece, bytes):
+                pieces.append(piece)
+            else:
+                value = values.get(piece.name)
+                if value is None:
+                    value = clean_text(reader.fields.get(piece.name.removeprefix("fields."), ""))
+                value = value or piece.default
+                pieces.append(encode_value(html.escape(value) if piece.escaped else value))
+        return Message(
+            envelope=Envelope(
+                sender=letterhead.envelope_sender,
+                recipient=email,
+                smtputf8=not email.isascii(),
+            ),
+            content=b"".join(pieces),
+            message_id=message_id,
+        )
+
+    def _message_id(self, subscriber_id: int) -> str:
+        """Derive the Message-ID: opaque, unique, and the same at every attempt."""
+        letterhead = self._letterhead
+        named = f"{letterhead.list_id}/{letterhead.edition_id}/{subscriber_id}".encode()
+        digest = hmac.digest(self._message_id_key, named, hashlib.sha256)[:20]
+        return f"<{base64.b32encode(digest).decode().lower()}@{letterhead.domain}>"
+
+    def _build_plan(self, wanted: Callable[[str], bool]) -> _Plan:
+        """Select blocks, fill what depends on the selection alone, and join what then meets."""
+        compiled = self._compiled
+        chosen = {key: count for key, count in compiled.words.items() if not key or wanted(key)}
+        words = sum(chosen.values())
+        values = {
+            "brief_count": str(sum(key.startswith("brief:") for key in chosen)),
+            "word_count": f"{words:,}",
+            "minutes": str(max(1, round(words / WORDS_PER_MINUTE))),
+            "web_url": f"{self._letterhead.url}/editions/{self._letterhead.day.isoformat()}",
+        }
+        edge = b"\r\n--" + self._boundary
+        plan: list[bytes | _ReaderSlot] = [b"\r\n--" + self._boundary + b"\r\n"]
+        for part, ending in ((compiled.plain, edge + b"\r\n"), (compiled.html, edge + b"--\r\n")):
+            is_html = part.kind == "html"
+            pieces: list[bytes | Slot] = [_PART % part.kind.encode()]
+            pieces += [*part.select(wanted), ending]
+            for piece in pieces:
+                step: bytes | _ReaderSlot
+                if isinstance(piece, bytes):
+                    step = piece
+                elif piece.name in values:
+                    value = values[piece.name]
+                    step = encode_value(html.escape(value) if is_html else value)
+                else:
+                    step = _ReaderSlot(piece.name, piece.default, is_html)
+                if isinstance(step, bytes) and isinstance(plan[-1], bytes):
+                    plan[-1] += step
+                else:
+                    plan.append(step)
+        return tuple(plan)
+
+
+def header_names(content: bytes) -> list[str]:
+    """Read a message back as a receiver would and name its header fields, in order."""
+    return BytesHeaderParser(policy=policy.default).parsebytes(content).keys()
+
+
+def decode_message(content: bytes) -> tuple[str, str]:
+    """Read a message back as a receiver would: its plain text and its HTML."""
+    message = BytesParser(policy=policy.default).parsebytes(content)
+    bodies = (message.get_body((kind,)) for kind in ("plain", "html"))
+    plain, html_text = (body.get_content() if body is not None else "" for body in bodies)
+    return plain, html_text
+
+
+def _build_boundary(letterhead: Letterhead) -> bytes:
+    """Build the MIME boundary; "=_" cannot occur in quoted-printable (RFC 2045 §6.7)."""
+    named = f"{letterhead.list_id}/{letterhead.edition_id}".encode()
+    return b"=_" + hashlib.sha256(named).hexdigest()[:24].encode()
+
+
+def _build_shared_headers(
+    compiled: CompiledEdition, letterhead: Letterhead, boundary: bytes, subject_mark: str
+) -> tuple[bytes, bytes]:
+    owner = letterhead.reply_to or letterhead.sender
+    before = [
+        build_address_header("From", letterhead.sender_name, letterhead.sender),
+        build_text_header("Subject", f"{subject_mark}{compiled.subject}"),
+        build_token_header("Date", format_datetime(letterhead.dated_at).split()),
+        b'MIME-Version: 1.0\r\nContent-Type: multipart/alternative; boundary="%s"\r\n' % boundary,
+        build_address_header("List-Id", letterhead.name, letterhead.list_id)
+        if letterhead.name
+        else build_token_header("List-Id", [f"<{letterhead.list_id}>"]),
+    ]
+    if letterhead.reply_to:
+        before.append(build_address_header("Reply-To", "", letterhead.reply_to))
+    feedback = f"{letterhead.day:%Y%m%d}:{letterhead.list_id}:daily:{_sender_id(letterhead)}"
+    after = [
+        b"List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n",
+        build_token_header("List-Owner", [f"<mailto:{owner}>"]),
+        build_token_header("List-Archive", [f"<{letterhead.url}/editions>"]),
+        build_token_header("Feedback-ID", [feedback]),
+        b"Precedence: bulk\r\n",
+        b"Auto-Submitted: auto-generated\r\n",
+        b"X-Auto-Response-Suppress: OOF, AutoReply\r\n",
+    ]
+    return b"".join(before), b"".join(after)
+
+
+def _sender_id(letterhead: Letterhead) -> str:
+    """Give Feedback-ID's last part: 5 to 15 characters that never change."""
+    return "".join(c for c in letterhead.domain if c.isalnum())[-15:].rjust(5, "x")
+
+
+def _to_ascii_domain(email: str) -> str:
+    """Write an internationalised domain as A-labels (RFC 5891); the local part stays as it is."""
+    local, _, domain = email.rpartition("@")
+    return email if domain.isascii() else f"{local}@{domain.encode('idna').decode()}"

@@ -1,0 +1,110 @@
+"""Signed tokens for links that act in a reader's name, and the keys that sign them.
+
+A token is 32 bytes, written as 43 characters of base64url:
+
+    purpose 1 · key id 3 · subscriber 8 · edition 4 · MAC 16     (big-endian)
+
+The MAC is HMAC-SHA-256, cut to 128 bits, under a key derived for the purpose alone and over
+the list's id as well: a token to unsubscribe can do nothing else, and nothing on another
+list. Unsubscribe tokens do not expire: the right to leave does not either. Rotating the
+secret keeps old links alive as long as the old key stays in the ring.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from newsletter.errors import ConfigurationError, InputError
+
+_MAC_BYTES = 16
+_TOKEN_CHARACTERS = 43
+
+
+class Purpose(Enum):
+    """What a token may do. The values are part of the format: never change one."""
+
+    UNSUBSCRIBE = b"u"
+    PREFERENCES = b"p"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a valid token says."""
+
+    subscriber_id: int
+    edition_id: int
+
+
+class Keyring:
+    """The signing keys, newest first: the first signs, all of them verify."""
+
+    def __init__(self, secrets: Sequence[bytes]) -> None:
+        self._secrets = {_key_id(secret): secret for secret in reversed(secrets)}
+        self.newest = _key_id(secrets[0])
+
+    def derive(self, key_id: bytes, use: bytes) -> bytes:
+        """Derive the key for one use; raises `ConfigurationError` if the secret is gone."""
+        secret = self._secrets.get(key_id)
+        if secret is None:
+            raise ConfigurationError(
+                f"lacks the key {key_id.hex()} that this edition was made with",
+                field="NEWSLETTER_SECRET_KEY",
+                mend="put the old key back, after a comma",
+            )
+        return hmac.digest(secret, b"newsletter:" + use, hashlib.sha256)
+
+    def __contains__(self, key_id: bytes) -> bool:
+        return key_id in self._secrets
+
+    def __repr__(self) -> str:
+        return f"Keyring({', '.join(key_id.hex() for key_id in self._secrets)})"
+
+
+def _key_id(secret: bytes) -> bytes:
+    return hmac.digest(secret, b"newsletter:key id", hashlib.sha256)[:3]
+
+
+class TokenSigner:
+    """Signs tokens of one purpose for one list and edition."""
+
+    def __init__(
+        self, keyring: Keyring, key_id: bytes, purpose: Purpose, *, list_id: str, edition_id: int
+    ) -> None:
+        self._key = keyring.derive(key_id, purpose.value)
+        self._list_id = list_id.encode()
+        self._start = purpose.value + key_id
+        self._end = edition_id.to_bytes(4)
+
+    def sign(self, subscriber_id: int) -> str:
+        """Give the token of one reader."""
+        body = self._start + subscriber_id.to_bytes(8) + self._end
+        mac = hmac.digest(self._key, body + self._list_id, hashlib.sha256)[:_MAC_BYTES]
+        return base64.urlsafe_b64encode(body + mac).rstrip(b"=").decode()
+
+
+def read_token(token: str, purpose: Purpose, *, keyring: Keyring, list_id: str) -> Claim:
+    """Verify a token and say what it claims. Raises `InputError` for any other text."""
+    refusal = InputError("this link is damaged or not one of ours")
+    if len(token) != _TOKEN_CHARACTERS or not token.isascii():
+        raise refusal
+    try:
+        raw = base64.b64decode(token + "=", altchars=b"-_", validate=True)
+    except binascii.Error:
+        raise refusal from None
+    body, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
+    key_id = body[1:4]
+    # 43 characters carry 258 bits for 256: a second spelling of the same bytes is not ours.
+    canonical = base64.urlsafe_b64encode(raw).rstrip(b"=").decode() == token
+    if body[:1] != purpose.value or key_id not in keyring or not canonical:
+        raise refusal
+    key = keyring.derive(key_id, purpose.value)
+    expected = hmac.digest(key, body + list_id.encode(), hashlib.sha256)[:_MAC_BYTES]
+    if not hmac.compare_digest(mac, expected):
+        raise refusal
+    return Claim(int.from_bytes(body[4:12]), int.from_bytes(body[12:16]))

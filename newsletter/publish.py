@@ -1,0 +1,388 @@
+"""The way of the data, told in one file: gather, compose, render, enrol, deliver.
+
+    gather ─▶ compose ─▶ render ─▶ enrol ─▶ deliver
+    briefs    Edition    Compiled  Delivery  accepted, deferred, failed, in doubt …
+              (draft)    Edition   rows      (approved ─▶ sending ─▶ sent)
+
+A person at the command line and the clock of `newsletter serve` take the same way. Each step
+leaves what it did in the database, and can be taken again: until an edition is enrolled it is
+composed anew, from then on its content and its audience are fixed.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+
+from newsletter.audience.reader import Choices, Reader
+from newsletter.briefs.gather import SourceReport, gather_sources
+from newsletter.delivery.channel import OpenChannel, build_opener
+from newsletter.delivery.holder import describe_self
+from newsletter.delivery.ledger import Ledger
+from newsletter.delivery.lifecycle import State
+from newsletter.delivery.retry import judge_reply
+from newsletter.delivery.sender import Sender
+from newsletter.delivery.worker import Policy, Surroundings
+from newsletter.editions.desk import Composed, compose_edition
+from newsletter.editions.model import Edition
+from newsletter.editions.shelf import (
+    EditionRecord,
+    change_state,
+    find_edition,
+    load_compiled,
+    load_content,
+    load_letterhead,
+    read_edition,
+    store_compiled,
+    store_letterhead,
+)
+from newsletter.errors import RefusedError, RelayRefusedUs
+from newsletter.mail import Addresser, Keyring, Letterhead, Message, build_letterhead
+from newsletter.render.compile import compile_edition
+from newsletter.render.compiled import CompiledEdition
+from newsletter.render.preflight import Finding, check_edition
+from newsletter.render.templates import find_templates
+from newsletter.settings import Settings
+from newsletter.smtp.protocol import Phase, Refused
+from newsletter.smtp.relay import Relay, parse_relay
+from newsletter.store import Database
+
+TEST_MARK = "[Test] "
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """What every step works with: the settings, the database, and a clock in aware UTC."""
+
+    settings: Settings
+    database: Database
+    now: Callable[[], datetime]
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keys that sign links and Message-IDs."""
+        return Keyring(self.settings.secret_keys)
+
+    @property
+    def ledger(self) -> Ledger:
+        """Who gets what, and what became of it."""
+        return Ledger(self.database, in_doubt=self.settings.delivery.in_doubt)
+
+    @property
+    def relay(self) -> Relay:
+        """Where mail is handed to."""
+        delivery = self.settings.delivery
+        return parse_relay(
+            delivery.relay,
+            password=delivery.relay_password.get_secret_value(),
+            root=self.settings.root,
+        )
+
+    def open_channel(self) -> OpenChannel:
+        """Give what opens channels to the relay."""
+        delivery = self.settings.delivery
+        return build_opener(
+            self.relay,
+            ehlo_name=delivery.ehlo_name or self.settings.publication.sender_domain,
+            ca_file=self.settings.path(delivery.ca_file) if delivery.ca_file else None,
+        )
+
+    def today(self) -> date:
+        """Give the editorial date: today in the publication's time zone."""
+        return self.now().astimezone(self.settings.publication.zone).date()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Printed:
+    """An edition rendered and checked, not yet anybody's."""
+
+    record: EditionRecord
+    edition: Edition
+    compiled: CompiledEdition
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """How a run ended."""
+
+    record: EditionRecord
+    counts: dict[State, int]
+    """Deliveries by state; they sum to the audience."""
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether no delivery is left open."""
+        return self.record.state == "sent"
+
+
+# -- 1. gather and compose -------------------------------------------------------------------------
+
+
+def gather(
+    press: Press, *, on_source: Callable[[SourceReport], None] | None = None
+) -> tuple[SourceReport, ...]:
+    """Read every source and store what is new. A source that fails stops no other."""
+    return gather_sources(press.database, press.settings, now=press.now(), on_source=on_source)
+
+
+def compose(press: Press, day: date, reports: tuple[SourceReport, ...] | None) -> Composed:
+    """Compose the edition of a day from what was gathered."""
+    return compose_edition(
+        press.database, press.settings, day=day, now=press.now(), reports=reports
+    )
+
+
+# -- 2. render -------------------------------------------------------------------------------------
+
+
+def render(press: Press, composed: Composed) -> Printed:
+    """Render an edition once for all its readers, and store it with the edition.
+
+    An edition that is approved already is given back as it was stored. Raises `RefusedError`
+    where there is nothing to render, `TemplateError` for a fault in a template.
+    """
+    record, edition = composed.record, composed.edition
+    if record is None or edition is None:
+        reason = f": {record.reason}" if record and record.reason else ""
+        raise RefusedError(f"there is no edition to render ({composed.outcome}{reason})")
+    publication = press.settings.publication
+    if composed.existing:
+        with press.database.reading() as connection:
+            compiled = CompiledEdition.load(load_compiled(connection, record.id))
+    else:
+        compiled, edition = compile_edition(
+            edition,
+            publication=publication,
+            vocabulary=press.settings.vocabulary,
+            templates=find_templates(press.settings.path(press.settings.templates.path)),
+        )
+        with press.database.writing() as connection:
+            record = store_compiled(connection, record.id, compiled.dump(), edition)
+    findings = check_edition(
+        edition, compiled, publication=publication, vocabulary=press.settings.vocabulary
+    )
+    return Printed(record=record, edition=edition, compiled=compiled, findings=findings)
+
+
+# -- 3. enrol --------------------------------------------------------------------------------------
+
+
+def approve(press: Press, record: EditionRecord) -> int:
+    """Approve an edition and freeze its audience, in one transaction; return its size.
+
+    From here on content, readers, choices, Date and signing key of every message are fixed:
+    all attempts to one reader are the same bytes.
+    """
+    now = press.now()
+    letterhead = build_letterhead(
+        press.settings.publication,
+        edition_id=record.id,
+        day=record.date,
+        dated_at=now,
+        key_id=press.keyring.newest,
+    )
+    with press.database.writing() as connection:
+        if record.state == "draft":
+            change_state(connection, record.id, "ready", now=now)
+        change_state(connection, record.id, "approved", now=now)
+        store_letterhead(
+            connection,
+            record.id,
+            letterhead.to_document(),
+            dated_at=letterhead.dated_at,
+            not_after=now + press.settings.delivery.not_after,
+        )
+        audience = press.ledger.enrol(connection, record.id, now)
+        if not audience:
+            raise RefusedError(
+                "there is no active reader",
+                mend="add some with `newsletter subscribers import FILE`",
+            )
+    return audience
+
+
+# -- 4. deliver ------------------------------------------------------------------------------------
+
+
+async def deliver(
+    press: Press,
+    record: EditionRecord,
+    *,
+    on_start: Callable[[Sender], None] = lambda _sender: None,
+    on_progress: Callable[[Counter[State]], None] = lambda _tally: None,
+) -> Delivered:
+    """Send an approved edition, or go on with one that was stopped or killed.
+
+    Nobody gets a second copy, whoever calls this, wherever and however often. `on_start` is
+    given the sender, whose `stop` ends the run in order.
+    """
+    settings = press.settings.delivery
+    ledger = press.ledger
+    address = addresser(press, record.id).address
+    open_channel = press.open_channel()
+    with press.database.reading() as connection:
+        record = read_edition(connection, record.id)
+    assert record.not_after is not None, "set together with the approval"
+    run = ledger.take(record.id, describe_self(), press.now())
+    sender = Sender(
+        ledger=ledger,
+        run=run,
+        open_channel=open_channel,
+        relay_name=str(press.relay),
+        address=address,
+        policy=Policy(
+            connections=settings.connections,
+            per_second=settings.rate,
+            not_after=record.not_after,
+            retry_after=settings.retry_after,
+        ),
+        around=Surroundings(
+            now=press.now,
+            monotonic=time.monotonic,
+            spread=random.random,
+        ),
+        on_progress=on_progress,
+    )
+    on_start(sender)
+    await sender.send()
+    with press.database.reading() as connection:
+        record = read_edition(connection, record.id)
+    return Delivered(record=record, counts=ledger.counts(record.id))
+
+
+async def check_relay(press: Press) -> None:
+    """Open one channel and close it: what an operator must mend shows before anybody is mailed."""
+    channel = await press.open_channel()()
+    await channel.close()
+
+
+async def send_test(press: Press, printed: Printed, email: str) -> str:
+    """Mail one marked copy outside the ledger; return the relay's words."""
+    letterhead = _letterhead_of(press, printed.record)
+    maker = Addresser(printed.compiled, letterhead, press.keyring, subject_mark=TEST_MARK)
+    message = maker.address(Reader(subscriber_id=0, email=email, choices=Choices()))
+    channel = await press.open_channel()()
+    try:
+        answer = await channel.prepare(message.envelope, message.content)
+        phase, reply = (
+            (answer.phase, answer.reply)
+            if isinstance(answer, Refused)
+            else (Phase.DOT, await channel.finish())
+        )
+    finally:
+        await channel.close()
+    if judge_reply(phase, reply).state is not State.ACCEPTED:
+        raise RelayRefusedUs(f"{press.relay} refused the test message at {phase.value} ({reply})")
+    return str(reply)
+
+
+def addresser(press: Press, edition_id: int) -> Addresser:
+    """Give what makes any reader's copy of an approved edition, now or months later."""
+    with press.database.reading() as connection:
+        compiled = CompiledEdition.load(load_compiled(connection, edition_id))
+        letterhead = Letterhead.from_document(load_letterhead(connection, edition_id))
+    return Addresser(compiled, letterhead, press.keyring)
+
+
+def sample_message(press: Press, printed: Printed, reader: Reader) -> Message:
+    """Give the copy that a reader would get of an edition that is not approved yet."""
+    return Addresser(
+        printed.compiled, _letterhead_of(press, printed.record), press.keyring
+    ).address(reader)
+
+
+def _letterhead_of(press: Press, record: EditionRecord) -> Letterhead:
+    return build_letterhead(
+        press.settings.publication,
+        edition_id=record.id,
+        day=record.date,
+        dated_at=press.now(),
+        key_id=press.keyring.newest,
+    )
+
+
+# -- the whole way ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What a day came to: an edition that can be sent, or why there is none."""
+
+    composed: Composed
+    printed: Printed | None = None
+    reports: tuple[SourceReport, ...] = ()
+
+
+def prepare(
+    press: Press,
+    day: date,
+    *,
+    on_source: Callable[[SourceReport], None] | None = None,
+) -> Prepared:
+    """Gather, compose and render the edition of a day, unless it stands already.
+
+    One that is ready (made by the schedule for this day) or approved is taken as it is.
+    """
+    with press.database.reading() as connection:
+        found = find_edition(connection, day)
+    if found is not None and found.state in ("ready", "approved", "sending", "paused", "sent"):
+        composed = _standing(press, found)
+        return Prepared(composed=composed, printed=render(press, composed))
+    reports = gather(press, on_source=on_source)
+    composed = compose(press, day, reports)
+    if composed.edition is None:
+        return Prepared(composed=composed, reports=reports)
+    printed = render(press, composed)
+    composed = replace(composed, record=printed.record, edition=printed.edition)
+    return Prepared(composed=composed, printed=printed, reports=reports)
+
+
+def _standing(press: Press, record: EditionRecord) -> Composed:
+    with press.database.reading() as connection:
+        edition = load_content(connection, record.id)
+    return Composed(
+        outcome="edition" if edition.briefs else "quiet_day",
+        record=record,
+        edition=edition,
+        existing=True,
+    )
+
+
+def make_ready(press: Press, day: date) -> Prepared:
+    """Prepare the edition of a day and set it ready: what the schedule does at `gather_at`."""
+    prepared = prepare(press, day)
+    if prepared.printed is not None and prepared.printed.record.state == "draft":
+        with press.database.writing() as connection:
+            change_state(connection, prepared.printed.record.id, "ready", now=press.now())
+    return prepared
+
+
+def check_fit_to_send(printed: Printed) -> None:
+    """Raise `RefusedError` for an edition that failed its preflight."""
+    failed = [finding for finding in printed.findings if finding.status == "fail"]
+    if failed:
+        raise RefusedError(
+            f"the edition of {printed.record.date} fails its preflight: "
+            + "; ".join(f"{finding.name}: {finding.detail}" for finding in failed),
+            mend=failed[0].mend or "see `newsletter check`",
+        )
+
+
+async def publish(
+    press: Press,
+    printed: Printed,
+    *,
+    on_start: Callable[[Sender], None] = lambda _sender: None,
+    on_progress: Callable[[Counter[State]], None] = lambda _tally: None,
+) -> Delivered:
+    """Approve an edition unless it is approved, and deliver it: what a person's yes sets off."""
+    if printed.record.state in ("draft", "ready"):
+        check_fit_to_send(printed)
+        await check_relay(press)
+        approve(press, printed.record)
+    return await deliver(press, printed.record, on_start=on_start, on_progress=on_progress)

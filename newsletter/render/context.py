@@ -1,0 +1,269 @@
+"""What a template sees: an edition as plain frozen data, cleaned and ready to be laid out.
+
+Everything here is text, a number, or a tuple of such. No method, no object of the program:
+a template cannot reach further than what stands in these classes. The head of
+`templates/digest.mjml.j2` documents every name for those who write templates.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from datetime import date
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from newsletter.briefs.implication import is_no_direct_implication
+from newsletter.briefs.model import Brief, Perspective, Source
+from newsletter.editions.model import Edition
+from newsletter.settings import Publication, Vocabulary
+
+# Whatever could break out of a line, a document or a reading direction. The formats drop
+# these already; renderers must not depend on it.
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
+)
+_BREAK = re.compile("[ \t\n\x0b\x0c\r\x85\u2028\u2029]+")
+_PARAGRAPHS = re.compile(r"\n[ \t]*\n|\u2029")
+_RIGHT_TO_LEFT = frozenset(("ar", "ckb", "dv", "fa", "he", "iw", "ps", "sd", "ug", "ur", "yi"))
+_LENS_ENDINGS = (" View", " Lens", " Perspective")
+_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_MONTHS = (
+    "",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkView:
+    """A name, and its address or ""."""
+
+    name: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointView:
+    """One line of the quick take."""
+
+    label: str
+    text: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LensView:
+    """One lens. `key` names its block."""
+
+    key: str
+    name: str
+    text: tuple[str, ...]
+    caveat: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BriefView:
+    """One story. Texts are tuples of paragraphs."""
+
+    key: str
+    number: int
+    section: str
+    title: str
+    link: str
+    sources: tuple[LinkView, ...]
+    summary: tuple[str, ...]
+    why: tuple[str, ...]
+    points: tuple[PointView, ...]
+    perspectives_key: str
+    lenses: tuple[LensView, ...]
+    silent_key: str
+    silent: tuple[LensView, ...]
+    has_analysis: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditionView:
+    """The edition of one date."""
+
+    date: str
+    date_text: str
+    subject: str
+    preheader: str
+    briefs: tuple[BriefView, ...]
+    left_out: int
+    disclosure: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublicationView:
+    """Who publishes, and how the mail reads."""
+
+    name: str
+    url: str
+    postal_address: str
+    language: str
+    direction: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelsView:
+    """The publication's own headings."""
+
+    why: str
+    quick_take: str
+    perspectives: str
+    disclaimer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """Every variable of a digest template."""
+
+    edition: EditionView
+    publication: PublicationView
+    labels: LabelsView
+
+
+def build_context(edition: Edition, *, publication: Publication, vocabulary: Vocabulary) -> Context:
+    """Turn an edition into what its templates see."""
+    briefs = tuple(_brief(brief, n, vocabulary) for n, brief in enumerate(edition.briefs))
+    return Context(
+        edition=EditionView(
+            date=edition.date.isoformat(),
+            date_text=format_date(edition.date),
+            subject=clean_line(edition.subject),
+            preheader=clean_line(edition.preheader),
+            briefs=briefs,
+            left_out=edition.left_out,
+            disclosure=_disclosure(briefs, vocabulary),
+        ),
+        publication=PublicationView(
+            name=clean_line(publication.name),
+            url=clean_url(publication.url),
+            postal_address=clean_line(publication.postal_address),
+            language=clean_line(publication.language),
+            direction=text_direction(publication.language),
+        ),
+        labels=LabelsView(
+            why=vocabulary.why_heading,
+            quick_take=vocabulary.quick_take_heading,
+            perspectives=vocabulary.perspectives_heading,
+            disclaimer=vocabulary.disclaimer,
+        ),
+    )
+
+
+def clean_line(text: str) -> str:
+    """Make `text` one line without controls, lone surrogates and bidirectional overrides."""
+    return _BREAK.sub(" ", _UNSAFE.sub("", text)).strip()
+
+
+def clean_paragraphs(text: str) -> tuple[str, ...]:
+    """Split `text` at blank lines into clean lines, none of them empty."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    return tuple(filter(None, map(clean_line, _PARAGRAPHS.split(lines))))
+
+
+def clean_url(url: str) -> str:
+    """Give an http(s) address in ASCII (RFC 3986, host by RFC 3490); "" for any other."""
+    try:
+        parts = urlsplit(clean_line(url))
+        host = (parts.hostname or "").encode("idna").decode()
+        port = f":{parts.port}" if parts.port is not None else ""
+    except ValueError:  # UnicodeError is one
+        return ""
+    if parts.scheme not in {"http", "https"} or not host:
+        return ""
+    if not re.fullmatch(r"[a-z0-9._-]+|[0-9a-f:.]+", host):
+        return ""
+    netloc = (f"[{host}]" if ":" in host else host) + port
+    path, query, fragment = (
+        quote(part, safe="%/:@!$&'()*+,;=~-._?")
+        for part in (parts.path, parts.query, parts.fragment)
+    )
+    return urlunsplit((parts.scheme, netloc, path, query, fragment))
+
+
+def text_direction(language: str) -> str:
+    """Say "rtl" or "ltr" for a BCP 47 language."""
+    subtags = language.replace("_", "-").lower().split("-")
+    if "latn" in subtags:
+        return "ltr"
+    return "rtl" if subtags[0] in _RIGHT_TO_LEFT or {"arab", "hebr"} & {*subtags} else "ltr"
+
+
+def format_date(day: date) -> str:
+    """Write the date out, whatever the locale of the process."""
+    return f"{_WEEKDAYS[day.weekday()]}, {day.day} {_MONTHS[day.month]} {day.year}"
+
+
+def _brief(brief: Brief, position: int, vocabulary: Vocabulary) -> BriefView:
+    caveats = {_fold(lens.name): lens.caveat for lens in vocabulary.lenses}
+    speaking: list[LensView] = []
+    silent: list[LensView] = []
+    for perspective in brief.perspectives:
+        text = clean_paragraphs(perspective.text)
+        nothing = is_no_direct_implication(perspective.text)
+        if text and clean_line(perspective.lens):
+            view = LensView(
+                key=f"lens:{position}:{clean_line(perspective.lens)}",
+                name=_short_name(perspective) if nothing else clean_line(perspective.lens),
+                text=() if nothing else text,
+                caveat="" if nothing else caveats.get(_fold(perspective.lens), ""),
+            )
+            (silent if nothing else speaking).append(view)
+    points = (
+        PointView(label=clean_line(point.label), text=clean_paragraphs(point.text))
+        for point in brief.quick_take
+    )
+    return BriefView(
+        key=f"brief:{position}",
+        number=position + 1,
+        section=next(filter(None, map(clean_line, brief.topics)), ""),
+        title=clean_line(brief.title),
+        link=clean_url(brief.link),
+        sources=tuple(_source(s) for s in brief.sources if clean_line(s.name)),
+        summary=clean_paragraphs(brief.summary),
+        why=clean_paragraphs(brief.why_it_matters),
+        points=tuple(point for point in points if point.text),
+        perspectives_key=f"perspectives:{position}",
+        lenses=tuple(speaking),
+        silent_key=f"silent:{position}",
+        silent=tuple(silent),
+        has_analysis=brief.has_analysis,
+    )
+
+
+def _source(source: Source) -> LinkView:
+    return LinkView(name=clean_line(source.name), url=clean_url(source.url))
+
+
+def _fold(name: str) -> str:
+    return clean_line(unicodedata.normalize("NFKC", name)).casefold()
+
+
+def _short_name(perspective: Perspective) -> str:
+    name = clean_line(perspective.lens)
+    for ending in _LENS_ENDINGS:
+        if name.endswith(ending):
+            return name.removesuffix(ending)
+    return name
+
+
+def _disclosure(briefs: tuple[BriefView, ...], vocabulary: Vocabulary) -> str:
+    """Write the publication's disclosure if any brief carries analysis, all sources named."""
+    if not any(brief.has_analysis for brief in briefs):
+        return ""
+    names = list(dict.fromkeys(source.name for brief in briefs for source in brief.sources))
+    listed = ", ".join(names[:-1]) + " and " + names[-1] if names[1:] else "".join(names)
+    return vocabulary.disclosure.replace("{sources}", listed or "the original sources")

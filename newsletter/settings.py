@@ -1,0 +1,556 @@
+"""`newsletter.toml` and the environment → frozen settings. One table of name, default, unit, help.
+
+This file is longer than most: it *is* the table. Every field carries its help, and the
+README's table of settings is made from it (`describe_settings`), so an undocumented setting
+fails a test. Order of precedence: environment (`NEWSLETTER_DELIVERY__RELAY`), then a `.env`
+file beside `newsletter.toml`, then `newsletter.toml`, then the default.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from datetime import time, timedelta
+from email.utils import parseaddr
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from newsletter.errors import ConfigurationError
+
+CONFIG_NAME = "newsletter.toml"
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+def parse_duration(value: object) -> timedelta:
+    """Read "90s", "5m", "6h" or "2d"; a bare number is seconds."""
+    if isinstance(value, timedelta):
+        return value
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd]?)\s*", str(value))
+    if not match:
+        raise ValueError('must be a duration such as "90s", "5m", "6h" or "2d"')
+    return timedelta(seconds=float(match[1]) * _UNITS[match[2] or "s"])
+
+
+def parse_days(value: object) -> tuple[str, ...]:
+    """Read "mon-fri", "mon,wed,sat" or "sat-mon" into weekday names in the week's order."""
+    if isinstance(value, tuple):
+        return value
+    chosen: set[str] = set()
+    for part in str(value).lower().replace(" ", "").split(","):
+        first, _, last = part.partition("-")
+        if first not in _DAYS or (last or first) not in _DAYS:
+            raise ValueError('must name weekdays such as "mon-fri" or "mon,wed,sat"')
+        start, end = _DAYS.index(first), _DAYS.index(last or first)
+        chosen.update(_DAYS[i % 7] for i in range(start, end + 1 if end >= start else end + 8))
+    return tuple(day for day in _DAYS if day in chosen)
+
+
+def parse_clock(value: object) -> time:
+    """Read "06:00" as a local time of day."""
+    if isinstance(value, time):
+        return value
+    match = re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)", str(value).strip())
+    if not match:
+        raise ValueError('must be a time of day such as "06:00"')
+    return time(int(match[1]), int(match[2]))
+
+
+def _check_zone(value: str) -> str:
+    if value not in available_timezones():
+        raise ValueError('must be an IANA time zone such as "Europe/Berlin"')
+    return value
+
+
+def _check_sender(value: str) -> str:
+    if any(ord(c) < 32 or ord(c) == 127 for c in value):
+        raise ValueError("must not hold control characters")
+    address = parseaddr(value)[1]
+    if not re.fullmatch(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+", address):
+        raise ValueError(
+            'must be an ASCII address such as "Brief <brief@news.example>" (xn-- for other domains)'
+        )
+    return value
+
+
+def _check_list_id(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+", value):
+        raise ValueError('must look like a host name, such as "daily.news.example" (RFC 2919)')
+    return value
+
+
+def _check_url(value: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value):
+        raise ValueError('must be a web address such as "https://news.example"')
+    return value.rstrip("/")
+
+
+def _single_line(value: str) -> str:
+    if any(ord(c) < 32 or ord(c) == 127 for c in value):
+        raise ValueError("must be one line without control characters")
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+Clock = Annotated[time, BeforeValidator(parse_clock)]
+Days = Annotated[tuple[str, ...], BeforeValidator(parse_days)]
+Line = Annotated[str, AfterValidator(_single_line)]
+
+
+class Section(BaseModel):
+    """A table of `newsletter.toml`: frozen, and a key it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Publication(Section):
+    """Who publishes."""
+
+    name: Line = Field(default="My Daily Brief", description="The name that readers see.")
+    sender: Annotated[str, AfterValidator(_check_sender)] = Field(
+        description="From: a name and an address on your own domain."
+    )
+    reply_to: Line = Field(default="", description="Reply-To, if it is not the sender.")
+    list_id: Annotated[str, AfterValidator(_check_list_id)] = Field(
+        description="List-Id (RFC 2919); never change it, readers' filters hang on it."
+    )
+    url: Annotated[str, AfterValidator(_check_url)] = Field(
+        description="Public address that links in the mail begin with."
+    )
+    timezone: Annotated[str, AfterValidator(_check_zone)] = Field(
+        default="UTC", description="IANA time zone of the editorial day."
+    )
+    language: Line = Field(default="en", description="Language of the mail (BCP 47).")
+    postal_address: Line = Field(
+        default="", description="Postal address at the foot of every mail; many laws ask for it."
+    )
+    unsubscribe_address: Line = Field(
+        default="",
+        description="Mailbox of the mailto unsubscribe; default unsubscribe@ your domain.",
+    )
+    bounce_address: Line = Field(
+        default="", description="Envelope sender, where bounces go; default the sender's address."
+    )
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone as an object."""
+        return ZoneInfo(self.timezone)
+
+    @property
+    def sender_address(self) -> str:
+        """The bare address of `sender`."""
+        return parseaddr(self.sender)[1]
+
+    @property
+    def sender_name(self) -> str:
+        """The display name of `sender`, else the publication's own."""
+        return parseaddr(self.sender)[0] or self.name
+
+    @property
+    def sender_domain(self) -> str:
+        """The domain of `sender`, which identifies our messages."""
+        return self.sender_address.rpartition("@")[2]
+
+
+class LensSettings(Section):
+    """One lens of the perspectives."""
+
+    name: Line = Field(description="The lens's label.")
+    descriptor: Line = Field(default="", description="The fixed line under the label.")
+    caveat: Line = Field(default="", description="A caveat shown wherever the lens is shown.")
+
+
+_LENSES = (
+    LensSettings(
+        name="Household Impact",
+        descriptor="How this affects family budgets, jobs, and day-to-day life.",
+    ),
+    LensSettings(
+        name="America First View",
+        descriptor="How this lands for readers prioritizing American sovereignty, borders, "
+        "and domestic industry.",
+    ),
+    LensSettings(
+        name="Institutional View",
+        descriptor="How established institutions -- agencies, courts, allied governments -- "
+        "are likely to frame it.",
+    ),
+    LensSettings(
+        name="Civil Liberties View",
+        descriptor="How this reads through the lens of constitutional rights, free speech, "
+        "and due process.",
+    ),
+    LensSettings(
+        name="National Security View",
+        descriptor="How this matters for defense posture, intelligence, and adversary deterrence.",
+    ),
+    LensSettings(
+        name="Adversary View",
+        descriptor="How foreign rivals are likely to frame this story. Not presented as fact and "
+        "does not reflect the views of AFBytes.",
+        caveat="Not presented as fact and does not reflect the views of the publication.",
+    ),
+)
+
+
+class Vocabulary(Section):
+    """The publication's own words: how a brief is labelled in documents and in the mail."""
+
+    brand: Line = Field(default="AFBytes Brief", description="The line that marks a brief.")
+    why_heading: Line = Field(default="Why this matters", description="Heading of that part.")
+    quick_take_heading: Line = Field(default="Quick take", description="Heading of that part.")
+    points: tuple[Line, ...] = Field(
+        default=(
+            "Money Angle",
+            "Market Impact",
+            "Who Benefits",
+            "Who Loses",
+            "What to Watch Next",
+        ),
+        description="Labels of the quick take, in order.",
+    )
+    perspectives_heading: Line = Field(
+        default="Perspectives on this story", description="Heading of that part."
+    )
+    disclaimer: Line = Field(
+        default="AI-generated analytical lenses meant to encourage you to think across multiple "
+        "frames. Not attributed to any individual; not presented as fact.",
+        description="The line under the perspectives heading.",
+    )
+    lenses: tuple[LensSettings, ...] = Field(
+        default=_LENSES, description="The lenses, in order: name, descriptor, caveat."
+    )
+    disclosure: Line = Field(
+        default="AFBytes analysis is AI-assisted and generated from source metadata, article "
+        "summaries, and topic context. It is intended to help readers think through "
+        "implications, not replace the original reporting from {sources}. See our AI and "
+        "Summary Disclosure for details.",
+        description="The disclosure; {sources} stands for the outlets.",
+    )
+
+
+class FolderSource(Section):
+    """A folder of brief files."""
+
+    kind: Literal["folder"]
+    name: Line = Field(default="", description="What reports call the source; default its path.")
+    path: Path = Field(description="Folder, relative to newsletter.toml.")
+
+
+class FeedSource(Section):
+    """An RSS, Atom or JSON feed."""
+
+    kind: Literal["feed"]
+    name: Line = Field(default="", description="What reports call the source; default its host.")
+    url: Line = Field(description="Address of the feed, http or https.")
+    allow_private: bool = Field(
+        default=False, description="Allow addresses of private networks and this machine."
+    )
+    timeout: Duration = Field(
+        default=timedelta(seconds=20), description="Ceiling on the whole fetch."
+    )
+    max_bytes: int = Field(
+        default=5_000_000, ge=1_000, description="Ceiling on the feed's size, unpacked, in bytes."
+    )
+
+
+SourceSettings = Annotated[FolderSource | FeedSource, Field(discriminator="kind")]
+
+
+class Schedule(Section):
+    """When `newsletter serve` acts, in the publication's time zone."""
+
+    gather_at: Clock = Field(default=time(6, 0), description="When the day's briefs are gathered.")
+    send_at: Clock = Field(default=time(7, 0), description="When the edition is sent.")
+    days: Days = Field(default=_DAYS, description="Weekdays with an edition, by name.")
+    max_lateness: Duration = Field(
+        default=timedelta(hours=6),
+        description="How late a missed send may still start after send_at.",
+    )
+
+
+class EditionSettings(Section):
+    """What goes into an edition."""
+
+    lookback: Duration = Field(
+        default=timedelta(hours=24), description="How far the first edition looks back."
+    )
+    quiet_day: Literal["skip", "note"] = Field(
+        default="skip", description="Without briefs: send nothing, or a quiet-day note."
+    )
+    max_briefs: int = Field(
+        default=20, ge=1, le=60, description="Most briefs in one edition; the rest is counted."
+    )
+
+
+class Delivery(Section):
+    """How mail leaves."""
+
+    relay: Line = Field(
+        default="",
+        description="smtp://, smtps:// or lmtp:// with user@host:port and "
+        "?tls=none|starttls|implicit; or maildir:DIR or eml:DIR.",
+    )
+    relay_password: SecretStr = Field(
+        default=SecretStr(""),
+        description="The relay's password; give it in NEWSLETTER_DELIVERY__RELAY_PASSWORD.",
+    )
+    ca_file: Path | None = Field(
+        default=None, description="PEM file of authorities to trust for the relay, if private."
+    )
+    ehlo_name: Line = Field(
+        default="", description="Name given in EHLO; default the sender's domain."
+    )
+    connections: int = Field(
+        default=10, ge=1, le=1000, description="Connections to the relay at once."
+    )
+    rate: float = Field(
+        default=0, ge=0, description="Messages a second, all connections; 0 = as the relay allows."
+    )
+    in_doubt: Literal["hold", "retry"] = Field(
+        default="hold",
+        description="A message that the relay took without answering: hold it, or try once more.",
+    )
+    durability: Literal["full", "process"] = Field(
+        default="full",
+        description="What the ledger survives: full = power loss, process = a killed process.",
+    )
+    not_after: Duration = Field(
+        default=timedelta(hours=16),
+        description="An edition's mail is given up this long after the send began.",
+    )
+    retry_after: Duration = Field(
+        default=timedelta(minutes=5),
+        description="First pause before deferred mail is tried again; it grows from there.",
+    )
+
+
+class Database(Section):
+    """Where everything is kept."""
+
+    url: Line = Field(
+        default="sqlite:///newsletter.db", description="Database, relative to newsletter.toml."
+    )
+
+
+class Web(Section):
+    """Where `newsletter serve` listens."""
+
+    listen: Line = Field(default="127.0.0.1:8000", description="Address and port.")
+
+
+class Templates(Section):
+    """An operator's own templates."""
+
+    path: Path = Field(
+        default=Path("templates"),
+        description="Folder whose files come before the shipped ones of the same name.",
+    )
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set, read once at start and frozen."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix="NEWSLETTER_",
+        env_nested_delimiter="__",
+        env_file_encoding="utf-8",
+        hide_input_in_errors=True,
+    )
+
+    publication: Publication
+    vocabulary: Vocabulary = Vocabulary()
+    sources: tuple[SourceSettings, ...] = ()
+    schedule: Schedule = Schedule()
+    edition: EditionSettings = EditionSettings()
+    delivery: Delivery = Delivery()
+    database: Database = Database()
+    web: Web = Web()
+    templates: Templates = Templates()
+    secret_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="Signs links and Message-IDs; NEWSLETTER_SECRET_KEY, newest first, "
+        "old ones after commas.",
+    )
+    root: Path = Field(default=Path(), exclude=True, repr=False)
+    """Directory of `newsletter.toml`; relative paths start there. Not a setting."""
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Settings:
+        names = [source_name(source) for source in self.sources]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two sources are called {name!r}; give one a name of its own")
+        return self
+
+    reads_environment: ClassVar[bool] = True
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put the TOML file named by `load_settings` below the environment."""
+        toml = TomlConfigSettingsSource(settings_cls, cls.model_config.get("toml_file"))
+        if not cls.reads_environment:
+            return init_settings, dotenv_settings, toml
+        return init_settings, env_settings, dotenv_settings, file_secret_settings, toml
+
+    def path(self, path: str | Path) -> Path:
+        """Resolve a path of the configuration against the configuration's own directory."""
+        return self.root / path
+
+    @property
+    def database_url(self) -> str:
+        """The database URL with a relative SQLite path made absolute."""
+        prefix = "sqlite:///"
+        url = self.database.url
+        if url.startswith(prefix) and url != prefix and not url.startswith(prefix + ":memory:"):
+            return prefix + str(self.path(url.removeprefix(prefix)).absolute())
+        return url
+
+    @property
+    def secret_keys(self) -> tuple[bytes, ...]:
+        """The signing keys, newest first."""
+        keys = [key.strip() for key in self.secret_key.get_secret_value().split(",")]
+        return tuple(key.encode() for key in keys if key)
+
+
+def source_name(source: FolderSource | FeedSource) -> str:
+    """Give the name that reports and the database know a source by."""
+    if source.name:
+        return source.name
+    return str(source.path) if isinstance(source, FolderSource) else source.url
+
+
+def load_settings(config: Path | None = None, *, environment: bool = True) -> Settings:
+    """Read the configuration at `config`, or `newsletter.toml` here.
+
+    Without `environment` only the files count: a demo must not be led astray to a real relay.
+    Raises `ConfigurationError` naming file, field and mend.
+    """
+    path = config or Path(CONFIG_NAME)
+    if path.is_dir():
+        path /= CONFIG_NAME
+    if not path.is_file():
+        raise ConfigurationError(
+            "there is no such file",
+            file=path,
+            mend="run `newsletter init DIR` to make one, or name it with --config",
+        )
+    root = path.absolute().parent
+
+    class _Located(Settings):
+        model_config = SettingsConfigDict(
+            toml_file=path,
+            env_file=root / ".env",
+        )
+        reads_environment = environment
+
+    try:
+        found = _Located(root=root)  # type: ignore[call-arg]  # the rest comes from the sources
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"is not TOML ({error})", file=path) from None
+    except UnicodeDecodeError:
+        raise ConfigurationError("is not UTF-8", file=path, mend="save it as UTF-8") from None
+    except ValidationError as error:
+        raise _explain(error, path) from None
+    if len(found.secret_keys) == 0 or min(len(key) for key in found.secret_keys) < 32:
+        problem = "is missing" if not found.secret_keys else "is shorter than 32 characters"
+        raise ConfigurationError(
+            f"the signing key {problem}",
+            field="NEWSLETTER_SECRET_KEY",
+            mend='put one into .env beside the configuration; `python -c "import secrets; '
+            'print(secrets.token_urlsafe(32))"` makes one',
+        )
+    return found
+
+
+def _explain(error: ValidationError, path: Path) -> ConfigurationError:
+    """Turn pydantic's list into one sentence about its first entry."""
+    found = error.errors(include_url=False, include_input=False)
+    # A misspelt key shows up twice: as unknown and as missing. Its spelling is the news.
+    first = next((e for e in found if e["type"] == "extra_forbidden"), found[0])
+    place = ".".join(str(p) for p in first["loc"] if p not in {"folder", "feed"})
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    message = first["msg"].removeprefix("Value error, ")
+    mend = ""
+    if first["type"] == "extra_forbidden":
+        message, mend = "is not a setting", "see the README's table of settings for its spelling"
+    elif first["type"] == "missing":
+        message, mend = "is required", "add it"
+    elif first["type"].startswith("union_tag"):
+        message, mend = "has no known kind", 'set kind = "folder" or kind = "feed"'
+    else:
+        message = message[:1].lower() + message[1:]
+    return ConfigurationError(message + more, file=path, field=place or None, mend=mend)
+
+
+class SettingRow(NamedTuple):
+    """One row of the table of settings."""
+
+    name: str
+    default: str
+    help: str
+
+
+def describe_settings() -> Iterator[SettingRow]:
+    """Yield every setting, dotted, with its default and help, in the file's order."""
+    yield from _describe(Settings, "")
+    for kind, model in (("folder", FolderSource), ("feed", FeedSource)):
+        yield from _describe(model, f"sources[{kind}].")
+
+
+def _describe(model: type[BaseModel], prefix: str) -> Iterator[SettingRow]:
+    for name, field in model.model_fields.items():
+        if field.exclude or name == "sources":
+            continue
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Section):
+            yield from _describe(kind, f"{prefix}{name}.")
+        else:
+            yield SettingRow(prefix + name, _shown(field.get_default()), field.description or "")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, timedelta):
+        seconds = int(value.total_seconds())
+        unit = next(u for u in "dhms" if seconds % _UNITS[u] == 0 or u == "s")
+        return f"{seconds // _UNITS[unit]}{unit}"
+    if isinstance(value, time):
+        return value.strftime("%H:%M")
+    if value == _DAYS:
+        return "mon-sun"
+    if isinstance(value, tuple):
+        return ", ".join(v.name if isinstance(v, LensSettings) else str(v) for v in value)
+    if isinstance(value, SecretStr) or value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if repr(value) == "PydanticUndefined" else str(value)

@@ -1,0 +1,325 @@
+"""SMTP and LMTP for a client, without I/O: bytes in, answers out (RFC 5321, RFC 2033).
+
+Theory of operation
+-------------------
+`Client` is told what happens on the wire and says what to write; it never touches a socket.
+Every command method returns the bytes to send and appends its phase to a queue of replies
+that are due. `receive` turns bytes into `Answer`s, matching each reply to the phase at the
+head of that queue, so several commands may be outstanding (RFC 2920) and no reply is ever
+charged to the wrong one. Bytes that nobody asked for are a desynchronised peer: from there
+on nothing it says can be trusted, and the only safe move is to close.
+
+    GREETING ─ 220 ─▶ HELLO ─ 250 ─▶ ready ─ MAIL ─ RCPT ─ DATA ─ 354 ─▶ content ─▶ DOT ─▶ ready
+
+`dot_left` is the one bit that decides whether mail can be lost or doubled: it is true from
+the moment `final_dot` hands out its bytes until the reply to them has been read. A
+connection that ends while it is true leaves the message in doubt (RFC 1047); one that ends
+while it is false certainly did not deliver it, because a server that sees the connection
+close before the dot must discard the message (RFC 5321 §4.1.1.10 and §3.8).
+
+What the other side may not do, each answered with `RemoteProtocolError`: a reply without a
+three-digit code of class 2 to 5, codes that differ between the lines of one reply (RFC 5321
+§4.2.1), a line over 4096 bytes, a reply over 100 lines or 64 KiB, an answer to no question.
+Bare LF after a reply and a missing space after the code are seen in the wild, unambiguous,
+and accepted.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+MAX_LINE_BYTES = 4096  # RFC 5321 §4.5.3.1.5 says 512; real servers exceed it
+MAX_REPLY_BYTES = 65536
+MAX_REPLY_LINES = 100
+MAX_COMMAND_BYTES = 2048  # RFC 5321 §4.5.3.1.4 says 512, extensions and AUTH add to it
+
+_REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])(?![0-9])([ -]?)(.*)", re.DOTALL)
+_ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:\s|$)")  # RFC 2034 §4, RFC 3463 §2
+
+
+class LocalProtocolError(Exception):
+    """We misused the protocol: a bug of ours, caught before a byte of it leaves."""
+
+
+class RemoteProtocolError(Exception):
+    """The other side broke the protocol. Close the connection; believe nothing after this."""
+
+
+class Phase(Enum):
+    """What a reply answers."""
+
+    GREETING = "greeting"
+    HELLO = "EHLO"
+    STARTTLS = "STARTTLS"
+    AUTH = "AUTH"
+    MAIL = "MAIL"
+    RCPT = "RCPT"
+    DATA = "DATA"
+    DOT = "the message"
+    RSET = "RSET"
+    QUIT = "QUIT"
+    UNASKED = "nothing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """RFC 5321 sender and recipient, and whether the message needs SMTPUTF8 (RFC 6531)."""
+
+    sender: str
+    recipient: str
+    smtputf8: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One whole reply. `lines` are decoded and free of control characters; for people."""
+
+    code: int
+    lines: tuple[str, ...]
+
+    @property
+    def positive(self) -> bool:
+        """2yz: done."""
+        return 200 <= self.code < 300
+
+    @property
+    def transient(self) -> bool:
+        """4yz: not now."""
+        return 400 <= self.code < 500
+
+    @property
+    def permanent(self) -> bool:
+        """5yz: not ever, as asked."""
+        return self.code >= 500
+
+    @property
+    def enhanced(self) -> str:
+        """The enhanced status code such as "5.1.1" (RFC 3463), or ""."""
+        found = _ENHANCED.match(self.lines[0]) if self.lines else None
+        return found[1] if found and found[1][0] == str(self.code)[0] else ""
+
+    def __str__(self) -> str:
+        return f"{self.code} {' / '.join(line for line in self.lines if line)}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A reply and what it answers."""
+
+    phase: Phase
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The relay said no to one message, in `phase`; a value, since it is an ordinary outcome."""
+
+    phase: Phase
+    reply: Reply
+
+
+class ReplyReader:
+    """Bytes into replies, whatever the boundaries of the packets."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._lines: list[str] = []
+        self._code = 0
+        self._bytes = 0
+
+    def feed(self, data: bytes) -> Iterator[Reply]:
+        """Take bytes; yield each reply that is now complete."""
+        self._buffer += data
+        while (end := self._buffer.find(b"\n")) >= 0:
+            line = bytes(self._buffer[:end]).removesuffix(b"\r")
+            del self._buffer[: end + 1]
+            if reply := self._take(line):
+                yield reply
+        if len(self._buffer) > MAX_LINE_BYTES:
+            raise RemoteProtocolError(f"a reply line is longer than {MAX_LINE_BYTES} bytes")
+
+    @property
+    def idle(self) -> bool:
+        """Whether no part of a reply has come yet."""
+        return not self._buffer and not self._lines
+
+    def _take(self, line: bytes) -> Reply | None:
+        if len(line) > MAX_LINE_BYTES:
+            raise RemoteProtocolError(f"a reply line is longer than {MAX_LINE_BYTES} bytes")
+        found = _REPLY_LINE.fullmatch(line)
+        if not found:
+            raise RemoteProtocolError(f"{_shown(line[:60])!r} is not a reply")
+        code = int(found[1])
+        if self._lines and code != self._code:
+            raise RemoteProtocolError(f"one reply says both {self._code} and {code}")
+        self._code = code
+        self._lines.append(_shown(found[3]))
+        self._bytes += len(line)
+        if len(self._lines) > MAX_REPLY_LINES or self._bytes > MAX_REPLY_BYTES:
+            raise RemoteProtocolError("a reply does not end")
+        if found[2] == b"-":
+            return None
+        reply = Reply(code, tuple(self._lines))
+        self._lines, self._bytes = [], 0
+        return reply
+
+
+class Client:
+    """The client's side of one connection. One transaction at a time, one recipient each."""
+
+    def __init__(self, *, lmtp: bool = False) -> None:
+        self.lmtp = lmtp
+        self.extensions: dict[str, str] = {}
+        self.dot_left = False
+        self._due: deque[Phase] = deque([Phase.GREETING])
+        self._reader = ReplyReader()
+        self._content_open = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether no reply is due and no message open: the moment to say QUIT."""
+        return not self._due and not self._content_open
+
+    # -- the other side speaks -----------------------------------------------------------------
+
+    def receive(self, data: bytes) -> list[Answer]:
+        """Take bytes from the wire; give the answers that they complete.
+
+        An unasked 421 is an ordinary goodbye (RFC 5321 §3.8) and comes as `Phase.UNASKED`. So
+        does a refusal while the content is still being written: the server has made up its
+        mind early. Anything else unasked raises `RemoteProtocolError`.
+        """
+        return [self._match(reply) for reply in self._reader.feed(data)]
+
+    def _match(self, reply: Reply) -> Answer:
+        if not self._due:
+            if reply.code == 421 or (self._content_open and reply.code >= 400):
+                return Answer(Phase.UNASKED, reply)
+            raise RemoteProtocolError(f'it says "{reply}" to no question')
+        phase = self._due.popleft()
+        if phase is Phase.HELLO and reply.positive:
+            self.extensions = _read_extensions(reply)
+        elif phase is Phase.DATA:
+            if reply.code != 354 and reply.code < 400:
+                raise RemoteProtocolError(f"it answers DATA with {reply.code}, not 354")
+            self._content_open = reply.code == 354
+        elif phase is Phase.DOT:
+            self.dot_left = False
+        if 300 <= reply.code < 400 and phase not in (Phase.DATA, Phase.AUTH):
+            raise RemoteProtocolError(f"it answers {phase.value} with {reply.code}")
+        return Answer(phase, reply)
+
+    # -- we speak ------------------------------------------------------------------------------
+
+    def hello(self, name: str, *, extended: bool = True) -> bytes:
+        """EHLO, LHLO for LMTP, or HELO for a server that knows no better."""
+        self.extensions = {}
+        verb = "LHLO" if self.lmtp else "EHLO" if extended else "HELO"
+        return self._command(Phase.HELLO, f"{verb} {name}")
+
+    def starttls(self) -> bytes:
+        """STARTTLS (RFC 3207)."""
+        return self._command(Phase.STARTTLS, "STARTTLS")
+
+    def tls_started(self) -> None:
+        """Forget what was said in the clear (RFC 3207 §4.2); leftovers there are an attack."""
+        if self._due or not self._reader.idle:
+            raise RemoteProtocolError("it went on talking in the clear after STARTTLS")
+        self.extensions = {}
+
+    def auth_plain(self, user: str, password: str) -> bytes:
+        """AUTH PLAIN with its initial response (RFC 4616)."""
+        token = base64.b64encode(f"\0{user}\0{password}".encode()).decode()
+        return self._command(Phase.AUTH, f"AUTH PLAIN {token}")
+
+    def auth_login(self) -> bytes:
+        """AUTH LOGIN; answer its two challenges with `auth_answer`."""
+        return self._command(Phase.AUTH, "AUTH LOGIN")
+
+    def auth_answer(self, text: str) -> bytes:
+        """Answer a 334 challenge (RFC 4954 §4)."""
+        return self._command(Phase.AUTH, base64.b64encode(text.encode()).decode())
+
+    def mail(self, sender: str, *, size_bytes: int, smtputf8: bool = False) -> bytes:
+        """MAIL FROM, with SIZE where offered (RFC 1870) and SMTPUTF8 where asked (RFC 6531)."""
+        if smtputf8 and "SMTPUTF8" not in self.extensions:
+            raise LocalProtocolError("SMTPUTF8 was not offered")
+        command = f"MAIL FROM:<{sender}>"
+        if "SIZE" in self.extensions:
+            command += f" SIZE={size_bytes}"
+        if smtputf8:
+            command += " BODY=8BITMIME SMTPUTF8" if "8BITMIME" in self.extensions else " SMTPUTF8"
+        return self._command(Phase.MAIL, command)
+
+    def rcpt(self, recipient: str) -> bytes:
+        """RCPT TO."""
+        return self._command(Phase.RCPT, f"RCPT TO:<{recipient}>")
+
+    def data(self) -> bytes:
+        """Ask for the floor: DATA."""
+        return self._command(Phase.DATA, "DATA")
+
+    def content(self, message: bytes) -> bytes:
+        """Give the message as it goes on the wire: all of it but the final dot.
+
+        Raises `LocalProtocolError` for a message with a bare CR or LF: some servers take
+        `LF . LF` for the end and the rest for commands (CVE-2023-51764, "SMTP smuggling").
+        """
+        if not self._content_open:
+            raise LocalProtocolError("the relay has not said 354")
+        if not message.endswith(b"\r\n"):
+            raise LocalProtocolError("the message does not end with CRLF")
+        newlines = message.count(b"\r\n")
+        if message.count(b"\n") != newlines or message.count(b"\r") != newlines:
+            raise LocalProtocolError("the message holds a bare CR or LF")
+        if message.startswith(b"."):
+            message = b"." + message
+        return message.replace(b"\r\n.", b"\r\n..")
+
+    def final_dot(self) -> bytes:
+        """Give the end of the message. From here until its reply the message may be in doubt."""
+        if not self._content_open:
+            raise LocalProtocolError("there is no message to end")
+        self._content_open = False
+        self.dot_left = True
+        self._due.append(Phase.DOT)
+        return b".\r\n"
+
+    def rset(self) -> bytes:
+        """RSET: forget the transaction."""
+        return self._command(Phase.RSET, "RSET")
+
+    def quit(self) -> bytes:
+        """QUIT."""
+        return self._command(Phase.QUIT, "QUIT")
+
+    def _command(self, phase: Phase, line: str) -> bytes:
+        if self._content_open:
+            raise LocalProtocolError(f"{phase.value} within a message would become part of it")
+        command = line.encode()
+        if any(byte < 32 or byte == 127 for byte in command):
+            raise LocalProtocolError(f"{phase.value} holds a control character")
+        if len(command) > MAX_COMMAND_BYTES:
+            raise LocalProtocolError(f"{phase.value} is longer than {MAX_COMMAND_BYTES} bytes")
+        self._due.append(phase)
+        return command + b"\r\n"
+
+
+def _read_extensions(reply: Reply) -> dict[str, str]:
+    """Keywords of an EHLO reply, upper-cased, with their parameters (RFC 5321 §4.1.1.1)."""
+    extensions = {}
+    for line in reply.lines[1:]:
+        keyword, _, parameters = line.replace("AUTH=", "AUTH ", 1).partition(" ")
+        extensions[keyword.upper()] = parameters.strip()
+    return extensions
+
+
+def _shown(text: bytes) -> str:
+    """Decode a relay's words for people and logs: no control characters, never an error."""
+    decoded = text.decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else "�" for c in decoded)

@@ -1,0 +1,177 @@
+"""Opening the database, and the two ways to use it: `reading()` and `writing()`.
+
+SQLite runs in WAL mode. A writing transaction begins with BEGIN IMMEDIATE: one that read
+first and wrote later would fail with "database is locked" whenever another writer came in
+between, however long it was ready to wait.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from newsletter.errors import ConfigurationError, DatabaseVersionError, StorageError
+
+Durability = Literal["full", "process"]
+_BUSY_SECONDS = 30.0
+
+
+class Database:
+    """One database, opened. Safe to share between threads; a connection is not."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is SQLite (else PostgreSQL)."""
+        return self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Give a connection within one consistent read; whatever it writes is rolled back."""
+        with _plain_words(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Give a connection within one transaction: committed at the end, or nothing at all."""
+        with _plain_words(), self.engine.connect() as connection:
+            connection.execution_options(newsletter_writing=True)
+            with connection.begin():
+                yield connection
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()
+
+
+def open_database(url: str, *, durability: Durability = "full", create: bool = True) -> Database:
+    """Open the database at `url`; a new, empty one gets its tables.
+
+    Raises `DatabaseVersionError` when its schema is not this program's, `ConfigurationError`
+    for a URL that cannot be used, `StorageError` when the disk or the server refuses.
+    """
+    database = connect_database(url, durability=durability)
+    try:
+        with database.reading() as connection:
+            empty = not inspect(connection).get_table_names()
+            found = MigrationContext.configure(connection).get_current_revision()
+    except BaseException:
+        database.close()
+        raise
+    head = _scripts().get_current_head()
+    if empty and create:
+        upgrade_database(database)
+    elif found != head:
+        database.close()
+        known = {script.revision for script in _scripts().walk_revisions()}
+        if found is None or found in known:
+            raise DatabaseVersionError(
+                "is of an older version than this program",
+                file=shown_url(url),
+                mend="run `newsletter db upgrade`",
+            )
+        raise DatabaseVersionError(
+            f"is of a newer version ({found}) than this program knows ({head})",
+            file=shown_url(url),
+            mend="install the newer program; nothing was changed",
+        )
+    return database
+
+
+def connect_database(url: str, *, durability: Durability = "full") -> Database:
+    """Connect without looking at the schema: for `db upgrade` and tests."""
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        elif parsed.get_backend_name() != "sqlite":
+            raise ArgumentError(f"{parsed.get_backend_name()} is neither SQLite nor PostgreSQL")
+        engine = create_engine(parsed)
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        raise ConfigurationError(
+            f"cannot be used ({error})",
+            field="database.url",
+            mend='write "sqlite:///newsletter.db" or "postgresql://user@host/name"',
+        ) from None
+    if parsed.get_backend_name() == "sqlite":
+        path = Path(parsed.database or "")
+        if not path.parent.is_dir():
+            raise ConfigurationError(
+                f"the folder {path.parent} does not exist", field="database.url", mend="make it"
+            )
+        _tune_sqlite(engine, durability)
+    return Database(engine)
+
+
+def upgrade_database(database: Database) -> None:
+    """Bring the schema to this program's version, in one transaction."""
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    with database.writing() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def shown_url(url: str) -> str:
+    """Give a database URL without its password."""
+    return make_url(url).render_as_string(hide_password=True)
+
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory(str(_MIGRATIONS))
+
+
+def _tune_sqlite(engine: Engine, durability: Durability) -> None:
+    synchronous = "FULL" if durability == "full" else "NORMAL"
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        connection.execute(f"PRAGMA busy_timeout = {int(_BUSY_SECONDS * 1000)}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {synchronous}")
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @event.listens_for(engine, "begin")
+    def _on_begin(connection: Connection) -> None:
+        writing = connection.get_execution_options().get("newsletter_writing", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+@contextmanager
+def _plain_words() -> Iterator[None]:
+    """Turn the driver's complaint about disk, lock or server into one sentence."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise storage_error(error.orig or error) from error
+    except sqlite3.Error as error:
+        raise storage_error(error) from error
+
+
+def storage_error(error: BaseException) -> StorageError:
+    """Say in one sentence what the driver complained about."""
+    said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    mend = "nothing was recorded halfway; try again"
+    if "full" in said:
+        mend = "free some space and run the same command again; nothing was recorded halfway"
+    elif "readonly" in said or "read-only" in said or "unable to open" in said:
+        mend = "check the permissions of the database's folder"
+    elif "malformed" in said or "not a database" in said:
+        mend = "restore the last backup"
+    return StorageError(f"the database refused ({said})", field="database.url", mend=mend)

@@ -1,0 +1,255 @@
+"""Every table. Times are aware UTC, kept as microseconds since 1970 in both databases.
+
+A migration in `migrations/versions` accompanies every change here; a test compares the two.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Date,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def to_micros(moment: datetime) -> int:
+    """Turn an aware datetime into whole microseconds since 1970, exactly."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def from_micros(micros: int) -> datetime:
+    """Turn microseconds since 1970 into an aware UTC datetime, exactly."""
+    return _EPOCH + micros * _MICROSECOND
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware UTC datetime as a 64-bit integer: SQLite forgets time zones, integers do not."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        """Store microseconds; a naive datetime raises `TypeError`."""
+        return None if value is None else to_micros(value)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        """Load an aware UTC datetime."""
+        return None if value is None else from_micros(value)
+
+
+class Document(TypeDecorator[Any]):
+    """JSON as text, written the same way every time so that equal documents are equal bytes."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        """Store compact JSON with sorted keys."""
+        return None if value is None else write_document(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        """Load the document."""
+        return None if value is None else json.loads(value)
+
+
+def write_document(value: Any) -> str:
+    """Write JSON compactly with sorted keys."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows only for INTEGER
+
+# -- gathering ---------------------------------------------------------------------------------
+
+source_states = Table(
+    "source_states",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("validators", Document, nullable=False),  # e.g. {"etag": …, "last_modified": …}
+    Column("last_success_at", Instant),
+    Column("last_attempt_at", Instant),
+    Column("last_error", Text, nullable=False, server_default=""),
+)
+
+gatherings = Table(  # one row a source a gathering: what came, what failed
+    "gatherings",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("gathered_at", Instant, nullable=False, index=True),
+    Column("status", Text, nullable=False),  # read | unchanged | failed
+    Column("found", Integer, nullable=False),
+    Column("new", Integer, nullable=False),
+    Column("changed", Integer, nullable=False),
+    Column("problems", Document, nullable=False),  # sentences about documents left out
+    Column("error", Text, nullable=False, server_default=""),
+)
+
+briefs = Table(
+    "briefs",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("origin", Text, nullable=False),  # file or entry it came from, for people
+    Column("published_at", Instant, nullable=False),  # the document's own, else the file's
+    Column("first_seen_at", Instant, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+    Column("document", Document, nullable=False),  # the brief in the published JSON schema
+    Column("warnings", Document, nullable=False),
+    Index("ix_briefs_published_at", "published_at"),
+)
+
+brief_keys = Table(  # any key seen before means the same brief: id:…, link:…, hash:…, place:…
+    "brief_keys",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("brief_id", ForeignKey("briefs.id", ondelete="CASCADE"), nullable=False, index=True),
+)
+
+# -- editions ----------------------------------------------------------------------------------
+
+editions = Table(
+    "editions",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("date", Date, nullable=False),
+    Column("kind", Text, nullable=False, server_default="daily"),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("window_start", Instant, nullable=False),
+    Column("cut_off", Instant, nullable=False),
+    Column("subject", Text, nullable=False, server_default=""),
+    Column("preheader", Text, nullable=False, server_default=""),
+    Column("content", Document),  # the composed edition
+    Column("compiled", LargeBinary),  # render.CompiledEdition, in wire form
+    Column("letterhead", Document),  # mail.Letterhead: what else a message is made of
+    Column("dated_at", Instant),  # Date: of every message of this edition
+    Column("not_after", Instant),
+    Column("created_at", Instant, nullable=False),
+    Column("sent_at", Instant),
+    # Who sends it now: G6. Every intent asserts that `fence` is still its own.
+    Column("fence", Integer, nullable=False, server_default="0"),
+    Column("holder", Text, nullable=False, server_default=""),
+    Column("lease_until", Instant),
+    UniqueConstraint("date", "kind"),
+)
+
+edition_briefs = Table(
+    "edition_briefs",
+    metadata,
+    Column("brief_id", ForeignKey("briefs.id"), primary_key=True),  # never a brief twice
+    Column("edition_id", ForeignKey("editions.id", ondelete="CASCADE"), nullable=False),
+    Column("position", Integer, nullable=False),
+    UniqueConstraint("edition_id", "position"),
+)
+
+# -- readers -----------------------------------------------------------------------------------
+
+subscribers = Table(
+    "subscribers",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("email", Text, nullable=False),  # as mailed
+    Column("email_key", Text, nullable=False, unique=True),  # as compared
+    Column("name", Text, nullable=False, server_default=""),
+    Column("status", Text, nullable=False),
+    Column("choices", Document, nullable=False),  # audience.Choices, only what differs
+    Column("fields", Document, nullable=False),  # the operator's own columns
+    Column("consent_at", Instant),
+    Column("consent_source", Text, nullable=False, server_default=""),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    CheckConstraint(
+        "status IN ('pending', 'active', 'unsubscribed', 'bounced', 'complained')", name="status"
+    ),
+    Index("ix_subscribers_status", "status", "id"),
+)
+
+suppressions = Table(  # outlives the subscriber row and every import
+    "suppressions",
+    metadata,
+    Column("email_key", Text, primary_key=True),
+    Column("reason", Text, nullable=False),  # unsubscribed | complained | bounced | manual | erased
+    Column("detail", Text, nullable=False, server_default=""),
+    Column("suppressed_at", Instant, nullable=False),
+)
+
+# -- delivery ----------------------------------------------------------------------------------
+
+OPEN_STATES = ("pending", "leased", "sending", "deferred")
+"""Delivery states that still want work; partial indexes cover only these."""
+
+_OPEN = text("state IN ('pending', 'leased', 'sending', 'deferred')")
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("edition_id", ForeignKey("editions.id"), primary_key=True),
+    Column("subscriber_id", BigInteger, primary_key=True),  # no foreign key: history outlives it
+    Column("email", Text, nullable=False),
+    Column("email_key", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("choices", Document, nullable=False),  # frozen: reader's copy can be made again
+    Column("fields", Document, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("next_attempt_at", Instant, nullable=False),
+    Column("fence", Integer, nullable=False, server_default="0"),
+    Column("changed_at", Instant, nullable=False),
+    Column("via", Text, nullable=False, server_default=""),  # relay and connection of the intent
+    Column("reply", Text, nullable=False, server_default=""),  # the relay's own words, last
+    Index(
+        "ix_deliveries_open",
+        "edition_id",
+        "state",
+        "next_attempt_at",
+        sqlite_where=_OPEN,
+        postgresql_where=_OPEN,
+    ),
+    Index("ix_deliveries_email_key", "email_key"),
+    sqlite_with_rowid=False,
+)
+
+attempts = Table(  # written once, with the outcome; a dead sender's by whoever takes over
+    "attempts",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("edition_id", BigInteger, nullable=False),
+    Column("subscriber_id", BigInteger, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("via", Text, nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("ended_at", Instant, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("reply", Text, nullable=False),
+    UniqueConstraint("edition_id", "subscriber_id", "number"),
+)

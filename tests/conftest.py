@@ -1,0 +1,28 @@
+"""What most tests start from: a real database and a moment in time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from newsletter.store import Database, open_database
+
+# A loaded machine is slow at times, and that is no failure. The runs are the same every time.
+settings.register_profile("newsletter", deadline=None, derandomize=True)
+settings.load_profile("newsletter")
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    opened = open_database(f"sqlite:///{tmp_path / 'newsletter.db'}", durability="process")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def now() -> datetime:
+    return datetime(2026, 11, 23, 7, 0, tzinfo=UTC)

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from newsletter.briefs.model import Brief
+from newsletter.editions.compose import Candidate, Draft, compose
+from newsletter.editions.model import Window
+from newsletter.settings import EditionSettings, Publication
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+WINDOW = Window(start=NOON - timedelta(days=1), cut_off=NOON)
+PUBLICATION = Publication(
+    name="Harbour Morning",
+    sender="Harbour Morning <brief@news.example>",
+    list_id="daily.news.example",
+    url="https://news.example",
+)
+
+
+def candidate(
+    brief_id: int,
+    title: str,
+    *,
+    hours_ago: float = 1,
+    summary: str = "A summary.",
+    why: str = "",
+) -> Candidate:
+    return Candidate(
+        brief_id=brief_id,
+        published_at=NOON - timedelta(hours=hours_ago),
+        brief=Brief(title=title, summary=summary, why_it_matters=why),
+    )
+
+
+def draft(*candidates: Candidate, max_briefs: int = 20) -> Draft:
+    return compose(
+        candidates,
+        day=date(2026, 3, 2),
+        window=WINDOW,
+        publication=PUBLICATION,
+        settings=EditionSettings(max_briefs=max_briefs),
+    )
+
+
+def test_briefs_with_analysis_come_first_then_the_newest() -> None:
+    made = draft(
+        candidate(1, "Old", hours_ago=9),
+        candidate(2, "New", hours_ago=1),
+        candidate(3, "Old and analysed", hours_ago=8, why="It matters."),
+        candidate(4, "New and analysed", hours_ago=2, why="It matters."),
+    )
+    assert made.brief_ids == (4, 3, 2, 1)
+    titles = [brief.title for brief in made.edition.briefs]
+    assert titles == ["New and analysed", "Old and analysed", "New", "Old"]
+    assert made.edition.subject == "New and analysed; Old and analysed; New"
+
+
+def test_briefs_of_one_moment_stand_by_title_whatever_their_numbers() -> None:
+    made = draft(candidate(1, "Bridge opens"), candidate(2, "A bakery closes"))
+    assert made.brief_ids == (2, 1)
+
+
+def test_the_same_story_told_twice_stands_once_the_analysed_one() -> None:
+    made = draft(
+        candidate(1, "Ferries stop", summary="All of them."),
+        candidate(2, "FERRIES\u00a0 STOP", summary="All of  them.", hours_ago=9, why="It matters."),
+        candidate(3, "Ferries stop", summary="Not all of them."),
+    )
+    assert made.brief_ids == (2, 3)
+    assert made.edition.left_out == 0
+
+
+def test_what_finds_no_room_is_counted_doubles_are_not() -> None:
+    candidates = [candidate(i, f"Story {i}", hours_ago=i) for i in range(1, 8)]
+    made = draft(*candidates, candidate(9, "Story 1", hours_ago=12), max_briefs=3)
+    assert made.brief_ids == (1, 2, 3)
+    assert made.edition.left_out == 4
+
+
+def test_no_briefs_make_a_quiet_edition() -> None:
+    made = draft()
+    assert (made.edition.briefs, made.brief_ids, made.edition.left_out) == ((), (), 0)
+    assert made.edition.subject == "Harbour Morning, 2026-03-02"
+    assert (made.edition.date, made.edition.window) == (date(2026, 3, 2), WINDOW)
+
+
+CANDIDATE = st.builds(
+    candidate,
+    brief_id=st.integers(1, 10**9),
+    title=st.sampled_from(["Ferries stop", "ferries  stop", "Bridge opens", "Rates hold"]),
+    hours_ago=st.integers(1, 3),
+    summary=st.sampled_from(["One.", "one.", "Two."]),
+    why=st.sampled_from(["", "It matters."]),
+)
+
+
+@given(
+    st.lists(CANDIDATE, unique_by=lambda c: c.brief_id, max_size=12).flatmap(
+        lambda made: st.tuples(st.just(made), st.permutations(made))
+    ),
+    st.integers(1, 5),
+)
+def test_the_order_in_which_candidates_come_changes_nothing(
+    orders: tuple[list[Candidate], list[Candidate]], max_briefs: int
+) -> None:
+    as_made, shuffled = orders
+    first = draft(*as_made, max_briefs=max_briefs)
+    assert first == draft(*shuffled, max_briefs=max_briefs)
+    assert len(first.edition.briefs) == len(first.brief_ids) <= max_briefs
+    by_id = {c.brief_id: c.brief for c in as_made}
+    assert first.edition.briefs == tuple(by_id[i] for i in first.brief_ids)
