@@ -8,15 +8,16 @@ file beside `newsletter.toml`, then `newsletter.toml`, then the default.
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import time, timedelta
-from email.utils import parseaddr
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 from zoneinfo import ZoneInfo, available_timezones
 
+from dotenv import dotenv_values
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -25,13 +26,13 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
-    model_validator,
+    field_validator,
 )
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
 from newsletter.errors import ConfigurationError
@@ -39,24 +40,34 @@ from newsletter.errors import ConfigurationError
 CONFIG_NAME = "newsletter.toml"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_LONGEST = timedelta(days=3650)
+_ADDRESS = r"(?!.{255})[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*"
+_SENDER = re.compile(rf"(?P<name>[^<>]*)<(?P<mailbox>{_ADDRESS})>|(?P<bare>{_ADDRESS})")
+# What may stand within <> in a List- field (RFC 2369 §2) without being encoded there.
+_URL = re.compile(
+    r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d+)?(?:/[\w.~!$&*+=:@%/-]*)?", re.ASCII
+)
+_MAX_URL_CHARACTERS = 500
 
 
 def parse_duration(value: object) -> timedelta:
     """Read "90s", "5m", "6h" or "2d"; a bare number is seconds."""
     if isinstance(value, timedelta):
         return value
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd]?)\s*", str(value))
+    match = re.fullmatch(r"\s*(\d{1,9}(?:\.\d{1,6})?)\s*([smhd]?)\s*", str(value), re.ASCII)
     if not match:
         raise ValueError('must be a duration such as "90s", "5m", "6h" or "2d"')
-    return timedelta(seconds=float(match[1]) * _UNITS[match[2] or "s"])
+    duration = float(match[1]) * _UNITS[match[2] or "s"]
+    if duration > _LONGEST.total_seconds():
+        raise ValueError(f"must be at most {_LONGEST.days} days")
+    return timedelta(seconds=duration)
 
 
 def parse_days(value: object) -> tuple[str, ...]:
-    """Read "mon-fri", "mon,wed,sat" or "sat-mon" into weekday names in the week's order."""
-    if isinstance(value, tuple):
-        return value
+    """Read "mon-fri", "mon,wed,sat", "sat-mon" or a list into weekday names in their order."""
+    parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
     chosen: set[str] = set()
-    for part in str(value).lower().replace(" ", "").split(","):
+    for part in (str(each).lower().replace(" ", "") for each in parts):
         first, _, last = part.partition("-")
         if first not in _DAYS or (last or first) not in _DAYS:
             raise ValueError('must name weekdays such as "mon-fri" or "mon,wed,sat"')
@@ -69,7 +80,7 @@ def parse_clock(value: object) -> time:
     """Read "06:00" as a local time of day."""
     if isinstance(value, time):
         return value
-    match = re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)", str(value).strip())
+    match = re.fullmatch(r"([01]?[0-9]|2[0-3]):([0-5][0-9])", str(value).strip())
     if not match:
         raise ValueError('must be a time of day such as "06:00"')
     return time(int(match[1]), int(match[2]))
@@ -82,13 +93,26 @@ def _check_zone(value: str) -> str:
 
 
 def _check_sender(value: str) -> str:
-    if any(ord(c) < 32 or ord(c) == 127 for c in value):
-        raise ValueError("must not hold control characters")
-    address = parseaddr(value)[1]
-    if not re.fullmatch(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+", address):
+    if not _SENDER.fullmatch(_single_line(value).strip()):
         raise ValueError(
             'must be an ASCII address such as "Brief <brief@news.example>" (xn-- for other domains)'
         )
+    return value
+
+
+def _split_sender(value: str) -> tuple[str, str]:
+    """Split `Name <address>` into name and address; the name may stand in quotes."""
+    match = _SENDER.fullmatch(value.strip())
+    assert match, "checked when the settings were read"
+    name = (match["name"] or "").strip()
+    if len(name) > 1 and name[0] == name[-1] == '"':
+        name = re.sub(r"\\(.)", r"\1", name[1:-1])
+    return name, match["mailbox"] or match["bare"]
+
+
+def _check_address(value: str) -> str:
+    if value and not re.fullmatch(_ADDRESS, value):
+        raise ValueError('must be a bare ASCII address such as "brief@news.example"')
     return value
 
 
@@ -99,8 +123,10 @@ def _check_list_id(value: str) -> str:
 
 
 def _check_url(value: str) -> str:
-    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value):
-        raise ValueError('must be a web address such as "https://news.example"')
+    if not _URL.fullmatch(value) or len(value) > _MAX_URL_CHARACTERS:
+        raise ValueError(
+            'must be a web address such as "https://news.example" (xn-- and %XX for other letters)'
+        )
     return value.rstrip("/")
 
 
@@ -114,6 +140,8 @@ Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 Clock = Annotated[time, BeforeValidator(parse_clock)]
 Days = Annotated[tuple[str, ...], BeforeValidator(parse_days)]
 Line = Annotated[str, AfterValidator(_single_line)]
+Address = Annotated[str, AfterValidator(_check_address)]
+_SECOND = timedelta(seconds=1)
 
 
 class Section(BaseModel):
@@ -129,7 +157,7 @@ class Publication(Section):
     sender: Annotated[str, AfterValidator(_check_sender)] = Field(
         description="From: a name and an address on your own domain."
     )
-    reply_to: Line = Field(default="", description="Reply-To, if it is not the sender.")
+    reply_to: Address = Field(default="", description="Reply-To, if it is not the sender.")
     list_id: Annotated[str, AfterValidator(_check_list_id)] = Field(
         description="List-Id (RFC 2919); never change it, readers' filters hang on it."
     )
@@ -143,11 +171,11 @@ class Publication(Section):
     postal_address: Line = Field(
         default="", description="Postal address at the foot of every mail; many laws ask for it."
     )
-    unsubscribe_address: Line = Field(
+    unsubscribe_address: Address = Field(
         default="",
         description="Mailbox of the mailto unsubscribe; default unsubscribe@ your domain.",
     )
-    bounce_address: Line = Field(
+    bounce_address: Address = Field(
         default="", description="Envelope sender, where bounces go; default the sender's address."
     )
 
@@ -159,12 +187,12 @@ class Publication(Section):
     @property
     def sender_address(self) -> str:
         """The bare address of `sender`."""
-        return parseaddr(self.sender)[1]
+        return _split_sender(self.sender)[1]
 
     @property
     def sender_name(self) -> str:
         """The display name of `sender`, else the publication's own."""
-        return parseaddr(self.sender)[0] or self.name
+        return _split_sender(self.sender)[0] or self.name
 
     @property
     def sender_domain(self) -> str:
@@ -252,7 +280,7 @@ class Vocabulary(Section):
 class FolderSource(Section):
     """A folder of brief files."""
 
-    kind: Literal["folder"]
+    kind: Literal["folder"] = Field(description="Makes the source a folder of brief files.")
     name: Line = Field(default="", description="What reports call the source; default its path.")
     path: Path = Field(description="Folder, relative to newsletter.toml.")
 
@@ -260,14 +288,14 @@ class FolderSource(Section):
 class FeedSource(Section):
     """An RSS, Atom or JSON feed."""
 
-    kind: Literal["feed"]
-    name: Line = Field(default="", description="What reports call the source; default its host.")
+    kind: Literal["feed"] = Field(description="Makes the source an RSS, Atom or JSON feed.")
+    name: Line = Field(default="", description="What reports call the source; default its url.")
     url: Line = Field(description="Address of the feed, http or https.")
     allow_private: bool = Field(
         default=False, description="Allow addresses of private networks and this machine."
     )
     timeout: Duration = Field(
-        default=timedelta(seconds=20), description="Ceiling on the whole fetch."
+        default=timedelta(seconds=20), ge=_SECOND, description="Ceiling on the whole fetch."
     )
     max_bytes: int = Field(
         default=5_000_000, ge=1_000, description="Ceiling on the feed's size, unpacked, in bytes."
@@ -308,6 +336,7 @@ class Delivery(Section):
 
     relay: Line = Field(
         default="",
+        repr=False,  # it may hold a password before anybody has refused that
         description="smtp://, smtps:// or lmtp:// with user@host:port and "
         "?tls=none|starttls|implicit; or maildir:DIR or eml:DIR.",
     )
@@ -325,11 +354,14 @@ class Delivery(Section):
         default=10, ge=1, le=1000, description="Connections to the relay at once."
     )
     rate: float = Field(
-        default=0, ge=0, description="Messages a second, all connections; 0 = as the relay allows."
+        default=0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Messages a second, all connections; 0 = as the relay allows.",
     )
     in_doubt: Literal["hold", "retry"] = Field(
         default="hold",
-        description="A message that the relay took without answering: hold it, or try once more.",
+        description="A message that the relay took without answering: hold it, or try again.",
     )
     durability: Literal["full", "process"] = Field(
         default="full",
@@ -337,10 +369,12 @@ class Delivery(Section):
     )
     not_after: Duration = Field(
         default=timedelta(hours=16),
+        ge=_SECOND,
         description="An edition's mail is given up this long after the send began.",
     )
     retry_after: Duration = Field(
         default=timedelta(minutes=5),
+        ge=_SECOND,
         description="First pause before deferred mail is tried again; it grows from there.",
     )
 
@@ -349,7 +383,9 @@ class Database(Section):
     """Where everything is kept."""
 
     url: Line = Field(
-        default="sqlite:///newsletter.db", description="Database, relative to newsletter.toml."
+        default="sqlite:///newsletter.db",
+        repr=False,  # it may hold a password
+        description="Database, relative to newsletter.toml.",
     )
 
 
@@ -376,7 +412,9 @@ class Settings(BaseSettings):
         extra="forbid",
         env_prefix="NEWSLETTER_",
         env_nested_delimiter="__",
-        env_file_encoding="utf-8",
+        enable_decoding=False,  # NEWSLETTER_SCHEDULE__DAYS=mon-fri is no JSON
+        env_file_encoding="utf-8-sig",
+        dotenv_filtering="match_prefix",
         hide_input_in_errors=True,
     )
 
@@ -397,14 +435,16 @@ class Settings(BaseSettings):
     root: Path = Field(default=Path(), exclude=True, repr=False)
     """Directory of `newsletter.toml`; relative paths start there. Not a setting."""
 
-    @model_validator(mode="after")
-    def _names_are_unique(self) -> Settings:
-        names = [source_name(source) for source in self.sources]
+    @field_validator("sources")
+    @classmethod
+    def _names_are_unique(cls, sources: tuple[SourceSettings, ...]) -> tuple[SourceSettings, ...]:
+        names = [source_name(source) for source in sources]
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"two sources are called {name!r}; give one a name of its own")
-        return self
+                raise ValueError(f'two are called "{name}"; give one a name of its own')
+        return sources
 
+    document: ClassVar[dict[str, Any]] = {}
     reads_environment: ClassVar[bool] = True
 
     @classmethod
@@ -416,11 +456,11 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Put the TOML file named by `load_settings` below the environment."""
-        toml = TomlConfigSettingsSource(settings_cls, cls.model_config.get("toml_file"))
+        """Put the document read by `load_settings` below the environment."""
+        toml = InitSettingsSource(settings_cls, cls.document)
         if not cls.reads_environment:
             return init_settings, dotenv_settings, toml
-        return init_settings, env_settings, dotenv_settings, file_secret_settings, toml
+        return init_settings, env_settings, dotenv_settings, toml
 
     def path(self, path: str | Path) -> Path:
         """Resolve a path of the configuration against the configuration's own directory."""
@@ -465,41 +505,71 @@ def load_settings(config: Path | None = None, *, environment: bool = True) -> Se
             mend="run `newsletter init DIR` to make one, or name it with --config",
         )
     root = path.absolute().parent
+    env_file = root / ".env"
+    toml = _read_toml(path)
 
     class _Located(Settings):
-        model_config = SettingsConfigDict(
-            toml_file=path,
-            env_file=root / ".env",
-        )
+        model_config = SettingsConfigDict(env_file=env_file)
+        document = toml
         reads_environment = environment
 
     try:
         found = _Located(root=root)  # type: ignore[call-arg]  # the rest comes from the sources
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"is not TOML ({error})", file=path) from None
+    except OSError as error:
+        raise ConfigurationError(f"cannot be read ({error.strerror})", file=env_file) from None
     except UnicodeDecodeError:
-        raise ConfigurationError("is not UTF-8", file=path, mend="save it as UTF-8") from None
+        raise ConfigurationError("is not UTF-8", file=env_file, mend="save it as UTF-8") from None
     except ValidationError as error:
-        raise _explain(error, path) from None
+        variables: dict[str, Path | None] = {}
+        variables |= dict.fromkeys(map(str.lower, dotenv_values(env_file)), env_file)
+        if environment:
+            variables |= dict.fromkeys(map(str.lower, os.environ))
+        raise _explain(error, path, variables) from None
     if len(found.secret_keys) == 0 or min(len(key) for key in found.secret_keys) < 32:
         problem = "is missing" if not found.secret_keys else "is shorter than 32 characters"
         raise ConfigurationError(
             f"the signing key {problem}",
             field="NEWSLETTER_SECRET_KEY",
-            mend='put one into .env beside the configuration; `python -c "import secrets; '
+            mend=f'put one into {env_file}; `python -c "import secrets; '
             'print(secrets.token_urlsafe(32))"` makes one',
         )
     return found
 
 
-def _explain(error: ValidationError, path: Path) -> ConfigurationError:
-    """Turn pydantic's list into one sentence about its first entry."""
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        document = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise ConfigurationError(f"cannot be read ({error.strerror})", file=path) from None
+    except UnicodeDecodeError:
+        raise ConfigurationError("is not UTF-8", file=path, mend="save it as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(
+            f"is not TOML ({error})", file=path, mend="correct it there"
+        ) from None
+    if "root" in document:  # a field, but not a setting
+        raise ConfigurationError("is not a setting", file=path, field="root", mend="remove it")
+    return document
+
+
+def _explain(
+    error: ValidationError, path: Path, variables: Mapping[str, Path | None]
+) -> ConfigurationError:
+    """Turn pydantic's list into one sentence about its first entry.
+
+    `variables` are those of `.env` and of the environment, in lower case: where a value came
+    from one of them, the configuration file is not the place to mend it.
+    """
     found = error.errors(include_url=False, include_input=False)
     # A misspelt key shows up twice: as unknown and as missing. Its spelling is the news.
     first = next((e for e in found if e["type"] == "extra_forbidden"), found[0])
-    place = ".".join(str(p) for p in first["loc"] if p not in {"folder", "feed"})
+    file: Path | None = path
+    field = _format_place(first["loc"])
+    variable = "newsletter_" + "__".join(map(str, first["loc"]))
+    if variable.lower() in variables:
+        file, field = variables[variable.lower()], variable.upper()
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    message = first["msg"].removeprefix("Value error, ")
+    message = first["msg"].removeprefix("Value error, ").replace("Input should", "must", 1)
     mend = ""
     if first["type"] == "extra_forbidden":
         message, mend = "is not a setting", "see the README's table of settings for its spelling"
@@ -507,9 +577,20 @@ def _explain(error: ValidationError, path: Path) -> ConfigurationError:
         message, mend = "is required", "add it"
     elif first["type"].startswith("union_tag"):
         message, mend = "has no known kind", 'set kind = "folder" or kind = "feed"'
-    else:
-        message = message[:1].lower() + message[1:]
-    return ConfigurationError(message + more, file=path, field=place or None, mend=mend)
+    elif first["type"] in {"model_type", "tuple_type"}:
+        message, mend = "must be a table or a list", f"set it in {path.name}"
+    return ConfigurationError(message + more, file=file, field=field, mend=mend)
+
+
+def _format_place(loc: tuple[int | str, ...]) -> str:
+    """Write `("sources", 0, "feed", "url")` as `sources #1.url`."""
+    place = ""
+    for part in (part for part in loc if part not in {"folder", "feed"}):
+        if isinstance(part, int):
+            place += f" #{part + 1}"
+        else:
+            place += f".{part}" if place else part
+    return place
 
 
 class SettingRow(NamedTuple):
@@ -523,8 +604,9 @@ class SettingRow(NamedTuple):
 def describe_settings() -> Iterator[SettingRow]:
     """Yield every setting, dotted, with its default and help, in the file's order."""
     yield from _describe(Settings, "")
-    for kind, model in (("folder", FolderSource), ("feed", FeedSource)):
-        yield from _describe(model, f"sources[{kind}].")
+    yield from _describe(LensSettings, "vocabulary.lenses[].")
+    yield from _describe(FolderSource, "sources[folder].")
+    yield from _describe(FeedSource, "sources[feed].")
 
 
 def _describe(model: type[BaseModel], prefix: str) -> Iterator[SettingRow]:
@@ -535,7 +617,8 @@ def _describe(model: type[BaseModel], prefix: str) -> Iterator[SettingRow]:
         if isinstance(kind, type) and issubclass(kind, Section):
             yield from _describe(kind, f"{prefix}{name}.")
         else:
-            yield SettingRow(prefix + name, _shown(field.get_default()), field.description or "")
+            default = "required" if field.is_required() else _shown(field.get_default())
+            yield SettingRow(prefix + name, default, field.description or "")
 
 
 def _shown(value: Any) -> str:
@@ -553,4 +636,4 @@ def _shown(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
-    return "" if repr(value) == "PydanticUndefined" else str(value)
+    return str(value)

@@ -94,7 +94,7 @@ def store_entries(
     """
     if not entries:
         return
-    keys = sorted(entries)  # one order for all, lest two imports wait for each other
+    keys = list(entries)
     reasons = read_reasons(connection, keys)
     found = {
         row.email_key: row
@@ -103,8 +103,8 @@ def store_entries(
     added: list[dict[str, Any]] = []
     updated: list[dict[str, Any]] = []
     blocked: dict[BlockedStatus, list[str]] = {status: [] for status in BLOCKED}
-    for key in keys:
-        entry, known = entries[key], found.get(key)
+    for key, entry in entries.items():
+        known = found.get(key)
         against = reasons.get(key) or (known.status if known else "active")
         if against != "active":
             tally.kept_out[against] += 1

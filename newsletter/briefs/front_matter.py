@@ -16,6 +16,7 @@ spelling; aliases are refused (they multiply), tags mean nothing.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -65,16 +66,17 @@ def find_front_matter(
     for end in range(start + 1, min(len(lines), start + 1 + _MOST_LINES)):
         if _FENCE.fullmatch(lines[end]):
             return end
-        is_item = lines[end].startswith(("-", " "))
-        if not is_item and (is_part(lines[end]) or not (known or _YAML_LINE.match(lines[end]))):
+        if lines[end].startswith(("-", " ")):
+            continue
+        if is_part(lines[end]):
+            if end == start + 2:  # a headline such as "Date: the long wait", and the brand line
+                return None
+            break
+        if not (known or _YAML_LINE.match(lines[end])):
             break
     if known and at_top:
-        raise BriefError(
-            "the front matter has no end",
-            file=file,
-            line=start + 1,
-            mend="close it with a --- line",
-        )
+        problem = "the front matter has no end"
+        raise BriefError(problem, file=file, line=start + 1, mend='close it with "---"')
     return None
 
 
@@ -141,10 +143,9 @@ def format_front_matter(brief: Brief, *, sources_in_text: tuple[Source, ...]) ->
         document["sources"] = [
             {"name": s.name, "url": s.url} if s.url else s.name for s in brief.sources
         ]
-    if not document:
-        return ""
-    return yaml.safe_dump(
-        document, allow_unicode=True, sort_keys=False, width=2**31, default_flow_style=None
+    # JSON is YAML on one line, whatever the value looks like.
+    return "".join(
+        f"{key}: {json.dumps(value, ensure_ascii=False)}\n" for key, value in document.items()
     )
 
 

@@ -6,8 +6,8 @@ crash either all of it is there or the source is simply read again. A source tha
 everything as it was, except for the row that says so.
 
 A brief belongs to the source that brought it first; the same brief from another source adds
-only keys. Its own source may change it until an edition takes it up. From then on it stays as
-readers got it, and a change is mentioned once.
+only keys. Its own source may change it until an edition with it is approved. From then on it
+stays as readers got it, and a change is mentioned once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, false, func, insert, select, update
 
 from newsletter import __version__
 from newsletter.briefs.document import brief_from_document, brief_to_document
@@ -185,11 +185,13 @@ class _Shelf:
     def load(self, keys: Iterable[str]) -> None:
         """Load every brief that is known by one of the keys."""
         rows, briefs, taken = tables.brief_keys, tables.briefs, tables.edition_briefs
+        # A draft can still be composed anew, and then with the text as it stands by then.
+        fixed = tables.editions.c.state.not_in(("draft", "ready", "held"))
         wanted = sorted(keys)
         for start in range(0, len(wanted), _KEYS_A_QUERY):
             query = (
-                select(rows.c.key, briefs, taken.c.brief_id.is_not(None).label("in_edition"))
-                .select_from(rows.join(briefs).outerjoin(taken))
+                select(rows.c.key, briefs, func.coalesce(fixed, false()).label("in_edition"))
+                .select_from(rows.join(briefs).outerjoin(taken).outerjoin(tables.editions))
                 .where(rows.c.key.in_(wanted[start : start + _KEYS_A_QUERY]))
             )
             for row in self._connection.execute(query):

@@ -1,36 +1,55 @@
-"""The `newsletter` command. A file per group of commands; this one joins them."""
+"""The `newsletter` command. A file per group of commands; this one joins them.
+
+Only the file of the command that is asked for is imported: parsers of feeds, mail and
+templates together take over a second to load, and `status` needs none of them.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from newsletter import __version__
-from newsletter.cli import publishing, running, setup, subscribers, trial, watching
 from newsletter.cli.session import Session
 from newsletter.errors import NewsletterError
 
-app = typer.Typer(
-    name="newsletter",
-    help="Today's news briefs in, a digest in every reader's mailbox.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command()(trial.demo)
-app.command()(setup.init)
-app.command()(publishing.gather)
-app.command()(publishing.preview)
-app.command()(publishing.check)
-app.command()(publishing.send)
-app.command()(watching.status)
-app.add_typer(subscribers.app, name="subscribers")
-app.command()(running.serve)
-app.add_typer(setup.db, name="db")
+_FILES = {
+    "demo": "trial",
+    "init": "setup",
+    "gather": "publishing",
+    "preview": "publishing",
+    "check": "publishing",
+    "send": "publishing",
+    "status": "watching",
+    "subscribers": "subscribers",
+    "serve": "running",
+    "db": "setup",
+}
+"""Which file has which command, in the order of the help."""
+
+
+def build_app(asked: str = "") -> typer.Typer:
+    """Build the command line: of one command, or of all where none or an unknown one is asked."""
+    app = typer.Typer(
+        name="newsletter",
+        help="Today's news briefs in, a digest in every reader's mailbox.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    for name in [asked] if asked in _FILES else _FILES:
+        command = getattr(import_module(f"newsletter.cli.{_FILES[name]}"), name)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name)(command)
+    return app
 
 
 def _show_version(wanted: bool) -> None:
@@ -39,7 +58,6 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     ctx: typer.Context,
     config: Annotated[
@@ -56,13 +74,20 @@ def _options(
 def main() -> None:
     """Run the command line; every expected fault becomes one sentence and an exit code."""
     try:
-        app(_hoist_config(sys.argv[1:]))
+        arguments = _hoist_config(sys.argv[1:])
+        build_app(_asked(arguments))(arguments)
     except NewsletterError as error:
         sys.stderr.write(f"newsletter: {error}\n")
         sys.exit(error.exit_code)
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+
+
+def _asked(arguments: list[str]) -> str:
+    """Give the command: the first word that is neither an option nor --config's value."""
+    words = arguments[2:] if arguments[:1] in (["--config"], ["-c"]) else arguments
+    return next((word for word in words if not word.startswith("-")), "")
 
 
 def _hoist_config(arguments: list[str]) -> list[str]:

@@ -32,7 +32,7 @@ from newsletter.audience.subscribers import (
 from newsletter.cli.session import Session
 from newsletter.errors import NewsletterError, RefusedError, StorageError
 
-app = typer.Typer(
+subscribers = typer.Typer(
     name="subscribers", help="The readers: import, export, list, add, remove.", no_args_is_help=True
 )
 
@@ -40,7 +40,7 @@ _SHOWN_BAD_ROWS = 20
 _SHOWN_READERS = 100
 
 
-@app.command("import")
+@subscribers.command("import")
 def import_(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help="CSV file, or - for standard input.")],
@@ -71,7 +71,7 @@ def import_(
         raise typer.Exit(1)
 
 
-@app.command("export")
+@subscribers.command("export")
 def export(
     ctx: typer.Context,
     file: Annotated[Path | None, typer.Argument(help="File; default standard output.")] = None,
@@ -89,7 +89,7 @@ def export(
     session.err.print(Text(f"{count:,} readers written to {file}."))
 
 
-@app.command("list")
+@subscribers.command("list")
 def list_(
     ctx: typer.Context,
     status: Annotated[Status | None, typer.Option(help="Only readers of this status.")] = None,
@@ -123,7 +123,7 @@ def list_(
     )
 
 
-@app.command("add")
+@subscribers.command("add")
 def add(
     ctx: typer.Context,
     address: Annotated[str, typer.Argument(help='Address, or "Name <address>".')],
@@ -156,7 +156,7 @@ def add(
     session.out.print(Text(f"{stored.email} {said} ({stored.status})."))
 
 
-@app.command("remove")
+@subscribers.command("remove")
 def remove(
     ctx: typer.Context,
     addresses: Annotated[list[str], typer.Argument(help="Addresses.", metavar="ADDRESS...")],

@@ -13,7 +13,9 @@ A run's `record` calls come from one thread at a time and carry what all its con
 ready: acknowledgements of the last message and intents for the next share one commit.
 
 This file is over 300 lines because the statements belong side by side: each is the other's
-precondition.
+precondition. Those of a run are built once, at the file's end. States stand in them as
+literals and `_IS_OPEN` in the words of the partial index `ix_deliveries_open`: only so is
+that index used, and what a run asks costs the same at the first reader and the millionth.
 """
 
 from __future__ import annotations
@@ -33,17 +35,20 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    literal_column,
     select,
+    union_all,
     update,
 )
 
 from newsletter.audience.reader import Choices, Reader
 from newsletter.delivery.holder import is_gone, shown_holder
-from newsletter.delivery.lifecycle import OPEN, State, origins
-from newsletter.errors import AlreadyRunning, LeaseLost, RefusedError
+from newsletter.delivery.lifecycle import MOVES, State, check_move, origins
+from newsletter.errors import AlreadyRunning, IllegalMove, LeaseLost, RefusedError
 from newsletter.store import Database
 from newsletter.store.tables import (
     OPEN_STATES,
+    Instant,
     attempts,
     deliveries,
     editions,
@@ -222,7 +227,9 @@ class Ledger:
                 .with_for_update()
             ).one()
             if row.state not in ("approved", "sending"):
-                raise RefusedError(f"edition {edition_id} is {row.state}, so it is not sent")
+                raise RefusedError(
+                    f"edition {edition_id} is {row.state}; only an approved one can be sent"
+                )
             alive = row.holder and row.lease_until > now and not is_gone(row.holder)
             if alive:
                 raise AlreadyRunning(
@@ -241,51 +248,18 @@ class Ledger:
     def renew(self, run: Run, now: datetime) -> None:
         """Keep the run alive; raises `LeaseLost` when another has taken over."""
         with self._database.writing() as connection:
-            kept = connection.execute(
+            self._assert_fence(connection, run)
+            connection.execute(
                 update(editions)
-                .where(editions.c.id == run.edition_id, editions.c.fence == run.fence)
+                .where(editions.c.id == run.edition_id)
                 .values(lease_until=now + LEASE)
-            ).rowcount
-        if not kept:
-            raise _taken_over()
+            )
 
     def lease(self, run: Run, limit: int, now: datetime) -> Leased:
         """Take up to `limit` deliveries that are due; those suppressed meanwhile drop out."""
-        _d = deliveries.c
-        due = (
-            select(_d.subscriber_id)
-            .where(
-                _d.edition_id == run.edition_id,
-                _d.state.in_(sorted(origins(State.LEASED))),
-                _d.state.in_(OPEN_STATES),  # says so in the words of the partial index
-                _d.next_attempt_at <= now,
-            )
-            .order_by(_d.next_attempt_at, _d.subscriber_id)
-            .limit(limit)
-        )
         with self._database.writing() as connection:
             self._assert_fence(connection, run)
-            rows = connection.execute(
-                update(deliveries)
-                .where(_d.edition_id == run.edition_id, _d.subscriber_id.in_(due.scalar_subquery()))
-                .values(
-                    state=case(
-                        (_is_suppressed(_d.email_key), State.SUPPRESSED.value),
-                        else_=State.LEASED.value,
-                    ),
-                    fence=run.fence,
-                    changed_at=now,
-                )
-                .returning(
-                    _d.subscriber_id,
-                    _d.email,
-                    _d.name,
-                    _d.choices,
-                    _d.fields,
-                    _d.attempts,
-                    _d.state,
-                )
-            ).all()
+            rows = connection.execute(_LEASE, _of(run) | {"now": now, "most": limit}).all()
         rows = sorted(rows, key=lambda row: row.subscriber_id)
         jobs = tuple(_job(row) for row in rows if row.state == State.LEASED)
         return Leased(jobs=jobs, suppressed=len(rows) - len(jobs))
@@ -293,15 +267,8 @@ class Ledger:
     def give_back(self, run: Run, now: datetime) -> None:
         """Give back everything still leased: nothing of it has been handed over."""
         with self._database.writing() as connection:
-            connection.execute(
-                update(deliveries)
-                .where(
-                    deliveries.c.edition_id == run.edition_id,
-                    deliveries.c.state == State.LEASED,
-                    deliveries.c.fence == run.fence,
-                )
-                .values(state=State.PENDING, changed_at=now)
-            )
+            self._assert_fence(connection, run)
+            connection.execute(_GIVE_BACK, _of(run) | {"now": now})
 
     def record(
         self, run: Run, outcomes: Sequence[Outcome], intents: Sequence[Intent], now: datetime
@@ -310,12 +277,12 @@ class Ledger:
 
         Returns the answer to each intent, by subscriber; the final dot may be written only
         where it is `GIVEN`. Raises `LeaseLost`, having changed nothing, when the fence is not
-        ours any more.
+        ours any more or an outcome is of a delivery that this run does not hold.
         """
         with self._database.writing() as connection:
             state = self._assert_fence(connection, run)
             if outcomes:
-                self._apply(connection, run, outcomes)
+                self._apply(connection, run, outcomes, now)
             if state != "sending":
                 return {intent.subscriber_id: Grant.HALTED for intent in intents}
             return self._intend(connection, run, intents, now) if intents else {}
@@ -324,91 +291,66 @@ class Ledger:
         """Give up what is still open once the edition's `not_after` has passed."""
         with self._database.writing() as connection:
             self._assert_fence(connection, run)
-            return connection.execute(
-                update(deliveries)
-                .where(
-                    deliveries.c.edition_id == run.edition_id,
-                    deliveries.c.state.in_(sorted(origins(State.EXPIRED))),
-                )
-                .values(state=State.EXPIRED, changed_at=now)
-            ).rowcount
+            return connection.execute(_EXPIRE, _of(run) | {"now": now}).rowcount
 
     def next_due(self, run: Run) -> datetime | None:
         """Tell when the next open delivery is due, or None when none is open."""
-        _d = deliveries.c
         with self._database.reading() as connection:
-            found: datetime | None = connection.execute(
-                select(func.min(_d.next_attempt_at)).where(
-                    _d.edition_id == run.edition_id, _d.state.in_(OPEN_STATES)
-                )
-            ).scalar()
+            found: datetime | None = connection.execute(_NEXT_DUE, _of(run)).scalar()
             return found
 
     def release(self, run: Run, now: datetime) -> bool:
-        """End the run. True when no row is left open: then, and only then, it is sent."""
+        """End the run. True when no row is left open: then, and only then, it is sent.
+
+        An edition that was paused or cancelled meanwhile stays that.
+        """
         with self._database.writing() as connection:
-            self._assert_fence(connection, run)
-            open_rows = connection.execute(
-                select(func.count()).where(
-                    deliveries.c.edition_id == run.edition_id,
-                    deliveries.c.state.in_(sorted(OPEN)),
-                )
-            ).scalar_one()
+            state = self._assert_fence(connection, run)
+            is_open = connection.execute(_ANY_OPEN, _of(run)).first() is not None
+            is_sent = state == "sending" and not is_open
             values: dict[str, Any] = {"holder": "", "lease_until": None}
-            if open_rows == 0:
+            if is_sent:
                 values |= {"state": "sent", "sent_at": now}
             connection.execute(
                 update(editions).where(editions.c.id == run.edition_id).values(**values)
             )
-        return open_rows == 0
+        return is_sent
 
-    # -- statements ----------------------------------------------------------------------------
+    # -- within a transaction ------------------------------------------------------------------
 
     @staticmethod
     def _assert_fence(connection: Connection, run: Run) -> str:
-        """Return the edition's state, if the fence is still ours."""
-        # The lock keeps a take-over (FOR UPDATE) out until this transaction ends; SQLite, where
-        # a writing transaction is alone anyway, ignores it.
-        row = connection.execute(
-            select(editions.c.fence, editions.c.state)
-            .where(editions.c.id == run.edition_id)
-            .with_for_update(read=True)
-        ).one()
-        if row.fence != run.fence:
+        """Return the edition's state, if the run still holds it."""
+        row = connection.execute(_FENCE, _of(run)).one()
+        if row.fence != run.fence or row.holder != run.holder:
             raise _taken_over()
         return str(row.state)
 
-    def _apply(self, connection: Connection, run: Run, outcomes: Sequence[Outcome]) -> None:
-        for intended in (True, False):
+    def _apply(
+        self, connection: Connection, run: Run, outcomes: Sequence[Outcome], now: datetime
+    ) -> None:
+        for intended, statement in _APPLY.items():
+            came_from = State.SENDING if intended else State.LEASED
             group = [o for o in outcomes if o.intended is intended]
+            for outcome in group:
+                if outcome.state not in MOVES[State.SENDING]:
+                    raise IllegalMove("a delivery", came_from, outcome.state)
+                check_move(came_from, outcome.state)
             if not group:
                 continue
-            came_from = State.SENDING if intended else State.LEASED
             changed = connection.execute(
-                update(deliveries)
-                .where(
-                    deliveries.c.edition_id == run.edition_id,
-                    deliveries.c.subscriber_id == bindparam("of"),
-                    deliveries.c.fence == run.fence,
-                    deliveries.c.state == came_from,
-                )
-                .values(
-                    state=bindparam("to"),
-                    attempts=bindparam("number"),
-                    reply=bindparam("said"),
-                    via=bindparam("by"),
-                    next_attempt_at=bindparam("due"),
-                    changed_at=bindparam("at"),
-                ),
+                statement,
                 [
-                    {
+                    _of(run)
+                    | {
                         "of": o.subscriber_id,
-                        "to": o.state.value,
                         "number": o.number,
+                        "before": o.number if intended else o.number - 1,
+                        "to": o.state.value,
                         "said": o.reply,
                         "by": o.via,
                         "due": o.next_attempt_at,
-                        "at": o.ended_at,
+                        "now": o.ended_at,
                     }
                     for o in group
                 ],
@@ -416,7 +358,7 @@ class Ledger:
             if changed != len(group):
                 raise _taken_over()
         connection.execute(
-            insert(attempts),
+            _INSERT_ATTEMPT,
             [
                 {
                     "edition_id": run.edition_id,
@@ -431,104 +373,41 @@ class Ledger:
                 for o in outcomes
             ],
         )
-        if self._retries_doubt and any(o.state is State.IN_DOUBT for o in outcomes):
-            self._settle_doubts(connection, run)
-
-    def _intend(
-        self, connection: Connection, run: Run, intents: Sequence[Intent], now: datetime
-    ) -> dict[int, Grant]:
-        _d = deliveries.c
-        given = connection.execute(
-            update(deliveries)
-            .where(
-                _d.edition_id == run.edition_id,
-                _d.subscriber_id == bindparam("of"),
-                _d.fence == run.fence,
-                _d.state == State.LEASED,
-                ~_is_suppressed(_d.email_key),
-            )
-            .values(
-                state=State.SENDING.value,
-                attempts=bindparam("number"),
-                via=bindparam("by"),
-                changed_at=now,
-            ),
-            [{"of": i.subscriber_id, "number": i.number, "by": i.via} for i in intents],
-        ).rowcount
-        asked = [i.subscriber_id for i in intents]
-        if given == len(asked):
-            return dict.fromkeys(asked, Grant.GIVEN)
-        connection.execute(
-            update(deliveries)
-            .where(
-                _d.edition_id == run.edition_id,
-                _d.subscriber_id.in_(asked),
-                _d.state == State.LEASED,
-                _is_suppressed(_d.email_key),
-            )
-            .values(state=State.SUPPRESSED.value, changed_at=now)
-        )
-        states = connection.execute(
-            select(_d.subscriber_id, _d.state).where(
-                _d.edition_id == run.edition_id, _d.subscriber_id.in_(asked)
-            )
-        )
-        grants = {State.SENDING: Grant.GIVEN, State.SUPPRESSED: Grant.SUPPRESSED}
-        return {reader: grants.get(State(state), Grant.HALTED) for reader, state in states}
-
-    def _recover(self, connection: Connection, run: Run, now: datetime) -> None:
-        """Judge what an earlier run left: `sending` is in doubt, `leased` never left."""
-        _d = deliveries.c
-        left = (_d.edition_id == run.edition_id, _d.fence < run.fence)
-        words = "the sender died before the relay's answer was recorded"
-        connection.execute(
-            insert(attempts).from_select(
-                (
-                    "edition_id",
-                    "subscriber_id",
-                    "number",
-                    "via",
-                    "started_at",
-                    "ended_at",
-                    "outcome",
-                    "reply",
-                ),
-                select(
-                    _d.edition_id,
-                    _d.subscriber_id,
-                    _d.attempts,
-                    _d.via,
-                    _d.changed_at,
-                    literal(now, _d.changed_at.type),
-                    literal(State.IN_DOUBT.value),
-                    literal(words),
-                ).where(*left, _d.state == State.SENDING, _d.state.in_(OPEN_STATES)),
-            )
-        )
-        connection.execute(
-            update(deliveries)
-            .where(*left, _d.state == State.SENDING, _d.state.in_(OPEN_STATES))
-            .values(state=State.IN_DOUBT, reply=words, changed_at=now, next_attempt_at=now)
-        )
-        connection.execute(
-            update(deliveries)
-            .where(*left, _d.state == State.LEASED, _d.state.in_(OPEN_STATES))
-            .values(state=State.PENDING, changed_at=now)
-        )
-        if self._retries_doubt:
-            self._settle_doubts(connection, run)
+        doubts = [o.subscriber_id for o in outcomes if o.state is State.IN_DOUBT]
+        if self._retries_doubt and doubts:
+            connection.execute(_RETRY_DOUBT, [_of(run) | {"of": o, "now": now} for o in doubts])
 
     @staticmethod
-    def _settle_doubts(connection: Connection, run: Run) -> None:
-        """Under the policy `retry`, what is in doubt is tried once more."""
-        connection.execute(
-            update(deliveries)
-            .where(
-                deliveries.c.edition_id == run.edition_id,
-                deliveries.c.state == State.IN_DOUBT,
-            )
-            .values(state=State.PENDING)
-        )
+    def _intend(
+        connection: Connection, run: Run, intents: Sequence[Intent], now: datetime
+    ) -> dict[int, Grant]:
+        """Move each row that may be sent to `sending`; a grant is given for that move alone."""
+        asked = [
+            _of(run) | {"of": i.subscriber_id, "number": i.number, "by": i.via, "now": now}
+            for i in intents
+        ]
+        grants = dict.fromkeys((i.subscriber_id for i in intents), Grant.GIVEN)
+        assert len(grants) == len(intents), "one intent a delivery"
+        together = connection.begin_nested()
+        if connection.execute(_INTEND, asked).rowcount == len(asked):
+            together.commit()
+            return grants
+        together.rollback()  # one by one then, to know which
+        for intent, row in zip(intents, asked, strict=True):
+            if connection.execute(_INTEND, row).rowcount:
+                continue
+            dropped = connection.execute(_DROP_SUPPRESSED, row).rowcount
+            grants[intent.subscriber_id] = Grant.SUPPRESSED if dropped else Grant.HALTED
+        return grants
+
+    def _recover(self, connection: Connection, run: Run, now: datetime) -> None:
+        """Judge what earlier runs left: `sending` is in doubt, `leased` never left."""
+        words = {"now": now, "said": "the sender died before the relay's answer was recorded"}
+        connection.execute(_INSERT_LEFT_ATTEMPTS, _of(run) | words)
+        connection.execute(_DOUBT_LEFT, _of(run) | words)
+        connection.execute(_GIVE_BACK_LEFT, _of(run) | {"now": now})
+        if self._retries_doubt:
+            connection.execute(_RETRY_DOUBTS, _of(run) | {"now": now})
 
 
 def _is_suppressed(email_key: Any) -> Any:
@@ -550,3 +429,146 @@ def _job(row: Row[Any]) -> Job:
         ),
         attempts=row.attempts,
     )
+
+
+# -- statements ------------------------------------------------------------------------------------
+
+
+def _of(run: Run) -> dict[str, Any]:
+    return {"edition": run.edition_id, "mine": run.fence}
+
+
+def _in_state(*states: str) -> Any:
+    quoted: list[Any] = [literal_column(f"'{state}'") for state in sorted(states)]
+    return _D.state == quoted[0] if len(quoted) == 1 else _D.state.in_(quoted)
+
+
+def _build_due(state: State) -> Any:
+    """Find the first due rows of one state, in the index's own order: nothing is sorted."""
+    found = (
+        select(_D.next_attempt_at, _D.subscriber_id)
+        .where(_OF_EDITION, _in_state(state), _IS_OPEN, _D.next_attempt_at <= _NOW)
+        .order_by(_D.next_attempt_at, _D.subscriber_id)
+        .limit(bindparam("most"))
+    )
+    return select(found.subquery())
+
+
+_D = deliveries.c
+_NOW = bindparam("now", type_=Instant)
+_OF_EDITION = _D.edition_id == bindparam("edition")
+_MINE = (_OF_EDITION, _D.subscriber_id == bindparam("of"), _D.fence == bindparam("mine"))
+_LEFT = (_OF_EDITION, _D.fence < bindparam("mine"))
+_IS_OPEN = _D.state.in_([literal_column(f"'{state}'") for state in OPEN_STATES])
+
+_FENCE = (
+    select(editions.c.fence, editions.c.holder, editions.c.state)
+    .where(editions.c.id == bindparam("edition"))
+    # The lock keeps a take-over out until this transaction ends; SQLite, where a writing
+    # transaction is alone anyway, ignores it.
+    .with_for_update(read=True)
+)
+_DUE = union_all(*map(_build_due, sorted(origins(State.LEASED)))).subquery()
+_LEASE = (
+    update(deliveries)
+    .where(
+        _OF_EDITION,
+        _D.subscriber_id.in_(
+            select(_DUE.c.subscriber_id)
+            .order_by(_DUE.c.next_attempt_at, _DUE.c.subscriber_id)
+            .limit(bindparam("most"))
+        ),
+    )
+    .values(
+        state=case(
+            (_is_suppressed(_D.email_key), State.SUPPRESSED.value), else_=State.LEASED.value
+        ),
+        fence=bindparam("mine"),
+        changed_at=_NOW,
+    )
+    .returning(_D.subscriber_id, _D.email, _D.name, _D.choices, _D.fields, _D.attempts, _D.state)
+)
+_GIVE_BACK = (
+    update(deliveries)
+    .where(_OF_EDITION, _D.fence == bindparam("mine"), _in_state(State.LEASED), _IS_OPEN)
+    .values(state=State.PENDING.value, changed_at=_NOW)
+)
+_INTEND = (
+    update(deliveries)
+    .where(*_MINE, _in_state(State.LEASED), ~_is_suppressed(_D.email_key))
+    .values(
+        state=State.SENDING.value,
+        attempts=bindparam("number"),
+        via=bindparam("by"),
+        changed_at=_NOW,
+    )
+)
+_DROP_SUPPRESSED = (
+    update(deliveries)
+    .where(*_MINE, _in_state(State.LEASED), _is_suppressed(_D.email_key))
+    .values(state=State.SUPPRESSED.value, changed_at=_NOW)
+)
+_APPLY = {
+    intended: update(deliveries)
+    .where(*_MINE, _in_state(came_from), _D.attempts == bindparam("before"))
+    .values(
+        state=bindparam("to"),
+        attempts=bindparam("number"),
+        reply=bindparam("said"),
+        via=bindparam("by"),
+        next_attempt_at=bindparam("due"),
+        changed_at=_NOW,
+    )
+    for intended, came_from in ((True, State.SENDING), (False, State.LEASED))
+}
+_INSERT_ATTEMPT = insert(attempts)
+_EXPIRE = (
+    update(deliveries)
+    .where(_OF_EDITION, _in_state(*origins(State.EXPIRED)), _IS_OPEN)
+    .values(state=State.EXPIRED.value, changed_at=_NOW)
+)
+_NEXT_DUE = select(func.min(_D.next_attempt_at)).where(_OF_EDITION, _IS_OPEN)
+_ANY_OPEN = select(_D.subscriber_id).where(_OF_EDITION, _IS_OPEN).limit(1)
+_RETRY_DOUBTS = (
+    update(deliveries)
+    .where(_OF_EDITION, _in_state(State.IN_DOUBT))
+    .values(state=State.PENDING.value, changed_at=_NOW)
+)
+_RETRY_DOUBT = _RETRY_DOUBTS.where(_D.subscriber_id == bindparam("of"))
+_INSERT_LEFT_ATTEMPTS = insert(attempts).from_select(
+    [
+        "edition_id",
+        "subscriber_id",
+        "number",
+        "via",
+        "started_at",
+        "ended_at",
+        "outcome",
+        "reply",
+    ],
+    select(
+        _D.edition_id,
+        _D.subscriber_id,
+        _D.attempts,
+        _D.via,
+        _D.changed_at,
+        _NOW,
+        literal(State.IN_DOUBT.value),
+        bindparam("said", type_=_D.reply.type),
+    ).where(*_LEFT, _in_state(State.SENDING), _IS_OPEN),
+)
+_DOUBT_LEFT = (
+    update(deliveries)
+    .where(*_LEFT, _in_state(State.SENDING), _IS_OPEN)
+    .values(
+        state=State.IN_DOUBT.value,
+        reply=bindparam("said"),
+        changed_at=_NOW,
+        next_attempt_at=_NOW,
+    )
+)
+_GIVE_BACK_LEFT = (
+    update(deliveries)
+    .where(*_LEFT, _in_state(State.LEASED), _IS_OPEN)
+    .values(state=State.PENDING.value, changed_at=_NOW)
+)

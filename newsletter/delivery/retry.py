@@ -5,14 +5,18 @@ means "we do not know you" at MAIL, where every message would meet it, and "this
 not wanted" after the dot, where it costs one reader one edition. Treating every 5yz as a
 dead address throws good readers away.
 
-    scope       permanent (5yz)                         transient (4yz)
-    recipient   RCPT 5.1.x, 5.2.1: failed               deferred
-    message     RCPT other, DATA, dot: failed           deferred
-    ourselves   MAIL, and any 5.7.0 / 5.7.8 / 530: stop deferred
+    scope       permanent (5yz)                              transient (4yz)
+    recipient   RCPT with 5.1.x or 5.2.1: failed             RCPT: deferred
+    message     its size or its address's letters at MAIL,   deferred
+                RCPT other, DATA, dot: failed
+    ourselves   MAIL else; anywhere a login that is wanted   deferred
+                or wrong, relaying denied, or our
+                SPF, DKIM, DMARC or PTR refused: stop
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
@@ -21,7 +25,16 @@ from newsletter.delivery.lifecycle import State
 from newsletter.smtp.protocol import Phase, Reply
 
 _ADDRESS_IS_DEAD = ("5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1")
+_LOCAL_TO_THE_MESSAGE = ("5.3.4", "5.6.7")  # too big (RFC 1870 §6), needs SMTPUTF8 (RFC 6531)
 _WE_ARE_REFUSED = {530, 534, 535, 538}  # RFC 4954 §6: authentication is wanted or has failed
+# RFC 7372 and the codes that Gmail and Microsoft made for the same: SPF, DKIM, DMARC, PTR;
+# 5.7.54 is Exchange's "unable to relay". More readers would only meet the same answer.
+_IDENTITY_IS_REFUSED = re.compile(r"5\.7\.(8|2[0-7]|30|32|54|515)")
+# A relay that does not know our login says so to each RCPT, mostly as a bare 5.7.1.
+_RELAYING_IS_DENIED = re.compile(
+    r"\brelay(ing)?\b.*\b(denied|prohibited|not (permitted|allowed))|unable to relay|rcpthosts",
+    re.IGNORECASE,
+)
 MAX_BACKOFF = timedelta(hours=1)
 
 
@@ -47,18 +60,30 @@ class Verdict:
 
 
 def judge_reply(phase: Phase, reply: Reply) -> Verdict:
-    """Judge a complete, well-formed reply to one phase of a message."""
+    """Judge a complete, well-formed reply to one phase of a message.
+
+    A reply that makes no sense where it stands is judged as a lost connection is.
+    """
     if phase is Phase.DOT and reply.positive:
         return Verdict(State.ACCEPTED, Scope.MESSAGE)
     if reply.transient:
         scope = Scope.RECIPIENT if phase is Phase.RCPT else Scope.RELAY
         return Verdict(State.DEFERRED, scope)
-    local = reply.enhanced in ("5.3.4", "5.6.7")
-    if reply.code in _WE_ARE_REFUSED or (phase is Phase.MAIL and not local):
+    if not reply.permanent:
+        return judge_loss(in_doubt=phase is Phase.DOT)
+    if _is_about_us(phase, reply):
         return Verdict(State.DEFERRED, Scope.OURSELVES)
     if phase is Phase.RCPT and reply.enhanced in _ADDRESS_IS_DEAD:
         return Verdict(State.FAILED, Scope.RECIPIENT)
     return Verdict(State.FAILED, Scope.MESSAGE)
+
+
+def _is_about_us(phase: Phase, reply: Reply) -> bool:
+    if phase is Phase.MAIL and reply.enhanced not in _LOCAL_TO_THE_MESSAGE:
+        return reply.code != 552 or bool(reply.enhanced)  # a bare 552 is SIZE's (RFC 1870 §6)
+    if reply.code in _WE_ARE_REFUSED or _IDENTITY_IS_REFUSED.fullmatch(reply.enhanced):
+        return True
+    return phase is Phase.RCPT and bool(_RELAYING_IS_DENIED.search(" ".join(reply.lines)))
 
 
 def judge_loss(*, in_doubt: bool) -> Verdict:

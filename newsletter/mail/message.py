@@ -14,12 +14,15 @@ import base64
 import hashlib
 import hmac
 import html
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from email import policy
 from email.parser import BytesHeaderParser, BytesParser
 from email.utils import format_datetime
+from urllib.parse import quote
 
+from newsletter.audience.address import parse_address
 from newsletter.audience.reader import Reader
 from newsletter.mail.headers import (
     build_address_header,
@@ -104,6 +107,7 @@ class Addresser:
             )
             for purpose in (Purpose.UNSUBSCRIBE, Purpose.PREFERENCES)
         )
+        self._unsubscribe_mailto = _build_mailto(letterhead.unsubscribe_address)
         self._message_id_key = keyring.derive(key_id, b"message-id")
         self._boundary = _build_boundary(letterhead)
         self._before, self._after = _build_shared_headers(
@@ -112,11 +116,14 @@ class Addresser:
         self._plan = self._build_plan(lambda _key: True)
 
     def address(self, reader: Reader) -> Message:
-        """Make one reader's copy; the same arguments give the same bytes, for ever."""
+        """Make one reader's copy; the same arguments give the same bytes, for ever.
+
+        Raises `AudienceError` for an address that cannot stand in a header.
+        """
         letterhead = self._letterhead
         token = self._unsubscribe.sign(reader.subscriber_id)
         message_id = self._message_id(reader.subscriber_id)
-        email = _to_ascii_domain(reader.email)
+        email = _check_email(reader.email)
         values = {
             "name": clean_text(reader.name),
             "email": reader.email,
@@ -125,7 +132,7 @@ class Addresser:
         }
         unsubscribe = (
             f"<{values['unsubscribe_url']}>,",
-            f"<mailto:{letterhead.unsubscribe_address}?subject=unsubscribe%20{token}>",
+            f"<{self._unsubscribe_mailto}?subject=unsubscribe%20{token}>",
         )
         pieces = [
             self._before,
@@ -230,7 +237,7 @@ def _build_shared_headers(
     feedback = f"{letterhead.day:%Y%m%d}:{letterhead.list_id}:daily:{_sender_id(letterhead)}"
     after = [
         b"List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n",
-        build_token_header("List-Owner", [f"<mailto:{owner}>"]),
+        build_token_header("List-Owner", [f"<{_build_mailto(owner)}>"]),
         build_token_header("List-Archive", [f"<{letterhead.url}/editions>"]),
         build_token_header("Feedback-ID", [feedback]),
         b"Precedence: bulk\r\n",
@@ -245,7 +252,16 @@ def _sender_id(letterhead: Letterhead) -> str:
     return "".join(c for c in letterhead.domain if c.isalnum())[-15:].rjust(5, "x")
 
 
-def _to_ascii_domain(email: str) -> str:
-    """Write an internationalised domain as A-labels (RFC 5891); the local part stays as it is."""
-    local, _, domain = email.rpartition("@")
-    return email if domain.isascii() else f"{local}@{domain.encode('idna').decode()}"
+_PLAIN_EMAIL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9.-]{1,189}")
+
+
+def _check_email(email: str) -> str:
+    """Give an address as it is mailed: the domain in A-labels, the local part as it is.
+
+    The list holds no other addresses; this is the last gate before a header.
+    """
+    return email if _PLAIN_EMAIL.fullmatch(email) else parse_address(email).email
+
+
+def _build_mailto(address: str) -> str:
+    return "mailto:" + quote(address, safe="@")  # RFC 6068 §2

@@ -1,8 +1,8 @@
-"""An edition compiled once: static bytes in wire form, slots for readers, optional blocks.
+r"""An edition compiled once: static bytes in wire form, slots for readers, optional blocks.
 
 A part (HTML or plain text) is a flat run of pieces. Each static piece is already
 quoted-printable (RFC 2045 §6.7), begins at the start of a line and ends with CRLF, a soft
-break (`=\\r\\n`) where the text goes on. So does each slot's value (`wire.encode_value`).
+break (`=\r\n`) where the text goes on. So does each slot's value (`wire.encode_value`).
 Any run of pieces is therefore valid, and a reader's copy is one `b"".join`. A block is the
 run between its `Begin` and `End`; leaving it out leaves valid HTML, since blocks are whole
 table rows inside a column. Blocks nest.

@@ -33,7 +33,7 @@ _TOKEN = re.compile(
 _VOID = frozenset(
     ("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr")
 )
-_IMPORT = re.compile(r"@\s*import|@\\0{0,4}[46]9\s?mport", re.IGNORECASE)
+_CSS_ESCAPE = re.compile(r"\\(?:([0-9A-Fa-f]{1,6})\s?|(.))")
 
 _ROWS = frozenset(("mj-column", "mj-hero"))
 _PARENTS = {
@@ -205,5 +205,6 @@ def _check_place(tag: str, parent: str, place: _Place) -> None:
 
 
 def _check_style(css: str, place: _Place) -> None:
-    if _IMPORT.search(css):
+    plain = _CSS_ESCAPE.sub(lambda e: chr(int(e[1], 16) % 0x110000) if e[1] else e[2], css)
+    if "@import" in plain.lower():
         place.refuse("a style fetches another with @import", "write its rules out here")

@@ -15,8 +15,12 @@ _NEWLINE = re.compile(r"\r\n|\r|\n")
 # RFC 2045 rule 2: printable ASCII but "=" stands for itself. Tab and space as well, unless
 # they end a line (rule 3), which _encode_line sees to.
 _ESCAPES = [
-    bytes([b]) if 33 <= b <= 126 and b != 0x3D or b in b" \t" else b"=%02X" % b for b in range(256)
+    bytes([b]) if (33 <= b <= 126 and b != 0x3D) or b in b" \t" else b"=%02X" % b
+    for b in range(256)
 ]
+# Most values, every reader's: they fit on one line as they are. "." and "F" at its start
+# are left to _encode_line.
+_PLAIN_VALUE = re.compile(r"[!-\-/-<>-EG-~][ -<>-~]{0,73}")
 
 
 def encode_text(text: str, *, ends: bool = False) -> bytes:
@@ -36,6 +40,8 @@ def encode_text(text: str, *, ends: bool = False) -> bytes:
 
 def encode_value(value: str) -> bytes:
     """Encode a slot's value onto lines of its own, ending with a soft break."""
+    if _PLAIN_VALUE.fullmatch(value):
+        return value.encode() + _SOFT
     return _encode_line(value.encode(), goes_on=True) + _SOFT
 
 

@@ -2,19 +2,22 @@
 
 They keep the two steps of a connection: `prepare` writes the message aside and syncs it,
 `finish` renames it into place. The name is made from the Message-ID, so a message that is
-handed over twice stands there once.
+handed over twice stands there once, and nothing here is ever in doubt.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
 from pathlib import Path
 from typing import Literal
 
-from newsletter.errors import ConnectionLost, RelayUnavailable
-from newsletter.smtp.protocol import Envelope, Phase, Refused, Reply
+from newsletter.errors import ConfigurationError, ConnectionLost, RelayUnavailable
+from newsletter.smtp.protocol import Envelope, LocalProtocolError, Phase, Refused, Reply
+
+_MISCONFIGURED = (PermissionError, FileExistsError, NotADirectoryError)
 
 
 class Folder:
@@ -22,6 +25,7 @@ class Folder:
 
     def __init__(self, path: Path, kind: Literal["maildir", "eml"]) -> None:
         self._kind = kind
+        self._path = path
         self._aside = path / "tmp" if kind == "maildir" else path
         self._final = path / "new" if kind == "maildir" else path
         self._prepared: tuple[Path, Path] | None = None
@@ -29,8 +33,17 @@ class Folder:
         try:
             for name in wanted:
                 (path / name).mkdir(parents=True, exist_ok=True)
+        except _MISCONFIGURED as error:
+            raise ConfigurationError(
+                f"{kind}:{path} cannot be made ({error.strerror})",
+                field="delivery.relay",
+                mend="name a folder that this user may write to",
+            ) from None
         except OSError as error:
-            raise RelayUnavailable(f"{kind}:{path} cannot be made ({error.strerror})") from None
+            raise RelayUnavailable(
+                f"{kind}:{path} cannot be made ({error.strerror})",
+                mend="mend the disk and run the same command again; nobody was mailed by this try",
+            ) from None
 
     @property
     def usable(self) -> bool:
@@ -39,11 +52,11 @@ class Folder:
 
     async def prepare(self, envelope: Envelope, content: bytes) -> Refused | None:
         """Write the message aside and sync it."""
-        identity = hashlib.sha256(_message_id(content) or content).hexdigest()[:24]
+        identity = hashlib.sha256(_read_message_id(content) or content).hexdigest()[:24]
         if self._kind == "maildir":
-            name, aside = f"{identity}.newsletter", f"{identity}.newsletter"
+            name = aside = f"{identity}.newsletter"
         else:
-            who = re.sub(r"[^A-Za-z0-9@._+-]", "_", envelope.recipient)[:100]
+            who = re.sub(r"[^A-Za-z0-9@._+-]", "_", envelope.recipient)[:100].lstrip(".")
             name, aside = f"{who}-{identity[:8]}.eml", f".{who}-{identity[:8]}.part"
         self._prepared = (self._aside / aside, self._final / name)
         try:
@@ -52,8 +65,9 @@ class Folder:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
+            self.abort()
             raise RelayUnavailable(
-                f"{self._kind}:{self._aside} refused a message ({error.strerror})",
+                f"{self._kind}:{self._path} took no message ({error.strerror})",
                 mend="mend the folder and run the same command again; nobody gets a second copy",
             ) from None
         return None
@@ -61,18 +75,19 @@ class Folder:
     async def finish(self) -> Reply:
         """Put the message in its place."""
         if self._prepared is None:
-            raise ConnectionLost("nothing is prepared", phase=Phase.DOT.value, in_doubt=False)
+            raise LocalProtocolError("there is no message to end")
         aside, final = self._prepared
-        self._prepared = None
         try:
             aside.replace(final)
             _sync_directory(final.parent)
         except OSError as error:
+            self.abort()
             raise ConnectionLost(
-                f"{self._kind}:{self._final} refused a message ({error.strerror})",
+                f"{self._kind}:{self._path} took no message ({error.strerror})",
                 phase=Phase.DOT.value,
-                in_doubt=False,
+                in_doubt=False,  # the next try has the same name, so two copies cannot be
             ) from None
+        self._prepared = None
         return Reply(250, (f"2.0.0 {final.name}",))
 
     async def close(self) -> None:
@@ -82,12 +97,14 @@ class Folder:
     def abort(self) -> None:
         """Remove what was prepared and never finished."""
         if self._prepared is not None:
-            self._prepared[0].unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the next try overwrites it
+                self._prepared[0].unlink()
             self._prepared = None
 
 
-def _message_id(content: bytes) -> bytes:
-    found = re.search(rb"^Message-ID:[ \t]*(<[^>\r\n]*>)", content, re.MULTILINE | re.IGNORECASE)
+def _read_message_id(content: bytes) -> bytes:
+    headers = content.partition(b"\r\n\r\n")[0]
+    found = re.search(rb"^Message-ID:\s*(<[^>\r\n]*>)", headers, re.MULTILINE | re.IGNORECASE)
     return found[1] if found else b""
 
 

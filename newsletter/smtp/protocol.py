@@ -1,5 +1,7 @@
 """SMTP and LMTP for a client, without I/O: bytes in, answers out (RFC 5321, RFC 2033).
 
+This file is longer than most: it is one state machine, and it opens with its rules.
+
 Theory of operation
 -------------------
 `Client` is told what happens on the wire and says what to write; it never touches a socket.
@@ -12,16 +14,19 @@ on nothing it says can be trusted, and the only safe move is to close.
     GREETING ─ 220 ─▶ HELLO ─ 250 ─▶ ready ─ MAIL ─ RCPT ─ DATA ─ 354 ─▶ content ─▶ DOT ─▶ ready
 
 `dot_left` is the one bit that decides whether mail can be lost or doubled: it is true from
-the moment `final_dot` hands out its bytes until the reply to them has been read. A
+the moment `final_dot` hands out its bytes until a verdict on them has been read. A
 connection that ends while it is true leaves the message in doubt (RFC 1047); one that ends
 while it is false certainly did not deliver it, because a server that sees the connection
 close before the dot must discard the message (RFC 5321 §4.1.1.10 and §3.8).
 
+What was well said stands: answers that precede a violation are given before it is raised,
+however the packets were cut. A 250 to the dot is not lost to garbage in the same packet.
+
 What the other side may not do, each answered with `RemoteProtocolError`: a reply without a
 three-digit code of class 2 to 5, codes that differ between the lines of one reply (RFC 5321
-§4.2.1), a line over 4096 bytes, a reply over 100 lines or 64 KiB, an answer to no question.
-Bare LF after a reply and a missing space after the code are seen in the wild, unambiguous,
-and accepted.
+§4.2.1), a line over 4096 bytes, a reply over 100 lines or 64 KiB, an answer to no question,
+a 3yz where none is defined, a word in the clear after it agreed to STARTTLS. Bare LF after a
+reply and a missing space after the code are seen in the wild, unambiguous, and accepted.
 """
 
 from __future__ import annotations
@@ -40,6 +45,7 @@ MAX_COMMAND_BYTES = 2048  # RFC 5321 §4.5.3.1.4 says 512, extensions and AUTH a
 
 _REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])(?![0-9])([ -]?)(.*)", re.DOTALL)
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:\s|$)")  # RFC 2034 §4, RFC 3463 §2
+_UNSAFE_IN_PATH = re.compile(r"[\x00-\x20\x7f<>]")  # would end the path or the command
 
 
 class LocalProtocolError(Exception):
@@ -48,6 +54,10 @@ class LocalProtocolError(Exception):
 
 class RemoteProtocolError(Exception):
     """The other side broke the protocol. Close the connection; believe nothing after this."""
+
+
+class NotSmtp(RemoteProtocolError):
+    """What came is no reply at all: another service listens there, or an echo."""
 
 
 class Phase(Enum):
@@ -136,12 +146,12 @@ class ReplyReader:
         """Take bytes; yield each reply that is now complete."""
         self._buffer += data
         while (end := self._buffer.find(b"\n")) >= 0:
+            _check_line_length(end)
             line = bytes(self._buffer[:end]).removesuffix(b"\r")
             del self._buffer[: end + 1]
             if reply := self._take(line):
                 yield reply
-        if len(self._buffer) > MAX_LINE_BYTES:
-            raise RemoteProtocolError(f"a reply line is longer than {MAX_LINE_BYTES} bytes")
+        _check_line_length(len(self._buffer))
 
     @property
     def idle(self) -> bool:
@@ -149,11 +159,9 @@ class ReplyReader:
         return not self._buffer and not self._lines
 
     def _take(self, line: bytes) -> Reply | None:
-        if len(line) > MAX_LINE_BYTES:
-            raise RemoteProtocolError(f"a reply line is longer than {MAX_LINE_BYTES} bytes")
         found = _REPLY_LINE.fullmatch(line)
         if not found:
-            raise RemoteProtocolError(f"{_shown(line[:60])!r} is not a reply")
+            raise NotSmtp(f"{_shown(line[:60])!r} is not a reply")
         code = int(found[1])
         if self._lines and code != self._code:
             raise RemoteProtocolError(f"one reply says both {self._code} and {code}")
@@ -169,6 +177,18 @@ class ReplyReader:
         return reply
 
 
+_LAST_OF_A_GROUP = {  # nothing may follow these before their reply (RFC 2920 §3.1)
+    Phase.GREETING,
+    Phase.HELLO,
+    Phase.STARTTLS,
+    Phase.AUTH,
+    Phase.DATA,
+    Phase.QUIT,
+}
+_IN_THE_CLEAR = "it went on in the clear after it agreed to STARTTLS"
+_GO_ON = {Phase.AUTH: 334, Phase.DATA: 354}  # the only 3yz there are (RFC 4954 §4, RFC 5321 §4.3.2)
+
+
 class Client:
     """The client's side of one connection. One transaction at a time, one recipient each."""
 
@@ -178,7 +198,13 @@ class Client:
         self.dot_left = False
         self._due: deque[Phase] = deque([Phase.GREETING])
         self._reader = ReplyReader()
+        self._extended = True
+        self._smtputf8 = False
         self._content_open = False
+        self._content_given = False
+        self._awaits_tls = False
+        self._parted = False
+        self._violation: RemoteProtocolError | None = None
 
     @property
     def idle(self) -> bool:
@@ -187,54 +213,78 @@ class Client:
 
     # -- the other side speaks -----------------------------------------------------------------
 
-    def receive(self, data: bytes) -> list[Answer]:
-        """Take bytes from the wire; give the answers that they complete.
+    def receive(self, data: bytes) -> Iterator[Answer]:
+        """Take bytes from the wire; yield the answers that they complete, to the last one.
 
         An unasked 421 is an ordinary goodbye (RFC 5321 §3.8) and comes as `Phase.UNASKED`. So
         does a refusal while the content is still being written: the server has made up its
-        mind early. Anything else unasked raises `RemoteProtocolError`.
+        mind early. Either is the last thing that it may say. Anything else unasked raises
+        `RemoteProtocolError`, after the answers that came before it.
         """
-        return [self._match(reply) for reply in self._reader.feed(data)]
+        if self._violation:
+            raise self._violation
+        try:
+            if self._awaits_tls and data:
+                raise RemoteProtocolError(_IN_THE_CLEAR)
+            for reply in self._reader.feed(data):
+                yield self._match(reply)
+                if self._awaits_tls and not self._reader.idle:
+                    raise RemoteProtocolError(_IN_THE_CLEAR)
+        except RemoteProtocolError as violation:
+            self._violation = violation
+            raise
 
     def _match(self, reply: Reply) -> Answer:
         if not self._due:
-            if reply.code == 421 or (self._content_open and reply.code >= 400):
+            early = self._content_open and reply.code >= 400
+            if (early or reply.code == 421) and not self._parted:
+                self._parted = True
                 return Answer(Phase.UNASKED, reply)
-            raise RemoteProtocolError(f'it says "{reply}" to no question')
-        phase = self._due.popleft()
-        if phase is Phase.HELLO and reply.positive:
-            self.extensions = _read_extensions(reply)
-        elif phase is Phase.DATA:
-            if reply.code != 354 and reply.code < 400:
-                raise RemoteProtocolError(f"it answers DATA with {reply.code}, not 354")
-            self._content_open = reply.code == 354
-        elif phase is Phase.DOT:
-            self.dot_left = False
-        if 300 <= reply.code < 400 and phase not in (Phase.DATA, Phase.AUTH):
+            raise RemoteProtocolError(f'it says "{_excerpt(reply)}" to no question')
+        phase = self._due[0]
+        if 300 <= reply.code < 400 and reply.code != _GO_ON.get(phase):
             raise RemoteProtocolError(f"it answers {phase.value} with {reply.code}")
+        if phase is Phase.DATA and reply.positive:
+            raise RemoteProtocolError(f"it answers DATA with {reply.code}, not 354")
+        self._due.popleft()
+        match phase:
+            case Phase.HELLO if reply.positive and self._extended:
+                self.extensions = _read_extensions(reply)
+            case Phase.STARTTLS:
+                self._awaits_tls = reply.code == 220
+            case Phase.DATA:
+                self._content_open = reply.code == 354
+            case Phase.DOT:
+                self.dot_left = False
+            case _:
+                pass
         return Answer(phase, reply)
 
     # -- we speak ------------------------------------------------------------------------------
 
     def hello(self, name: str, *, extended: bool = True) -> bytes:
         """EHLO, LHLO for LMTP, or HELO for a server that knows no better."""
-        self.extensions = {}
         verb = "LHLO" if self.lmtp else "EHLO" if extended else "HELO"
-        return self._command(Phase.HELLO, f"{verb} {name}")
+        command = self._command(Phase.HELLO, f"{verb} {name}")
+        self.extensions, self._extended = {}, extended
+        return command
 
     def starttls(self) -> bytes:
-        """STARTTLS (RFC 3207)."""
+        """STARTTLS (RFC 3207). Start TLS on a 220, and call `tls_started` then."""
         return self._command(Phase.STARTTLS, "STARTTLS")
 
     def tls_started(self) -> None:
-        """Forget what was said in the clear (RFC 3207 §4.2); leftovers there are an attack."""
-        if self._due or not self._reader.idle:
-            raise RemoteProtocolError("it went on talking in the clear after STARTTLS")
+        """Forget what was said in the clear (RFC 3207 §4.2); say hello again."""
+        if not self._awaits_tls or self._violation:
+            raise LocalProtocolError("the relay has not agreed to STARTTLS")
+        self._awaits_tls = False
         self.extensions = {}
 
     def auth_plain(self, user: str, password: str) -> bytes:
         """AUTH PLAIN with its initial response (RFC 4616)."""
-        token = base64.b64encode(f"\0{user}\0{password}".encode()).decode()
+        if "\0" in user + password:
+            raise LocalProtocolError("a user or password holds a NUL, which separates them")
+        token = _base64(f"\0{user}\0{password}")
         return self._command(Phase.AUTH, f"AUTH PLAIN {token}")
 
     def auth_login(self) -> bytes:
@@ -243,49 +293,47 @@ class Client:
 
     def auth_answer(self, text: str) -> bytes:
         """Answer a 334 challenge (RFC 4954 §4)."""
-        return self._command(Phase.AUTH, base64.b64encode(text.encode()).decode())
+        return self._command(Phase.AUTH, _base64(text))
 
     def mail(self, sender: str, *, size_bytes: int, smtputf8: bool = False) -> bytes:
         """MAIL FROM, with SIZE where offered (RFC 1870) and SMTPUTF8 where asked (RFC 6531)."""
         if smtputf8 and "SMTPUTF8" not in self.extensions:
             raise LocalProtocolError("SMTPUTF8 was not offered")
-        command = f"MAIL FROM:<{sender}>"
+        command = f"MAIL FROM:<{_check_path(sender)}>"
         if "SIZE" in self.extensions:
             command += f" SIZE={size_bytes}"
         if smtputf8:
             command += " BODY=8BITMIME SMTPUTF8" if "8BITMIME" in self.extensions else " SMTPUTF8"
+        self._smtputf8 = smtputf8
         return self._command(Phase.MAIL, command)
 
     def rcpt(self, recipient: str) -> bytes:
         """RCPT TO."""
-        return self._command(Phase.RCPT, f"RCPT TO:<{recipient}>")
+        return self._command(Phase.RCPT, f"RCPT TO:<{_check_path(recipient)}>")
 
     def data(self) -> bytes:
         """Ask for the floor: DATA."""
         return self._command(Phase.DATA, "DATA")
 
     def content(self, message: bytes) -> bytes:
-        """Give the message as it goes on the wire: all of it but the final dot.
+        """Give the message as it goes on the wire, dots stuffed: all of it but the final dot.
 
-        Raises `LocalProtocolError` for a message with a bare CR or LF: some servers take
-        `LF . LF` for the end and the rest for commands (CVE-2023-51764, "SMTP smuggling").
+        Raises `LocalProtocolError` for a message that another server could read as two
+        (`stuff_dots`), or with 8-bit bytes where SMTPUTF8 was not asked for.
         """
         if not self._content_open:
             raise LocalProtocolError("the relay has not said 354")
-        if not message.endswith(b"\r\n"):
-            raise LocalProtocolError("the message does not end with CRLF")
-        newlines = message.count(b"\r\n")
-        if message.count(b"\n") != newlines or message.count(b"\r") != newlines:
-            raise LocalProtocolError("the message holds a bare CR or LF")
-        if message.startswith(b"."):
-            message = b"." + message
-        return message.replace(b"\r\n.", b"\r\n..")
+        if not self._smtputf8 and not message.isascii():
+            raise LocalProtocolError("the message holds 8-bit bytes")
+        stuffed = stuff_dots(message)
+        self._content_given = True
+        return stuffed
 
     def final_dot(self) -> bytes:
         """Give the end of the message. From here until its reply the message may be in doubt."""
-        if not self._content_open:
+        if not self._content_given:
             raise LocalProtocolError("there is no message to end")
-        self._content_open = False
+        self._content_open = self._content_given = False
         self.dot_left = True
         self._due.append(Phase.DOT)
         return b".\r\n"
@@ -299,9 +347,16 @@ class Client:
         return self._command(Phase.QUIT, "QUIT")
 
     def _command(self, phase: Phase, line: str) -> bytes:
+        if self._awaits_tls:
+            raise LocalProtocolError(f"{phase.value} must wait for TLS")
         if self._content_open:
             raise LocalProtocolError(f"{phase.value} within a message would become part of it")
-        command = line.encode()
+        if self._due and self._due[-1] in _LAST_OF_A_GROUP:
+            raise LocalProtocolError(f"{phase.value} must wait for {self._due[-1].value}'s reply")
+        try:
+            command = line.encode("utf-8" if self._smtputf8 else "ascii")
+        except UnicodeEncodeError:
+            raise LocalProtocolError(f"{phase.value} holds characters that need SMTPUTF8") from None
         if any(byte < 32 or byte == 127 for byte in command):
             raise LocalProtocolError(f"{phase.value} holds a control character")
         if len(command) > MAX_COMMAND_BYTES:
@@ -310,16 +365,59 @@ class Client:
         return command + b"\r\n"
 
 
+def stuff_dots(message: bytes) -> bytes:
+    """Double the dot of every line that begins with one (RFC 5321 §4.5.2).
+
+    Raises `LocalProtocolError` for a bare CR or LF, since some servers take `LF . LF` for the
+    end and what follows for commands (CVE-2023-51764, "SMTP smuggling"), for a NUL, and for a
+    message whose last line has no end.
+    """
+    if not message.endswith(b"\r\n"):
+        raise LocalProtocolError("the message does not end with CRLF")
+    newlines = message.count(b"\r\n")
+    if message.count(b"\n") != newlines or message.count(b"\r") != newlines:
+        raise LocalProtocolError("the message holds a bare CR or LF")
+    if b"\0" in message:
+        raise LocalProtocolError("the message holds a NUL")
+    first = b"." if message.startswith(b".") else b""
+    return first + message.replace(b"\r\n.", b"\r\n..")
+
+
+def _check_path(address: str) -> str:
+    if found := _UNSAFE_IN_PATH.search(address):
+        raise LocalProtocolError(f"an address holds {found[0]!r}")
+    return address
+
+
+def _check_line_length(length: int) -> None:
+    if length > MAX_LINE_BYTES:
+        raise RemoteProtocolError(f"a reply line is longer than {MAX_LINE_BYTES} bytes")
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
 def _read_extensions(reply: Reply) -> dict[str, str]:
-    """Keywords of an EHLO reply, upper-cased, with their parameters (RFC 5321 §4.1.1.1)."""
-    extensions = {}
+    """Keywords of an EHLO reply, upper-cased, with their parameters (RFC 5321 §4.1.1.1).
+
+    A keyword said twice keeps both lists: some servers repeat AUTH in its old form `AUTH=`.
+    """
+    extensions: dict[str, str] = {}
     for line in reply.lines[1:]:
-        keyword, _, parameters = line.replace("AUTH=", "AUTH ", 1).partition(" ")
-        extensions[keyword.upper()] = parameters.strip()
+        keyword, _, parameters = re.sub(r"(?i)^AUTH=", "AUTH ", line).partition(" ")
+        if keyword := keyword.upper():
+            said = extensions.get(keyword, "")
+            extensions[keyword] = f"{said} {parameters.strip()}".strip()
     return extensions
 
 
 def _shown(text: bytes) -> str:
     """Decode a relay's words for people and logs: no control characters, never an error."""
-    decoded = text.decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else "�" for c in decoded)
+    decoded = text.decode("utf-8", "backslashreplace").replace("\t", " ")
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in decoded)
+
+
+def _excerpt(reply: Reply) -> str:
+    words = str(reply)
+    return words if len(words) <= 200 else f"{words[:200]}…"

@@ -11,20 +11,33 @@ eml:DIR                         a folder of .eml files
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from newsletter.errors import ConfigurationError
 
 Tls = Literal["none", "starttls", "implicit"]
+
 _PORTS = {"smtp": 587, "smtps": 465, "lmtp": 24}
+_TLS: dict[str, tuple[Tls, ...]] = {  # by scheme; the first is what holds without ?tls=
+    "smtp": ("starttls", "none", "implicit"),
+    "smtps": ("implicit",),
+    "lmtp": ("none", "starttls", "implicit"),
+}
+_HOST = re.compile(r"(?!.*\.\.)[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?")
+_EXAMPLE = 'write for example "smtp://user@relay.example:587" or "eml:outbox"'
+_PASSWORD = "NEWSLETTER_DELIVERY__RELAY_PASSWORD"  # noqa: S105 - the name of a variable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relay:
-    """A relay URL, read. `path` is a folder, or LMTP's socket."""
+    """A relay URL, read. `path` is a folder, or LMTP's socket.
+
+    Raises `ConfigurationError` for credentials that would travel in the clear or cannot be said.
+    """
 
     kind: Literal["smtp", "lmtp", "maildir", "eml"]
     host: str = ""
@@ -33,6 +46,21 @@ class Relay:
     user: str = ""
     password: str = field(default="", repr=False)
     tls: Tls = "none"
+
+    def __post_init__(self) -> None:
+        if self.user and self.tls == "none" and not self.is_local:
+            raise ConfigurationError(
+                "would send the password in the clear",
+                field="delivery.relay",
+                mend="drop ?tls=none, or drop the user",
+            )
+        for secret, name in ((self.user, "delivery.relay"), (self.password, _PASSWORD)):
+            if not _is_sayable(secret):
+                raise ConfigurationError(
+                    "the user or password holds a character that no login can say",
+                    field=name,
+                    mend="look for a line end or a byte that is not UTF-8",
+                )
 
     @property
     def is_local(self) -> bool:
@@ -47,63 +75,99 @@ class Relay:
     def __str__(self) -> str:
         if self.kind in ("maildir", "eml"):
             return f"{self.kind}:{self.path}"
+        if self.path is not None:
+            return f"{self.kind}://{self.path}"
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.kind}://{self.path or f'{host}:{self.port}'}"
+        scheme = "smtps" if self.kind == "smtp" and self.tls == "implicit" else self.kind
+        return f"{scheme}://{host}:{self.port}"
 
 
 def parse_relay(url: str, *, password: str = "", root: Path = Path()) -> Relay:
-    """Read a relay URL; folders are relative to `root`. Raises `ConfigurationError`."""
+    """Read a relay URL; folders are relative to `root`. Raises `ConfigurationError`.
+
+    No message repeats what might be a piece of a password.
+    """
+    url = url.strip()
+    if not url:
+        raise _wrong("is missing")
     scheme, colon, rest = url.partition(":")
+    scheme = scheme.lower()
     if not colon:
-        raise _wrong("is missing" if not url else f"{url!r} is no relay URL")
+        raise _wrong(f"{url!r} is no relay URL")
     if scheme in ("maildir", "eml"):
-        if not rest:
+        folder = rest if rest.startswith("///") else rest.removeprefix("//")
+        if not folder:
             raise _wrong(f"names no folder after {scheme}:")
-        return Relay(kind="maildir" if scheme == "maildir" else "eml", path=root / rest)
-    if scheme not in _PORTS:
-        raise _wrong(f"{scheme}: is no kind of relay")
+        return Relay(kind="maildir" if scheme == "maildir" else "eml", path=root / folder)
+    if scheme not in _PORTS or not rest.startswith("//"):
+        known = "smtp://, smtps:// and lmtp://, maildir: and eml:"
+        raise _wrong(f"does not begin with a kind of relay; there are {known}")
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or _PORTS[scheme]
-        options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
-    except ValueError as error:
-        raise _wrong(f"cannot be read ({error})") from None
-    if unknown := sorted(options.keys() - {"tls"}):
-        raise _wrong(f"has an unknown option {unknown[0]!r}")
+        port = _PORTS[scheme] if parts.port is None else parts.port
+        options = _read_options(parts)
+    except ValueError:
+        raise _wrong(
+            "cannot be read as a URL",
+            "percent-encode special characters of the user, and keep the password out of it",
+        ) from None
     if parts.password is not None:
-        raise ConfigurationError(
-            "holds a password",
-            field="delivery.relay",
-            mend="keep it out of the file: set NEWSLETTER_DELIVERY__RELAY_PASSWORD",
-        )
-    if scheme == "lmtp" and parts.path.strip("/"):
+        raise _wrong("holds a password", f"take it out and set {_PASSWORD}")
+    if unknown := sorted(options.keys() - {"tls"}):
+        raise _wrong(f"has an unknown option {unknown[0]!r}", "the only one is ?tls=")
+    wanted = options.get("tls", _TLS[scheme][0])
+    tls = next((mode for mode in _TLS[scheme] if mode == wanted), None)
+    if tls is None:
+        allowed = " or ".join(_TLS[scheme])
+        raise _wrong(f"says tls={wanted}", f"{scheme}:// takes ?tls={allowed}")
+    user = unquote(parts.username or "")
+    if scheme == "lmtp" and not parts.netloc and parts.path.strip("/"):
+        if tls != "none":
+            raise _wrong("asks for TLS on a socket of this machine", "drop ?tls=")
         return Relay(kind="lmtp", path=Path(unquote(parts.path)))
+    if parts.path.strip("/"):
+        raise _wrong("has a path after its host", "only lmtp:///SOCKET and folders have one")
+    return Relay(
+        kind="lmtp" if scheme == "lmtp" else "smtp",
+        host=_read_host(parts.hostname or ""),
+        port=port,
+        user=user,
+        password=password,
+        tls=tls,
+    )
+
+
+def _read_options(parts: SplitResult) -> dict[str, str]:
+    if parts.fragment:
+        raise ValueError
+    query = parts.query
+    return dict(parse_qsl(query, strict_parsing=bool(query), keep_blank_values=True))
+
+
+def _read_host(host: str) -> str:
+    """Give a host name in A-labels (RFC 5890), or an IP address."""
     if not host:
         raise _wrong("names no host")
-    tls = options.get("tls", {"smtps": "implicit", "smtp": "starttls", "lmtp": "none"}[scheme])
-    if tls not in ("none", "starttls", "implicit"):
-        raise _wrong(f"says tls={tls}")
-    relay = Relay(
-        kind="lmtp" if scheme == "lmtp" else "smtp",
-        host=host,
-        port=port,
-        user=unquote(parts.username or ""),
-        password=password,
-        tls="none" if tls == "none" else "implicit" if tls == "implicit" else "starttls",
-    )
-    if relay.user and relay.tls == "none" and not relay.is_local:
-        raise ConfigurationError(
-            "would send the password in the clear",
-            field="delivery.relay",
-            mend="drop ?tls=none, or drop the user",
-        )
-    return relay
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        pass
+    try:
+        name = host.encode("idna").decode()
+    except UnicodeError:  # an empty label, one over 63 characters, or characters without IDNA form
+        name = ""
+    if not _HOST.fullmatch(name):
+        raise _wrong(f"{host!r} is no host name")
+    return name
 
 
-def _wrong(problem: str) -> ConfigurationError:
-    return ConfigurationError(
-        problem,
-        field="delivery.relay",
-        mend='write for example "smtp://user@relay.example:587" or "eml:outbox"; '
-        "the options are ?tls=none, starttls or implicit",
-    )
+def _is_sayable(secret: str) -> bool:
+    """Whether it is UTF-8 without the control characters that would end or split it."""
+    try:
+        return not any(byte < 32 or byte == 127 for byte in secret.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def _wrong(problem: str, mend: str = _EXAMPLE) -> ConfigurationError:
+    return ConfigurationError(problem, field="delivery.relay", mend=mend)

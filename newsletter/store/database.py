@@ -1,8 +1,9 @@
 """Opening the database, and the two ways to use it: `reading()` and `writing()`.
 
-SQLite runs in WAL mode. A writing transaction begins with BEGIN IMMEDIATE: one that read
-first and wrote later would fail with "database is locked" whenever another writer came in
-between, however long it was ready to wait.
+SQLite runs in WAL mode, but only once the file is known to be ours: the mode is written into
+its header, and a database that is refused stays as it was. A writing transaction begins with
+BEGIN IMMEDIATE: one that read first and wrote later would fail with "database is locked"
+whenever another writer came in between, however long it was ready to wait.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from newsletter.errors import ConfigurationError, DatabaseVersionError, StorageError
@@ -41,6 +42,10 @@ class Database:
     def reading(self) -> Iterator[Connection]:
         """Give a connection within one consistent read; whatever it writes is rolled back."""
         with _plain_words(), self.engine.connect() as connection:
+            if not self.is_sqlite:  # SQLite reads like that anyway
+                connection.execution_options(
+                    isolation_level="REPEATABLE READ", postgresql_readonly=True
+                )
             yield connection
 
     @contextmanager
@@ -56,7 +61,7 @@ class Database:
         self.engine.dispose()
 
 
-def open_database(url: str, *, durability: Durability = "full", create: bool = True) -> Database:
+def open_database(url: str, *, durability: Durability = "full") -> Database:
     """Open the database at `url`; a new, empty one gets its tables.
 
     Raises `DatabaseVersionError` when its schema is not this program's, `ConfigurationError`
@@ -65,28 +70,19 @@ def open_database(url: str, *, durability: Durability = "full", create: bool = T
     database = connect_database(url, durability=durability)
     try:
         with database.reading() as connection:
-            empty = not inspect(connection).get_table_names()
-            found = MigrationContext.configure(connection).get_current_revision()
-    except BaseException:
-        database.close()
-        raise
-    head = _scripts().get_current_head()
-    if empty and create:
-        upgrade_database(database)
-    elif found != head:
-        database.close()
-        known = {script.revision for script in _scripts().walk_revisions()}
-        if found is None or found in known:
+            found = _read_revision(connection)
+        if found == "":
+            upgrade_database(database)
+        elif found != _scripts().get_current_head():
             raise DatabaseVersionError(
                 "is of an older version than this program",
                 file=shown_url(url),
                 mend="run `newsletter db upgrade`",
             )
-        raise DatabaseVersionError(
-            f"is of a newer version ({found}) than this program knows ({head})",
-            file=shown_url(url),
-            mend="install the newer program; nothing was changed",
-        )
+        _enter_wal(database)
+    except BaseException:
+        database.close()
+        raise
     return database
 
 
@@ -116,12 +112,20 @@ def connect_database(url: str, *, durability: Durability = "full") -> Database:
 
 
 def upgrade_database(database: Database) -> None:
-    """Bring the schema to this program's version, in one transaction."""
+    """Bring the schema to this program's version, in one transaction.
+
+    Raises `DatabaseVersionError`, and changes nothing, when the database is not this
+    program's or of a newer version.
+    """
     config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     with database.writing() as connection:
+        if not database.is_sqlite:  # of two programs that start at once, one waits here
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})"))
+        _read_revision(connection)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+    _enter_wal(database)
 
 
 def shown_url(url: str) -> str:
@@ -130,10 +134,54 @@ def shown_url(url: str) -> str:
 
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
+_UPGRADE_LOCK = 7_310_579_602  # any number that no other program on the server uses
 
 
 def _scripts() -> ScriptDirectory:
     return ScriptDirectory(str(_MIGRATIONS))
+
+
+def _read_revision(connection: Connection) -> str:
+    """Read which of our versions the schema is of; "" for a database without tables."""
+    if not inspect(connection).get_table_names():
+        return ""
+    found = MigrationContext.configure(connection).get_current_revision()
+    place = connection.engine.url.render_as_string(hide_password=True)
+    if found is None:
+        raise DatabaseVersionError(
+            "holds the tables of another program; nothing was changed",
+            file=place,
+            mend="name another database in database.url",
+        )
+    scripts = _scripts()
+    if found not in {script.revision for script in scripts.walk_revisions()}:
+        raise DatabaseVersionError(
+            f"is of a newer version ({found}) than this program knows "
+            f"({scripts.get_current_head()}); nothing was changed",
+            file=place,
+            mend="install the newer program",
+        )
+    return found
+
+
+def _enter_wal(database: Database) -> None:
+    """Write SQLite's journal mode into the file, where it is not yet."""
+    if not database.is_sqlite:
+        return
+    with _plain_words():
+        connection = database.engine.raw_connection()
+        try:
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA journal_mode = WAL")
+            (mode,) = cursor.fetchone() or ("",)
+        finally:
+            connection.close()
+    if mode not in ("wal", "memory"):
+        raise ConfigurationError(
+            f"is on a file system without shared memory (journal mode {mode})",
+            field="database.url",
+            mend="put the database on a local disk",
+        )
 
 
 def _tune_sqlite(engine: Engine, durability: Durability) -> None:
@@ -143,7 +191,6 @@ def _tune_sqlite(engine: Engine, durability: Durability) -> None:
     def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves
         connection.execute(f"PRAGMA busy_timeout = {int(_BUSY_SECONDS * 1000)}")
-        connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         connection.execute("PRAGMA foreign_keys = ON")
 
@@ -168,10 +215,10 @@ def storage_error(error: BaseException) -> StorageError:
     """Say in one sentence what the driver complained about."""
     said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     mend = "nothing was recorded halfway; try again"
-    if "full" in said:
+    if "full" in said or "No space" in said:
         mend = "free some space and run the same command again; nothing was recorded halfway"
     elif "readonly" in said or "read-only" in said or "unable to open" in said:
         mend = "check the permissions of the database's folder"
     elif "malformed" in said or "not a database" in said:
-        mend = "restore the last backup"
+        mend = "name the right file, or restore the last backup"
     return StorageError(f"the database refused ({said})", field="database.url", mend=mend)

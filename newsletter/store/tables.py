@@ -208,7 +208,7 @@ suppressions = Table(  # outlives the subscriber row and every import
 OPEN_STATES = ("pending", "leased", "sending", "deferred")
 """Delivery states that still want work; partial indexes cover only these."""
 
-_OPEN = text("state IN ('pending', 'leased', 'sending', 'deferred')")
+_OPEN = text(f"state IN ({', '.join(map(repr, OPEN_STATES))})")
 
 deliveries = Table(
     "deliveries",
@@ -232,10 +232,10 @@ deliveries = Table(
         "edition_id",
         "state",
         "next_attempt_at",
+        "subscriber_id",  # the order of leases: without it a database sorts all that are due
         sqlite_where=_OPEN,
         postgresql_where=_OPEN,
     ),
-    Index("ix_deliveries_email_key", "email_key"),
     sqlite_with_rowid=False,
 )
 

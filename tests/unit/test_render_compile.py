@@ -6,9 +6,11 @@ from typing import Any
 
 import html5lib
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import html as lxml_html
+from mjml import mjml2html
+from premailer import Premailer
 
 from newsletter.briefs.model import Brief, Perspective, Point, Source
 from newsletter.editions.model import Edition, Window
@@ -139,8 +141,8 @@ def test_mjml_and_premailer_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
         return counted
 
-    monkeypatch.setattr(markup, "mjml2html", count("mjml", markup.mjml2html))
-    monkeypatch.setattr(inline, "Premailer", count("premailer", inline.Premailer))
+    monkeypatch.setattr(markup, "mjml2html", count("mjml", mjml2html))
+    monkeypatch.setattr(inline, "Premailer", count("premailer", Premailer))
     compile_it(edition(*map(full_brief, range(15))))
     assert runs == ["mjml", "premailer"]
 
@@ -206,7 +208,7 @@ def test_a_reader_without_a_brief_or_a_lens_does_not_see_it(compiled: CompiledEd
         assert "Adversary View says 2" in squeeze(text).replace("Viewsays2", " View says 2")
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_every_selection_is_valid_html(compiled: CompiledEdition, data: st.DataObject) -> None:
     unwanted = data.draw(st.sets(st.sampled_from(sorted(set(keys(compiled.html))))))

@@ -88,7 +88,7 @@ ROW = "<mj-body><mj-section><mj-column><mj-text>%s</mj-text></mj-column></mj-sec
         (4, "fail", "<h1>a</h1><h1>b</h1>", "2 headings of level 1"),
         (4, "fail", "<h1>a</h1><h3>b</h3>", "level 3 follows level 1"),
         (4, "fail", "<h1>a</h1><h2>b</h2>", "no heading for 'Harbor city approves port'"),
-        (5, "fail", "<table><tr><td>a</td></tr></table>", "1 of 4 tables without role"),
+        (5, "fail", "<table><tr><td>a</td></tr></table>", "1 of 3 tables without role"),
         (6, "fail", '<img src="a" />', "alt=None"),
         (6, "fail", '<img src="a" alt="chart.PNG" />', "alt='chart.PNG'"),
         (11, "warn", "a", "no meta color-scheme"),

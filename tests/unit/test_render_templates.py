@@ -1,6 +1,9 @@
 """Finding templates, running them, and what is said when one of them is wrong."""
 
+import re
+import socket
 from collections.abc import Callable
+from dataclasses import fields
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -11,6 +14,17 @@ from newsletter.editions.model import Edition, Window
 from newsletter.errors import TemplateError
 from newsletter.render import templates as templates_module
 from newsletter.render.compile import Compilation, compile_edition
+from newsletter.render.compiled import SLOTS
+from newsletter.render.context import (
+    BriefView,
+    Context,
+    EditionView,
+    LabelsView,
+    LensView,
+    PointView,
+    PublicationView,
+)
+from newsletter.render.inline import inline_styles
 from newsletter.render.preview import decode_part
 from newsletter.render.templates import find_templates, shipped_directory
 from newsletter.settings import Publication, Vocabulary
@@ -152,13 +166,38 @@ def test_a_fault_in_the_plain_text(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "css", ["@import 'https://a.example/x.css';", r"@\69mport url(//a.example/x.css);"]
+    "css",
+    [
+        "@import 'https://a.example/x.css';",
+        r"@\69mport url(//a.example/x.css);",
+        r"@I\00006D p\ort '//a.example/x.css';",
+    ],
 )
 def test_a_style_cannot_fetch_another(run: Run, css: str) -> None:
     head = f"<mjml><mj-head>\n<mj-style>{css}</mj-style></mj-head><mj-body></mj-body></mjml>"
     with pytest.raises(TemplateError, match="@import") as caught:
         run("digest.mjml.j2", head)
     assert caught.value.line == 2
+
+
+def test_inlining_fetches_nothing_by_itself(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.05)
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/x.css"
+        css = f'@import "{url}"; b {{ color: red }}'
+        head = f'<link rel="stylesheet" href="{url}"><style>{css}</style>'
+        html = f"<!doctype html><html><head>{head}</head><body><b>a</b></body></html>"
+        assert '<b style="color:red">' in inline_styles(html)
+        with pytest.raises(TimeoutError):
+            server.accept()
+    assert caplog.records == []
+
+
+def test_every_name_that_a_template_can_use_is_documented() -> None:
+    head = find_templates().find("digest.mjml.j2").read_text().partition("#}")[0]
+    views = [Context, EditionView, PublicationView, LabelsView, BriefView, LensView, PointView]
+    names = {field.name for view in views for field in fields(view)} | set(SLOTS)
+    assert {name for name in names if not re.search(rf"\b{name}\b", head)} == set()
 
 
 def test_a_selector_that_cannot_be_read(run: Run) -> None:
@@ -183,7 +222,8 @@ def test_a_block_that_is_lost_on_the_way(run: Run) -> None:
 
 
 def test_a_block_that_is_shown_twice(run: Run) -> None:
-    rows = "{% set b %}{% call block('x') %}a{% endcall %}{% endset %}<mj-text>{{ b }}{{ b }}</mj-text>"
+    rows = "{% set b %}{% call block('x') %}a{% endcall %}{% endset %}"
+    rows += "<mj-text>{{ b }}{{ b }}</mj-text>"
     with pytest.raises(TemplateError, match="block x stands there twice"):
         run("digest.mjml.j2", quiet(rows))
 

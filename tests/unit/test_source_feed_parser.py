@@ -59,7 +59,6 @@ def test_rss() -> None:
                 topics=("Trade", "Ports"),
                 author="Ada Example",
                 outlet="The Outlet",
-                outlet_url="https://outlet.example/rss",
             ),
         ),
     )
@@ -122,7 +121,7 @@ def test_json_feed() -> None:
             published_seconds=SIX,
             topics=("Trade",),
             author="Ada Example",
-            outlet_url="https://outlet.example/story",
+            original_link="https://outlet.example/story",
         ),
     )
 

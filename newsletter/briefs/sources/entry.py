@@ -21,8 +21,9 @@ class Entry:
     topics: tuple[str, ...] = ()
     author: str = ""
     outlet: str = ""
-    """The source that the entry itself names."""
-    outlet_url: str = ""
+    """The name of the source that the entry itself gives."""
+    original_link: str = ""
+    """The story that the entry is about, if it is not its own page."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

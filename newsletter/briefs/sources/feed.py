@@ -21,14 +21,14 @@ from newsletter.errors import BriefError, SourceError
 from newsletter.settings import FeedSource, Vocabulary
 
 _PARSER = "newsletter.briefs.sources.feed_parser"
-_PARSER_SECONDS = 20
+PARSER_SECONDS = 20.0
 _SUMMARY_CHARS = 500
 _MAX_LINE_CHARS = 1_000
 
 # What publishing systems put around a text: no part of the story.
 _FURNITURE = re.compile(
     r"the post .{1,500} (?:appeared first on|first appeared on) .{1,200}"
-    r"|(?:continue reading|read more|read the full story|comments)\b.{0,200}"
+    r"|(?:continue reading|read more|read the full story)\b[^.!?]{0,200}|comments(?: \(\d+\))?"
     r"|\[?(?:…|\.\.\.)\]?",
     re.IGNORECASE,
 )
@@ -135,9 +135,9 @@ def _full_brief(entry: Entry, title: str, vocabulary: Vocabulary) -> Brief | Non
 
 
 def _outlet(entry: Entry, link: str, feed_url: str) -> Source:
-    address = _web_address(entry.outlet_url) or link
+    address = _web_address(entry.original_link) or link
     host = urlsplit(address or feed_url).hostname or ""
-    return Source(name=plain_line(entry.outlet) or host.removeprefix("www."), url=link or address)
+    return Source(name=plain_line(entry.outlet) or host.removeprefix("www."), url=address)
 
 
 def _web_address(text: str) -> str:
@@ -171,7 +171,7 @@ def _parse_apart(fetched: Fetched) -> ParsedFeed:
             input=about + b"\n" + fetched.body,
             env=environment,
             capture_output=True,
-            timeout=_PARSER_SECONDS,
+            timeout=PARSER_SECONDS,
             check=True,
         )
         feed = ParsedFeed.from_document(json.loads(done.stdout))

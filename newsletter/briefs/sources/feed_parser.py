@@ -135,7 +135,6 @@ def _read_xml_entry(entry: dict[str, Any], states_types: bool) -> Entry:
         ),
         author=str(dict.get(get("author_detail") or {}, "name") or get("author") or ""),
         outlet=text(dict.get(source, "title"), None),
-        outlet_url=str(dict.get(source, "link") or dict.get(source, "href") or ""),
     )
 
 
@@ -195,7 +194,7 @@ def _read_json_item(item: dict[str, Any], url: str) -> Entry:
         published_seconds=_parse_rfc3339(text("date_published") or text("date_modified")),
         topics=tuple(_strings(item.get("tags")))[:_MAX_TOPICS],
         author=", ".join(_authors(item)),
-        outlet_url=address("external_url"),
+        original_link=address("external_url"),
     )
 
 

@@ -169,10 +169,9 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     with op.batch_alter_table("deliveries", schema=None) as batch_op:
-        batch_op.create_index("ix_deliveries_email_key", ["email_key"], unique=False)
         batch_op.create_index(
             "ix_deliveries_open",
-            ["edition_id", "state", "next_attempt_at"],
+            ["edition_id", "state", "next_attempt_at", "subscriber_id"],
             unique=False,
             sqlite_where=sa.text("state IN ('pending', 'leased', 'sending', 'deferred')"),
             postgresql_where=sa.text("state IN ('pending', 'leased', 'sending', 'deferred')"),

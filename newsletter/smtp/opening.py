@@ -1,0 +1,208 @@
+"""Opening a connection to a relay: connect, greet, secure, log in, and judge what fails.
+
+The policy on TLS stands here: no credentials and no mail before the relay has proved who it
+is, unless its URL says otherwise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import ssl
+from functools import partial
+
+from newsletter.errors import (
+    ConfigurationError,
+    ConnectionLost,
+    RelayRefusedUs,
+    RelayUnavailable,
+)
+from newsletter.smtp.protocol import Client, NotSmtp, Phase, RemoteProtocolError, Reply
+from newsletter.smtp.relay import Relay
+from newsletter.smtp.tls import TlsLayer, describe_tls_failure
+from newsletter.smtp.wire import Timeouts, Wire, describe_os_error
+
+_KNOWS_NO_EHLO = {500, 501, 502, 504}
+_HOST_IS_UNKNOWN = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
+_SECOND_ADDRESS_AFTER_SECONDS = 0.25  # RFC 8305 §5: an address that is silent delays nobody
+
+
+class Opening:
+    """The way to an open connection; `client` and `wire` are the result."""
+
+    def __init__(
+        self, relay: Relay, *, ehlo_name: str, tls: ssl.SSLContext, timeouts: Timeouts
+    ) -> None:
+        """Raise `ConfigurationError` for what could only fail, before anything is said."""
+        _check_identity(relay, ehlo_name)
+        self._relay, self._name, self._timeouts = relay, ehlo_name, timeouts
+        self._tls = TlsLayer(tls, relay.host) if relay.tls != "none" else None
+        self.client = Client(lmtp=relay.kind == "lmtp")
+        self.wire = Wire(self.client, self._tls if relay.tls == "implicit" else None)
+
+    async def run(self) -> None:
+        """Raise `RelayUnavailable`, or `ConfigurationError` and its kind `RelayRefusedUs`."""
+        try:
+            await self._connect()
+            if self._relay.tls == "implicit":
+                await self._secure()
+            await self._greet()
+            await self._hello()
+            if self._relay.tls == "starttls":
+                await self._start_tls()
+                await self._hello()
+            if self._relay.user:
+                await self._log_in()
+        except ConnectionLost as lost:
+            raise self._explain(lost) from None
+        except BaseException:
+            self.wire.abort()
+            raise
+
+    async def _connect(self) -> None:
+        relay, loop = self._relay, asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._timeouts.connect):
+                if relay.path is not None:
+                    await loop.create_unix_connection(lambda: self.wire, str(relay.path))
+                else:
+                    await loop.create_connection(
+                        lambda: self.wire,
+                        relay.host,
+                        relay.port,
+                        happy_eyeballs_delay=_SECOND_ADDRESS_AFTER_SECONDS,
+                    )
+        except TimeoutError:
+            problem = f"did not answer within {self._timeouts.connect:g} s"
+            raise self._unavailable(problem) from None
+        except socket.gaierror as error:
+            if error.errno in _HOST_IS_UNKNOWN:
+                raise ConfigurationError(
+                    f"no host is called {relay.host!r}",
+                    field="delivery.relay",
+                    mend="check its spelling",
+                ) from None
+            raise self._unavailable(f"could not be looked up ({error.strerror})") from None
+        except OSError as error:
+            problem = f"could not be reached ({describe_os_error(error)})"
+            raise self._unavailable(problem) from None
+
+    async def _greet(self) -> None:
+        greeting = await self.wire.answer(Phase.GREETING, self._timeouts.greeting)
+        if greeting.code != 220:
+            raise self._turned_away(
+                greeting, "the connection", "ask its operator to let this machine send"
+            )
+
+    async def _hello(self) -> None:
+        client, name, seconds = self.client, self._name, self._timeouts.hello
+        reply = await self.wire.ask(Phase.HELLO, seconds, lambda: client.hello(name))
+        relay = self._relay
+        extensions_needed = relay.tls == "starttls" or relay.user or client.lmtp
+        if reply.code in _KNOWS_NO_EHLO and not extensions_needed:
+            reply = await self.wire.ask(
+                Phase.HELLO, seconds, lambda: client.hello(name, extended=False)
+            )
+        if not reply.positive:
+            raise self._turned_away(
+                reply, "LHLO" if client.lmtp else "EHLO", "check delivery.ehlo_name"
+            )
+
+    async def _start_tls(self) -> None:
+        if "STARTTLS" not in self.client.extensions:
+            raise RelayRefusedUs(
+                f"{self._relay} does not offer STARTTLS",
+                field="delivery.relay",
+                mend="someone may be stripping it; if the relay really has no TLS, say ?tls=none",
+            )
+        reply = await self.wire.ask(Phase.STARTTLS, self._timeouts.hello, self.client.starttls)
+        if reply.code != 220:
+            raise self._turned_away(reply, "STARTTLS", "have TLS mended there")
+        self.wire.check_usable(Phase.STARTTLS)
+        self.client.tls_started()
+        await self._secure()
+
+    async def _secure(self) -> None:
+        assert self._tls is not None
+        await self.wire.secure(self._tls, self._timeouts.connect)
+
+    async def _log_in(self) -> None:
+        relay, client, seconds = self._relay, self.client, self._timeouts.hello
+        assert self.wire.secured or relay.is_local
+        offered = client.extensions.get("AUTH", "").upper().split()
+        if "PLAIN" in offered:
+            reply = await self.wire.ask(
+                Phase.AUTH, seconds, lambda: client.auth_plain(relay.user, relay.password)
+            )
+        elif "LOGIN" in offered:
+            reply = await self.wire.ask(Phase.AUTH, seconds, client.auth_login)
+            for secret in (relay.user, relay.password):
+                if reply.code == 334:
+                    reply = await self.wire.ask(
+                        Phase.AUTH, seconds, partial(client.auth_answer, secret)
+                    )
+        else:
+            raise RelayRefusedUs(
+                f"{relay} offers no login that we know ({', '.join(offered) or 'none at all'})",
+                field="delivery.relay",
+                mend="have PLAIN or LOGIN switched on there, or drop the user if it wants none",
+            )
+        if not reply.positive:
+            raise self._turned_away(
+                reply,
+                f"the login of {relay.user}",
+                "check the user in delivery.relay and NEWSLETTER_DELIVERY__RELAY_PASSWORD",
+            )
+
+    # -- what goes wrong while opening ---------------------------------------------------------
+
+    def _explain(self, lost: ConnectionLost) -> RelayUnavailable | RelayRefusedUs:
+        """Tell what an operator can mend from what passes by itself."""
+        cause = self.wire.cause
+        if isinstance(cause, NotSmtp) and lost.phase in (Phase.GREETING.value, Phase.HELLO.value):
+            return self._refused_us(f"does not speak SMTP ({cause})", "check its host and port")
+        if isinstance(cause, RemoteProtocolError) and lost.phase == Phase.STARTTLS.value:
+            return self._refused_us(
+                f"cannot be trusted ({cause})", "someone may be tampering with the connection"
+            )
+        if isinstance(cause, ssl.SSLError) and not self.wire.secured:
+            problem, mend = describe_tls_failure(cause)
+            return self._refused_us(problem, f"{mend}; no password was sent")
+        if lost.phase == Phase.GREETING.value and not self.wire.failure:
+            return self._unavailable(
+                f"did not greet within {self._timeouts.greeting:g} s",
+                "if its port speaks TLS from the first byte, write smtps:// in delivery.relay",
+            )
+        return self._unavailable(f"could not be used ({lost.problem})")
+
+    def _turned_away(self, reply: Reply, what: str, mend: str) -> RelayUnavailable | RelayRefusedUs:
+        """Judge a refusal of ourselves: 4yz passes, anything else needs an operator."""
+        if reply.transient:
+            return self._unavailable(f"put off {what} ({reply})", "the same command goes on later")
+        return self._refused_us(f"refused {what} ({reply})", mend)
+
+    def _refused_us(self, problem: str, mend: str) -> RelayRefusedUs:
+        return RelayRefusedUs(f"{self._relay} {problem}", field="delivery.relay", mend=mend)
+
+    def _unavailable(self, problem: str, mend: str = "") -> RelayUnavailable:
+        mend = mend or "check delivery.relay and that the relay is up"
+        return RelayUnavailable(
+            f"{self._relay} {problem}", mend=f"{mend}; nobody was mailed by this try"
+        )
+
+
+def _check_identity(relay: Relay, ehlo_name: str) -> None:
+    """Refuse before anything is said what could only fail."""
+    if not re.fullmatch(r"[A-Za-z0-9._:\[\]-]+", ehlo_name):
+        raise ConfigurationError(
+            f"{ehlo_name!r} is not a host name",
+            field="delivery.ehlo_name",
+            mend='write the name of this machine, such as "mail.news.example"',
+        )
+    if relay.user and not relay.password:
+        raise ConfigurationError(
+            f"the password of {relay.user} is missing",
+            field="NEWSLETTER_DELIVERY__RELAY_PASSWORD",
+            mend="put it into the environment or into .env beside the configuration",
+        )

@@ -1,0 +1,153 @@
+"""A publication on disk, and the command line run on it as an operator would: as a process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+KEY = "acceptance-test-key-0123456789abcdef"
+
+CONFIG = """\
+[publication]
+name = "Harbor Daily"
+sender = "Harbor Daily <daily@news.example>"
+list_id = "daily.news.example"
+url = "https://news.example"
+timezone = "{timezone}"
+postal_address = "14 Quay Street, Port Alder"
+[[sources]]
+kind = "folder"
+path = "briefs"
+{more}
+[delivery]
+relay = "{relay}"
+connections = {connections}
+durability = "process"
+{delivery}
+"""
+
+BRIEF = """\
+{title}
+AFBytes Brief
+The harbor authority reopened the north quay on Monday, a week ahead of plan. Two ferries had
+been moored upstream since the storm.
+Why this matters
+Commuters regain the shorter crossing.
+Quick take
+- Money Angle
+- Ticket sales had fallen by a third.
+- Who Benefits
+- Market traders near the quay.
+Perspectives on this story
+AI-generated analytical lenses meant to encourage you to think across multiple frames. \
+Not attributed to any individual; not presented as fact.
+Household Impact
+How this affects family budgets, jobs, and day-to-day life.
+A crossing takes twenty minutes again instead of fifty.
+AFBytes analysis is AI-assisted and generated from source metadata, article summaries, and \
+topic context. It is intended to help readers think through implications, not replace the \
+original reporting from quayside.example. See our AI and Summary Disclosure for details.
+"""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        return json.loads(self.out)
+
+
+class Project:
+    """A folder with newsletter.toml, briefs and a key."""
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        relay: str = "eml:outbox",
+        connections: int = 10,
+        timezone: str = "UTC",
+        more: str = "",
+        delivery: str = "",
+    ) -> None:
+        self.root = root
+        (root / "briefs").mkdir(parents=True, exist_ok=True)
+        self.config = root / "newsletter.toml"
+        self.config.write_text(
+            CONFIG.format(
+                relay=relay,
+                connections=connections,
+                timezone=timezone,
+                more=more,
+                delivery=delivery,
+            )
+        )
+
+    def write_brief(self, name: str = "quay.txt", title: str = "North Quay Reopens Early") -> Path:
+        path = self.root / "briefs" / name
+        path.write_text(BRIEF.format(title=title).replace("had\nbeen", "had been"))
+        return path
+
+    def write_readers(self, count: int) -> Path:
+        path = self.root / "readers.csv"
+        rows = "".join(f"reader{n}@example.org,Reader {n}\n" for n in range(1, count + 1))
+        path.write_text("email,name\n" + rows)
+        return path
+
+    def import_readers(self, count: int) -> None:
+        ran = self.run("subscribers", "import", str(self.write_readers(count)))
+        assert ran.code == 0, ran.err
+
+    def start(self, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+        """Start a command and leave it running."""
+        return subprocess.Popen(
+            [sys.executable, "-W", "error", "-m", "newsletter", *arguments],
+            cwd=self.root,
+            env=self._environment(env or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(
+        self, *arguments: str, env: Mapping[str, str] | None = None, seconds: float = 120
+    ) -> Ran:
+        """Run a command to its end."""
+        with self.start(*arguments, env=env) as process:
+            try:
+                out, err = process.communicate(timeout=seconds)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        return Ran(process.returncode, out, err)
+
+    def counts(self) -> dict[str, int]:
+        """Give the newest edition's deliveries by state."""
+        counts: dict[str, int] = self.run("status", "--json").document["editions"][0]["counts"]
+        return counts
+
+    def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("NEWSLETTER_")}
+        return kept | {"NEWSLETTER_SECRET_KEY": KEY, "COLUMNS": "200"} | dict(more)
+
+
+def one_sentence(ran: Ran) -> str:
+    """Give the error as an operator reads it; fail on a traceback or more than one line."""
+    lines = [line for line in ran.err.splitlines() if line.startswith("newsletter: ")]
+    assert len(lines) == 1, ran.err
+    assert "Traceback" not in ran.err
+    assert lines[0].endswith("."), lines[0]
+    return lines[0]
