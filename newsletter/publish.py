@@ -26,8 +26,9 @@ from newsletter.delivery.ledger import Ledger
 from newsletter.delivery.lifecycle import State
 from newsletter.delivery.retry import judge_reply
 from newsletter.delivery.sender import Sender
-from newsletter.delivery.worker import Policy, Surroundings
+from newsletter.delivery.shift import Policy, Surroundings
 from newsletter.editions.desk import Composed, compose_edition
+from newsletter.editions.lifecycle import RELEASED
 from newsletter.editions.model import Edition
 from newsletter.editions.shelf import (
     EditionRecord,
@@ -40,7 +41,7 @@ from newsletter.editions.shelf import (
     store_compiled,
     store_letterhead,
 )
-from newsletter.errors import RefusedError, RelayRefusedUs
+from newsletter.errors import IllegalMove, RefusedError, RelayRefusedUs, TemporaryError
 from newsletter.mail import Addresser, Keyring, Letterhead, Message, build_letterhead
 from newsletter.render.compile import compile_edition
 from newsletter.render.compiled import CompiledEdition
@@ -176,7 +177,8 @@ def approve(press: Press, record: EditionRecord) -> int:
     """Approve an edition and freeze its audience, in one transaction; return its size.
 
     From here on content, readers, choices, Date and signing key of every message are fixed:
-    all attempts to one reader are the same bytes.
+    all attempts to one reader are the same bytes. Raises `TemporaryError` if another process
+    composed the edition anew since `record` was read: nobody has said yes to that one.
     """
     now = press.now()
     letterhead = build_letterhead(
@@ -189,7 +191,12 @@ def approve(press: Press, record: EditionRecord) -> int:
     with press.database.writing() as connection:
         if record.state == "draft":
             change_state(connection, record.id, "ready", now=now)
-        change_state(connection, record.id, "approved", now=now)
+        approved = change_state(connection, record.id, "approved", now=now)
+        if not approved.has_compiled or approved.window != record.window:
+            raise TemporaryError(
+                f"the edition of {record.date} was composed anew meanwhile",
+                mend="look at it again, then send it",
+            )
         store_letterhead(
             connection,
             record.id,
@@ -227,6 +234,8 @@ async def deliver(
     open_channel = press.open_channel()
     with press.database.reading() as connection:
         record = read_edition(connection, record.id)
+    if record.state == "sent":
+        return Delivered(record=record, counts=ledger.counts(record.id))
     assert record.not_after is not None, "set together with the approval"
     run = ledger.take(record.id, describe_self(), press.now())
     sender = Sender(
@@ -330,7 +339,7 @@ def prepare(
     """
     with press.database.reading() as connection:
         found = find_edition(connection, day)
-    if found is not None and found.state in ("ready", "approved", "sending", "paused", "sent"):
+    if found is not None and found.has_compiled and found.state in ("ready", *RELEASED):
         composed = _standing(press, found)
         return Prepared(composed=composed, printed=render(press, composed))
     reports = gather(press, on_source=on_source)
@@ -384,5 +393,11 @@ async def publish(
     if printed.record.state in ("draft", "ready"):
         check_fit_to_send(printed)
         await check_relay(press)
-        approve(press, printed.record)
+        try:
+            approve(press, printed.record)
+        except IllegalMove:
+            with press.database.reading() as connection:
+                if read_edition(connection, printed.record.id).state not in RELEASED:
+                    raise
+            # Another process was quicker with the same edition: the ledger lets one of us send.
     return await deliver(press, printed.record, on_start=on_start, on_progress=on_progress)

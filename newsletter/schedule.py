@@ -3,6 +3,9 @@
 Nothing here remembers anything. Jobs live in memory and are declared from the settings at
 every start; whether an edition is due, under way or sent is read from its one row per date.
 So a clock that fires twice (an autumn night, two processes, a restart) sends once.
+
+An edition has the date of its send time: one of 23:30 that starts late, after midnight, is
+still that of the day before.
 """
 
 from __future__ import annotations
@@ -10,9 +13,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import signal
-from collections.abc import Callable
-from datetime import date, datetime, timedelta
+import threading
+import traceback
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
@@ -20,31 +29,57 @@ from apscheduler.triggers.cron import CronTrigger
 from newsletter.delivery.lifecycle import State
 from newsletter.delivery.sender import Sender
 from newsletter.editions.shelf import find_edition, list_editions
-from newsletter.errors import (
-    AlreadyRunning,
-    NewsletterError,
-    TemporaryError,
-)
-from newsletter.publish import Press, Printed, make_ready, prepare, publish
+from newsletter.errors import AlreadyRunning, IllegalMove, NewsletterError, TemporaryError
+from newsletter.publish import Prepared, Press, Printed, make_ready, prepare, publish
 from newsletter.settings import Schedule
+
+T = TypeVar("T")
 
 log = logging.getLogger("newsletter.schedule")
 
 RETRY_SECONDS = 60.0
 """Pause before a send that failed for a passing reason is taken up again."""
+_LOOK_SECONDS = 30.0
+"""How often the wall clock is looked at; a timer alone stands still while a machine sleeps."""
+_PUNCTUAL = timedelta(minutes=1)
 _RECENT_EDITIONS = 7
+_WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_NOTHING_NEW = "nothing new"
+"""Why the desk cancels an edition that news may yet bring back; others stay cancelled."""
 
 
-def is_due(schedule: Schedule, now: datetime) -> bool:
-    """Tell whether the send of `now`'s local day is due: past send_at, not too late, a set day.
+def is_due(schedule: Schedule, at: time, day: date, now: datetime) -> bool:
+    """Tell whether what is set for `at` on `day` is due: a set day, past, not too late.
 
-    `now` is aware, in the publication's zone.
+    `now` is aware, in the publication's zone. An hour that occurs twice or not at all counts
+    once, since instants are compared.
     """
-    send_at = datetime.combine(now.date(), schedule.send_at, tzinfo=now.tzinfo)
-    day = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")[now.weekday()]
-    # Compared as instants, so that an hour that occurs twice or not at all counts once.
-    late = timedelta(seconds=now.timestamp() - send_at.timestamp())
-    return day in schedule.days and timedelta(0) <= late <= schedule.max_lateness
+    set_for = datetime.combine(day, at, tzinfo=now.tzinfo)
+    late = timedelta(seconds=now.timestamp() - set_for.timestamp())
+    most = max(schedule.max_lateness, _PUNCTUAL)
+    return _WEEKDAYS[day.weekday()] in schedule.days and timedelta(0) <= late <= most
+
+
+def find_due_day(schedule: Schedule, at: time, now: datetime) -> date | None:
+    """Find the latest day for which what is set for `at` is due: today, or a day before."""
+    days = (now.date() - timedelta(days=n) for n in range(schedule.max_lateness.days + 2))
+    return next((day for day in days if is_due(schedule, at, day, now)), None)
+
+
+def mask_addresses(text: str) -> str:
+    """Shorten every mailbox in a text: reader@example.org becomes r…@example.org."""
+    return re.sub(r"([^\s<>()\"',;:/@])[^\s<>()\"',;:/@]*@(?=[\w\[])", r"\1…@", text)
+
+
+class _Masking(logging.Filter):
+    """Keeps readers' addresses, which relays like to quote, out of the log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = mask_addresses(record.getMessage()), None
+        return True
+
+
+log.addFilter(_Masking())
 
 
 class Keeper:
@@ -53,17 +88,27 @@ class Keeper:
     def __init__(self, press: Press) -> None:
         self._press = press
         self._stopping = asyncio.Event()
-        self._sender: Sender | None = None
-        self._sending = asyncio.Lock()
+        self._making = asyncio.Lock()
+        """Editions are made one at a time, and delivered side by side."""
+        self._tasks: dict[asyncio.Task[None], Sender | None] = {}
+        """What is under way; with its sender, once there is one."""
+        self._threads: set[threading.Thread] = set()
 
     def stop(self) -> None:
         """End in order: nothing new is begun, answers that are due are awaited."""
         self._stopping.set()
-        if self._sender is not None:
-            self._sender.stop()
+        for task, sender in self._tasks.items():
+            if sender is None:
+                task.cancel()  # nothing has been handed over, and the database is whole
+            else:
+                sender.stop()
 
-    async def keep(self, on_started: Callable[[], None] = lambda: None) -> None:
-        """Run until `stop`, SIGTERM or SIGINT. Takes up first what an earlier process left."""
+    async def keep(self, on_started: Callable[[], None] = lambda: None) -> bool:
+        """Run until `stop`, SIGTERM or SIGINT. Takes up first what an earlier process left.
+
+        True when it left a thread behind that still reads a slow source: the interpreter would
+        wait for it, and need not, since what it stores it stores whole or not at all.
+        """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             with contextlib.suppress(NotImplementedError):  # no such handlers on Windows
@@ -73,56 +118,110 @@ class Keeper:
         for job in scheduler.get_jobs():
             log.info("%s: next at %s", job.name, f"{job.next_run_time:%Y-%m-%d %H:%M %Z}")
         on_started()
-        catching_up = asyncio.create_task(self._catch_up())
+        self._begin("catch up", self._catch_up)
         try:
-            await self._stopping.wait()
+            while True:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), _LOOK_SECONDS)
+                    break
+                scheduler.wakeup()
         finally:
             scheduler.shutdown(wait=False)
-            await catching_up
-            async with self._sending:  # whatever is being sent ends in order
-                log.info("stopped")
+            self.stop()
+            while self._tasks:
+                await asyncio.wait(self._tasks)
+            log.info("stopped")
+        return any(thread.is_alive() for thread in self._threads)
 
     def _build_scheduler(self) -> AsyncIOScheduler:
         settings = self._press.settings
         schedule, zone = settings.schedule, settings.publication.zone
         scheduler = AsyncIOScheduler(timezone=zone)
-        days = ",".join(schedule.days)
-        lateness = max(1, int(schedule.max_lateness.total_seconds()))
-        for name, moment, work in (
-            ("gather", schedule.gather_at, self._gather),
-            ("send", schedule.send_at, self._send),
+        for name, at, wake in (
+            ("gather", schedule.gather_at, self._wake_to_gather),
+            ("send", schedule.send_at, self._wake_to_send),
         ):
             scheduler.add_job(
-                work,
+                wake,
                 CronTrigger(
-                    day_of_week=days, hour=moment.hour, minute=moment.minute, timezone=zone
+                    day_of_week=",".join(schedule.days),
+                    hour=at.hour,
+                    minute=at.minute,
+                    timezone=zone,
                 ),
                 name=name,
                 coalesce=True,
-                max_instances=1,
-                misfire_grace_time=lateness,
+                misfire_grace_time=int(max(schedule.max_lateness, _PUNCTUAL).total_seconds()),
             )
         return scheduler
 
+    # What APScheduler calls only begins a task of ours: it cancels its own when it shuts down.
+
+    async def _wake_to_gather(self) -> None:
+        day = self._find_due_day(self._press.settings.schedule.gather_at)
+        if day is not None:
+            self._begin(f"gather {day}", lambda: self._gather(day))
+
+    async def _wake_to_send(self) -> None:
+        day = self._find_due_day(self._press.settings.schedule.send_at)
+        if day is not None:
+            self._begin_sending(day)
+
     async def _catch_up(self) -> None:
-        """Go on with editions that were under way, and with today's if its time has passed."""
+        """Go on with editions that were under way, and with one whose time has passed."""
         with self._press.database.reading() as connection:
             recent = list_editions(connection, _RECENT_EDITIONS)
-        left = [record for record in recent if record.state in ("approved", "sending")]
-        for record in reversed(left):
-            log.info("edition %s: taken up again", record.date)
-            await self._send_day(record.date)
-        now = self._press.now().astimezone(self._press.settings.publication.zone)
-        if is_due(self._press.settings.schedule, now):
-            await self._send()
+        for record in reversed(recent):
+            if record.state in ("approved", "sending"):
+                log.info("edition %s: taken up again", record.date)
+                self._begin_sending(record.date)
+        await self._wake_to_send()
 
-    async def _gather(self) -> None:
-        day = self._press.today()
+    def _begin_sending(self, day: date) -> None:
+        self._begin(f"send {day}", lambda: self._send(day))
+
+    # -- tasks ---------------------------------------------------------------------------------
+
+    def _begin(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Begin a task, unless it is under way or we are stopping."""
+        if self._stopping.is_set() or any(task.get_name() == name for task in self._tasks):
+            return
+        task = asyncio.create_task(self._guard(name, work), name=name)
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
+
+    async def _guard(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Let no error of a task end the process: each is one sentence in the log."""
         try:
-            async with self._sending:
-                prepared = await asyncio.to_thread(make_ready, self._press, day)
+            await work()
         except NewsletterError as error:
-            log.error("edition %s: not gathered: %s", day, error)  # noqa: TRY400 - one sentence
+            log.error("%s: failed: %s", name, error)  # noqa: TRY400 - one sentence
+        except Exception as error:
+            log.error("%s: failed: %s", name, _describe_fault(error))  # noqa: TRY400
+            log.debug("%s: where it failed", name, exc_info=error)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        """Run work in a thread of its own, one that a stopping process may leave behind."""
+        result: Future[T] = Future()
+        result.set_running_or_notify_cancel()
+
+        def run() -> None:
+            try:
+                result.set_result(work())
+            except BaseException as error:  # noqa: BLE001 - handed to whoever waits
+                result.set_exception(error)
+
+        self._threads = {thread for thread in self._threads if thread.is_alive()}
+        thread = threading.Thread(target=run, name="editions", daemon=True)
+        self._threads.add(thread)
+        thread.start()
+        return await asyncio.wrap_future(result)
+
+    # -- gather --------------------------------------------------------------------------------
+
+    async def _gather(self, day: date) -> None:
+        prepared = await self._make(day, make_ready)
+        if prepared is None:
             return
         for report in prepared.reports:
             if report.status == "failed":
@@ -131,66 +230,91 @@ class Keeper:
         reason = f" ({record.reason})" if record and record.reason else ""
         log.info("edition %s: %s%s", day, prepared.composed.outcome, reason)
 
-    async def _send(self) -> None:
-        await self._send_day(self._press.today())
+    async def _make(self, day: date, how: Callable[[Press, date], Prepared]) -> Prepared | None:
+        """Make the edition of a day, unless somebody cancelled it."""
+        async with self._making:
+            with self._press.database.reading() as connection:
+                found = find_edition(connection, day)
+            if found is not None and found.state == "cancelled" and found.reason != _NOTHING_NEW:
+                log.info("edition %s: is cancelled (%s)", day, found.reason or "no reason given")
+                return None
+            return await self._in_thread(lambda: how(self._press, day))
 
-    async def _send_day(self, day: date) -> None:
+    # -- send ----------------------------------------------------------------------------------
+
+    async def _send(self, day: date) -> None:
         """Send the edition of a day, taking it up again after faults that pass."""
+        is_first_try = True
         while not self._stopping.is_set():
             try:
-                async with self._sending:
-                    await self._send_once(day)
-            except AlreadyRunning as error:
+                if not (is_first_try or self._is_worthwhile(day)):
+                    log.error("edition %s: given up: it is too late for it", day)
+                    return
+                is_first_try = False
+                await self._send_once(day)
+                return
+            except (AlreadyRunning, IllegalMove) as error:  # another process has it in hand
                 log.info("edition %s: %s", day, error)
             except TemporaryError as error:
-                log.warning("edition %s: %s; once more in a minute", day, error)
-            except NewsletterError as error:
-                log.error("edition %s: not sent: %s", day, error)  # noqa: TRY400 - one sentence
-                return
-            else:
-                return
+                log.warning("edition %s: %s", day, error)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), RETRY_SECONDS)
-            if not self._is_worthwhile(day):
-                log.error("edition %s: given up: it is too late for it", day)
-                return
 
     def _is_worthwhile(self, day: date) -> bool:
         """Tell whether to go on trying: an approved edition knows itself when to give up."""
+        schedule = self._press.settings.schedule
+        if is_due(schedule, schedule.send_at, day, self._now()):
+            return True
         with self._press.database.reading() as connection:
             found = find_edition(connection, day)
-        if found is not None and found.state in ("approved", "sending"):
-            return True
-        now = self._press.now().astimezone(self._press.settings.publication.zone)
-        return is_due(self._press.settings.schedule, now)
+        return found is not None and found.state in ("approved", "sending")
 
     async def _send_once(self, day: date) -> None:
-        prepared = await asyncio.to_thread(prepare, self._press, day)
-        printed = prepared.printed
+        prepared = await self._make(day, prepare)
+        if prepared is None:
+            return
+        printed, record = prepared.printed, prepared.composed.record
+        if printed is None and prepared.composed.outcome == "held":
+            raise TemporaryError(f"held: {record.reason if record else ''}")
         if printed is None:
-            record = prepared.composed.record
-            if prepared.composed.outcome == "held":
-                raise TemporaryError(f"held: {record.reason if record else ''}")
             log.info("edition %s: nothing new, so nothing is sent", day)
-            return
-        if printed.record.state == "sent":
+        elif printed.record.state == "sent":
             log.info("edition %s: is sent already", day)
-            return
-        await self._deliver(printed)
+        else:
+            await self._deliver(printed)
 
     async def _deliver(self, printed: Printed) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+
         def started(sender: Sender) -> None:
-            self._sender = sender
+            self._tasks[task] = sender
             if self._stopping.is_set():
                 sender.stop()
 
         try:
             delivered = await publish(self._press, printed, on_start=started)
         finally:
-            self._sender = None
+            self._tasks[task] = None
         counts = ", ".join(
             f"{count} {state.value.replace('_', ' ')}"
             for state in State
             if (count := delivered.counts.get(state))
         )
         log.info("edition %s: %s: %s", printed.record.date, delivered.record.state, counts)
+
+    # -- the clock -----------------------------------------------------------------------------
+
+    def _now(self) -> datetime:
+        return self._press.now().astimezone(self._press.settings.publication.zone)
+
+    def _find_due_day(self, at: time) -> date | None:
+        return find_due_day(self._press.settings.schedule, at, self._now())
+
+
+def _describe_fault(error: Exception) -> str:
+    """Say in one line what no code expected, and where."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    said = str(error).partition("\n")[0]
+    return f"a fault of this program: {type(error).__name__}: {said}{place}."

@@ -6,8 +6,8 @@ templates together take over a second to load, and `status` needs none of them.
 
 from __future__ import annotations
 
-import os
 import sys
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +16,7 @@ import typer
 
 from newsletter import __version__
 from newsletter.cli.session import Session
+from newsletter.cli.writing import build_system_error
 from newsletter.errors import NewsletterError
 
 _FILES = {
@@ -24,7 +25,7 @@ _FILES = {
     "gather": "publishing",
     "preview": "publishing",
     "check": "publishing",
-    "send": "publishing",
+    "send": "sending",
     "status": "watching",
     "subscribers": "subscribers",
     "serve": "running",
@@ -32,18 +33,21 @@ _FILES = {
 }
 """Which file has which command, in the order of the help."""
 
+_STOPPED_BY_HAND = 130  # what a shell reports of a program ended by Ctrl-C
 
-def build_app(asked: str = "") -> typer.Typer:
-    """Build the command line: of one command, or of all where none or an unknown one is asked."""
+
+def build_app(names: Iterable[str] = tuple(_FILES)) -> typer.Typer:
+    """Build the command line of the named commands."""
     app = typer.Typer(
         name="newsletter",
         help="Today's news briefs in, a digest in every reader's mailbox.",
         no_args_is_help=True,
+        add_completion=False,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_options)
-    for name in [asked] if asked in _FILES else _FILES:
+    for name in names:
         command = getattr(import_module(f"newsletter.cli.{_FILES[name]}"), name)
         if isinstance(command, typer.Typer):
             app.add_typer(command, name=name)
@@ -65,7 +69,10 @@ def _options(
         typer.Option("--config", "-c", help="Configuration; default newsletter.toml here."),
     ] = None,
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
 ) -> None:
     ctx.obj = Session(config)
@@ -75,19 +82,30 @@ def main() -> None:
     """Run the command line; every expected fault becomes one sentence and an exit code."""
     try:
         arguments = _hoist_config(sys.argv[1:])
-        build_app(_asked(arguments))(arguments)
+        build_app(_wanted(arguments))(arguments)
     except NewsletterError as error:
-        sys.stderr.write(f"newsletter: {error}\n")
-        sys.exit(error.exit_code)
-    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        _fail(error)
+    except OSError as error:  # the system refused what no command foresaw
+        _fail(build_system_error(error))
+    except KeyboardInterrupt:  # before a command began; later ones end in their own way
+        sys.exit(_STOPPED_BY_HAND)
 
 
-def _asked(arguments: list[str]) -> str:
-    """Give the command: the first word that is neither an option nor --config's value."""
+def _fail(error: NewsletterError) -> None:
+    sys.stderr.write(f"newsletter: {error}\n")
+    sys.exit(error.exit_code)
+
+
+def _wanted(arguments: list[str]) -> Iterable[str]:
+    """Name the commands to build: the one that is asked, else all, for the help to show.
+
+    The command is the first word that is neither an option nor --config's value.
+    """
     words = arguments[2:] if arguments[:1] in (["--config"], ["-c"]) else arguments
-    return next((word for word in words if not word.startswith("-")), "")
+    if words[:1] == ["--version"]:
+        return ()
+    asked = next((word for word in words if not word.startswith("-")), "")
+    return (asked,) if asked in _FILES else tuple(_FILES)
 
 
 def _hoist_config(arguments: list[str]) -> list[str]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 
 import typer
 
 from newsletter.cli.session import Session
+from newsletter.cli.tables import clear_text_warning
 from newsletter.publish import Press
 from newsletter.schedule import Keeper
 
@@ -17,15 +19,22 @@ def serve(ctx: typer.Context) -> None:
     """Keep the schedule: gather and send at the set times, until SIGTERM or Ctrl-C."""
     session: Session = ctx.obj
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(
+        logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S%z")
+    )
     logger = logging.getLogger("newsletter")
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     with session.database() as database:
         press = Press(session.settings, database, session.now)
         press.open_channel()  # a relay URL that is wrong shows now and not at seven
+        if warning := clear_text_warning(press.relay):
+            session.err.print(warning, markup=False, soft_wrap=True)
 
-        async def run() -> None:
-            await Keeper(press).keep()
+        async def run() -> bool:
+            return await Keeper(press).keep()
 
-        asyncio.run(run())
+        left_behind = asyncio.run(run())
+    if left_behind:
+        logging.shutdown()
+        os._exit(0)  # ends at once: the interpreter would wait for the slow source

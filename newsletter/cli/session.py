@@ -1,4 +1,8 @@
-"""What every command starts from: the settings, the database, and where to print."""
+"""What every command starts from: the settings, the database, and where to print.
+
+Settings and database are imported when they are first asked for: `--version`, the help and a
+wrong word need neither, and together they take most of the time to start.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from newsletter.settings import Settings, load_settings
-from newsletter.store import Database, open_database
+if TYPE_CHECKING:
+    from newsletter.settings import Settings
+    from newsletter.store import Database
 
 
 class Session:
@@ -28,14 +33,18 @@ class Session:
     @cached_property
     def settings(self) -> Settings:
         """The settings, read when a command first asks for them."""
+        from newsletter.settings import load_settings
+
         return load_settings(self._config)
 
     @contextmanager
     def database(self) -> Iterator[Database]:
         """Open the database for the length of a block."""
-        database = open_database(
-            self.settings.database_url, durability=self.settings.delivery.durability
-        )
+        settings = self.settings  # before the import below: a wrong file is told at once
+
+        from newsletter.store import open_database
+
+        database = open_database(settings.database_url, durability=settings.delivery.durability)
         try:
             yield database
         finally:

@@ -13,7 +13,6 @@ from rich.markup import escape
 
 from newsletter.cli.session import Session
 from newsletter.errors import RefusedError
-from newsletter.store.database import connect_database, shown_url, upgrade_database
 
 db = typer.Typer(help="The database.", no_args_is_help=True)
 
@@ -27,7 +26,7 @@ from the shipped templates (`partials/…`) to the same place here, and edit the
 
 def init(
     ctx: typer.Context,
-    directory: Annotated[Path, typer.Argument(help="Folder to make or to fill.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to make or to fill.")],
 ) -> None:
     """Make a publication to start from: settings, a key, a sample brief, one reader."""
     session: Session = ctx.obj
@@ -69,6 +68,8 @@ def _write_key(path: Path) -> None:
 @db.command()
 def upgrade(ctx: typer.Context) -> None:
     """Bring the database to this program's version; safe to repeat."""
+    from newsletter.store.database import connect_database, shown_url, upgrade_database
+
     session: Session = ctx.obj
     url = session.settings.database_url
     database = connect_database(url)

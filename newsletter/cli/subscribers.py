@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import sys
@@ -30,7 +29,9 @@ from newsletter.audience.subscribers import (
     remove_subscriber,
 )
 from newsletter.cli.session import Session
-from newsletter.errors import NewsletterError, RefusedError, StorageError
+from newsletter.cli.tables import shown_readers
+from newsletter.cli.writing import build_write_error
+from newsletter.errors import RefusedError
 
 subscribers = typer.Typer(
     name="subscribers", help="The readers: import, export, list, add, remove.", no_args_is_help=True
@@ -117,10 +118,7 @@ def list_(
         counts = count_by_status(database)
     total = counts[status] if status else sum(counts.values())
     session.out.print(table)
-    session.out.print(
-        f"{table.row_count:,} of {total:,} shown"
-        f" ({', '.join(f'{name} {number:,}' for name, number in counts.items())})"
-    )
+    session.out.print(f"{table.row_count:,} of {total:,} shown ({shown_readers(counts)})")
 
 
 @subscribers.command("add")
@@ -203,12 +201,12 @@ def _open_rejects(path: Path | None) -> Iterator[TextIO | None]:
     except FileExistsError:
         raise RefusedError("exists already", file=path, mend="name another file") from None
     except OSError as error:
-        raise _build_write_error(path, error) from None
+        raise build_write_error(path, error) from None
     try:
         with stream:
             yield stream
     except OSError as error:
-        raise _build_write_error(path, error) from None
+        raise build_write_error(path, error) from None
     finally:
         if path.stat().st_size == 0:
             path.unlink()
@@ -230,14 +228,7 @@ def _replace_file(path: Path, *, force: bool) -> Iterator[TextIO]:
             raise
         unfinished.replace(path)
     except OSError as error:
-        raise _build_write_error(path, error) from None
-
-
-def _build_write_error(path: Path, error: OSError) -> NewsletterError:
-    problem = f"cannot be written ({error.strerror})"
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return StorageError(problem, file=path, mend="free some space and try again")
-    return RefusedError(problem, file=path, mend="name a folder that is there and can be written")
+        raise build_write_error(path, error) from None
 
 
 def _print_list_as_json(readers: Iterable[Subscriber]) -> None:
@@ -264,7 +255,7 @@ def _build_document(reader: Subscriber) -> dict[str, Any]:
 
 
 def _print_report(session: Session, report: ImportReport, rejects: Path | None) -> None:
-    table = Table(title="Import", show_footer=True)
+    table = Table(title="Import", title_justify="left", show_footer=True)
     table.add_column("Rows", footer="all")
     table.add_column("Number", footer=f"{report.rows:,}", justify="right")
     for label, count in (
@@ -275,14 +266,15 @@ def _print_report(session: Session, report: ImportReport, rejects: Path | None) 
         *((f"kept out: {reason}", count) for reason, count in sorted(report.kept_out.items())),
         ("bad", report.bad),
     ):
-        table.add_row(label, f"{count:,}")
+        if count:
+            table.add_row(label, f"{count:,}")
     session.out.print(table)
     if report.own_fields:
         names = ", ".join(f"fields.{name}" for name in report.own_fields)
         session.out.print(Text(f"Own columns, for templates: {names}"))
     if not report.bad:
         return
-    bad = Table("Line", "Reason", title="Bad rows")
+    bad = Table("Line", "Reason", title="Bad rows", title_justify="left")
     for row in report.bad_rows[:_SHOWN_BAD_ROWS]:
         bad.add_row(str(row.line), Text(row.reason))
     session.out.print(bad)

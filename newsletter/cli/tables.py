@@ -1,14 +1,19 @@
-"""Tables that several commands show."""
+"""Tables and sentences that several commands show."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
 
-from newsletter.delivery.lifecycle import State
-from newsletter.render.preflight import Finding
+from newsletter.delivery.lifecycle import FINAL, State
+
+if TYPE_CHECKING:  # the preflight takes long to import, and `status` shows none
+    from newsletter.audience.reader import Status
+    from newsletter.render.preflight import Finding
+    from newsletter.smtp.relay import Relay
 
 _MEANING = {
     State.ACCEPTED: "the relay took it",
@@ -29,22 +34,68 @@ def shown_count(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def shown_readers(by_status: Mapping[Status, int]) -> str:
+    """Say "1,000 active, 3 unsubscribed": the active ones first, and no other that has none."""
+    rest = (f"{count:,} {name}" for name, count in by_status.items() if count and name != "active")
+    return ", ".join((f"{by_status.get('active', 0):,} active", *rest))
+
+
+def shown_outcome(counts: Mapping[State, int]) -> str:
+    """Say in a sentence what became of an audience."""
+    audience = sum(counts.values())
+    accepted = counts.get(State.ACCEPTED, 0)
+    if accepted == audience:
+        return f"The relay accepted the mail of {shown_count(audience, 'reader')}."
+    others = [
+        f"{counts[state]:,} {shown_state(state)}"
+        for state in _MEANING
+        if counts.get(state) and state is not State.ACCEPTED
+    ]
+    return (
+        f"The relay accepted the mail of {accepted:,} of {shown_count(audience, 'reader')} "
+        f"({', '.join(others)})."
+    )
+
+
+def clear_text_warning(relay: Relay) -> str:
+    """Say that mail to another machine will travel unencrypted; "" if it will not."""
+    if relay.tls != "none" or relay.is_local:
+        return ""
+    return (
+        f"Warning: mail to {relay} travels in the clear; "
+        "drop ?tls=none unless the network between is your own."
+    )
+
+
+def shown_state(state: State) -> str:
+    """Say "in doubt"."""
+    return state.value.replace("_", " ")
+
+
+def count_open(counts: Mapping[State, int]) -> int:
+    """Count the deliveries that still want work."""
+    return sum(count for state, count in counts.items() if state not in FINAL)
+
+
 def counts_document(counts: Mapping[State, int]) -> dict[str, int]:
     """Give the count of every state, also of those that have none."""
     return {state.value: counts.get(state, 0) for state in State}
 
 
 def outcome_table(
-    counts: Mapping[State, int], reasons: Sequence[tuple[State, str, int]] = ()
+    counts: Mapping[State, int],
+    reasons: Sequence[tuple[State, str, int]] = (),
+    *,
+    title: str = "Deliveries",
 ) -> Table:
     """Show what became of an audience, and the relay's words behind what did not arrive."""
-    table = Table(title="Deliveries", title_justify="left")
-    table.add_column("State")
-    table.add_column("Readers", justify="right")
+    table = Table(title=title, title_justify="left")
+    table.add_column("State", no_wrap=True)
+    table.add_column("Readers", justify="right", no_wrap=True)
     table.add_column("Meaning", style="dim", overflow="fold")
     for state, meaning in _MEANING.items():
         if counts.get(state):
-            table.add_row(state.value.replace("_", " "), f"{counts[state]:,}", meaning)
+            table.add_row(shown_state(state), f"{counts[state]:,}", meaning)
             for troubled, words, count in reasons:
                 if troubled is state and words:
                     table.add_row("", f"{count:,}", escape(words))
@@ -57,16 +108,15 @@ def findings_table(findings: Sequence[Finding], *, only_trouble: bool = False) -
     """Show the preflight; with `only_trouble` just what did not pass."""
     shown = [f for f in findings if f.status in ("warn", "fail")] if only_trouble else findings
     if not shown:
-        return f"Preflight: all {len(findings)} checks passed."
+        passed = sum(finding.status == "pass" for finding in findings)
+        return f"Preflight: {shown_count(passed, 'check')} passed."
     table = Table(title="Preflight", title_justify="left")
-    for heading in ("#", "Check", "Result", "Detail", "Mend"):
+    for heading in ("Check", "Result", "Detail"):
         table.add_column(heading, overflow="fold")
     for finding in shown:
+        mend = f"\n→ {finding.mend}" if finding.mend else ""
+        style = "bold" if finding.status in ("warn", "fail") else None
         table.add_row(
-            str(finding.number),
-            escape(finding.name),
-            finding.status,
-            escape(finding.detail),
-            escape(finding.mend),
+            escape(finding.name), finding.status, escape(finding.detail + mend), style=style
         )
     return table

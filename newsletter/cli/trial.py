@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import signal
 import tempfile
 import webbrowser
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -15,15 +18,18 @@ from rich.markup import escape
 from newsletter.audience.importer import import_subscribers
 from newsletter.cli.session import Session
 from newsletter.cli.tables import outcome_table, shown_count
+from newsletter.cli.writing import writing_to
 from newsletter.delivery.lifecycle import State
 from newsletter.demo.export import write_messages
 from newsletter.demo.mailbox import Mailbox
 from newsletter.demo.newsroom import FeedServer, write_newsroom
-from newsletter.demo.page import serve_page
 from newsletter.errors import RefusedError
 from newsletter.publish import Delivered, Press, prepare, publish
 from newsletter.settings import load_settings
 from newsletter.store import open_database
+
+if TYPE_CHECKING:  # the web server takes long to import, and the help needs none
+    from newsletter.demo.page import RunningPage
 
 
 def demo(
@@ -31,30 +37,51 @@ def demo(
     serve: Annotated[
         bool, typer.Option("--serve/--no-serve", help="Show the mailbox on a local page.")
     ] = True,
-    out: Annotated[Path | None, typer.Option(help="Also write the messages here.")] = None,
-    port: Annotated[int, typer.Option(help="Port of the local page; 0 takes a free one.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also write the messages here.")
+    ] = None,
+    port: Annotated[
+        int, typer.Option(help="Port of the local page; 0 takes a free one.", min=0, max=65535)
+    ] = 0,
     open_it: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """Gather, render and send sample briefs over real SMTP into an embedded mailbox."""
     session: Session = ctx.obj
     if not serve and out is None:
         raise RefusedError("there is nothing to show", mend="add --out DIR, or drop --no-serve")
-    with (
-        tempfile.TemporaryDirectory(prefix="newsletter-demo-") as directory,
-        Mailbox() as mailbox,
-    ):
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, and clears up
+    with ExitStack() as stack:
+        mailbox = stack.enter_context(Mailbox())
+        page = stack.enter_context(_page(mailbox, port)) if serve else None
+        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="newsletter-demo-"))
         delivered = _send_samples(session, Path(directory), mailbox)
         session.out.print(outcome_table(delivered.counts))
         accepted = shown_count(delivered.counts.get(State.ACCEPTED, 0), "message")
         if out is not None:
-            index = write_messages(mailbox.messages, out)[0]
+            with writing_to(out):
+                index = write_messages(mailbox.messages, out)[0]
             session.out.print(f"Sent {accepted}; look at {escape(str(index))}", soft_wrap=True)
-        if serve:
-            with serve_page(mailbox, port=port) as page:
-                session.out.print(f"Sent {accepted}; look at {page.url}  (Ctrl-C ends the demo)")
-                if open_it:
-                    webbrowser.open(page.url)
-                page.wait()
+        if page is not None:
+            session.out.print(f"Sent {accepted}; look at {page.url}  (Ctrl-C ends the demo)")
+            if open_it:
+                webbrowser.open(page.url)
+            page.wait()
+
+
+@contextmanager
+def _page(mailbox: Mailbox, port: int) -> Iterator[RunningPage]:
+    """Serve the page from the beginning: a port that is taken shows before anything is sent."""
+    from newsletter.demo.page import serve_page
+
+    with ExitStack() as stack:
+        try:
+            page = stack.enter_context(serve_page(mailbox, port=port))
+        except OSError:
+            raise RefusedError(
+                f"port {port} is taken, or not for you",
+                mend="drop --port to take a free one",
+            ) from None
+        yield page
 
 
 def _send_samples(session: Session, directory: Path, mailbox: Mailbox) -> Delivered:

@@ -15,7 +15,7 @@ ready: acknowledgements of the last message and intents for the next share one c
 This file is over 300 lines because the statements belong side by side: each is the other's
 precondition. Those of a run are built once, at the file's end. States stand in them as
 literals and `_IS_OPEN` in the words of the partial index `ix_deliveries_open`: only so is
-that index used, and what a run asks costs the same at the first reader and the millionth.
+that index used, and a lease costs the same at the first reader and the millionth.
 """
 
 from __future__ import annotations
@@ -170,7 +170,9 @@ class Ledger:
             "next_attempt_at",
             "changed_at",
         )
-        return connection.execute(insert(deliveries).from_select(columns, audience)).rowcount
+        frozen = insert(deliveries).from_select(columns, audience)
+        # PostgreSQL counts the rows of an INSERT only where that is asked for.
+        return connection.execute(frozen.execution_options(preserve_rowcount=True)).rowcount
 
     def counts(self, edition_id: int) -> dict[State, int]:
         """Count an edition's deliveries by state; they sum to the audience."""

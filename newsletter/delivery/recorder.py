@@ -3,12 +3,15 @@
 A commit that must survive a power loss waits for the disk, a few milliseconds each. So while
 one commit is under way the next group collects, and however many connections there are,
 each waits for two commits at most.
+
+A commit belongs to nobody's task. Whoever waits for one may be cancelled; what was handed in
+is committed all the same, in the order in which it was handed in.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,68 +22,72 @@ from newsletter.delivery.ledger import Grant, Intent, Ledger, Outcome, Run
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
-class _Group:
-    outcomes: list[Outcome] = field(default_factory=list)
-    intents: list[Intent] = field(default_factory=list)
-    done: asyncio.Future[dict[int, Grant]] = field(
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    outcome: Outcome | None
+    intent: Intent | None
+    answer: asyncio.Future[Grant] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
 
 
 class Recorder:
-    """Commits for one run, from one thread of its own. Use as an async context manager."""
+    """Commits for one run, from one thread of its own."""
 
     def __init__(self, ledger: Ledger, run: Run, clock: Callable[[], datetime]) -> None:
         self._ledger, self._run, self._clock = ledger, run, clock
-        self._group: _Group | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
-        self._busy = asyncio.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._group: list[_Entry] = []
+        self._committing: asyncio.Future[list[Grant]] | None = None
 
-    async def __aenter__(self) -> Recorder:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._thread.shutdown()
-
-    async def record(self, outcome: Outcome | None, intent: Intent | None) -> Grant:
+    def record(self, outcome: Outcome | None, intent: Intent | None) -> asyncio.Future[Grant]:
         """Commit an outcome and an intent with whatever else is ready.
 
-        Tells whether the intent stands (`GIVEN` when none was asked). Raises `LeaseLost` or
-        `StorageError`: then nothing of the group was committed, and no dot may follow.
+        The future tells whether the intent stands (`GIVEN` when none was asked). It raises
+        `LeaseLost` or `StorageError`: then nothing of the group is known to be committed, and
+        no dot may follow.
         """
-        if self._group is None:
-            self._group = _Group()
-            task = asyncio.create_task(self._commit())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        group = self._group
-        if outcome is not None:
-            group.outcomes.append(outcome)
-        if intent is not None:
-            group.intents.append(intent)
-        grants = await asyncio.shield(group.done)
-        return Grant.GIVEN if intent is None else grants[intent.subscriber_id]
+        entry = _Entry(outcome, intent)
+        self._group.append(entry)
+        if len(self._group) == 1:  # whoever else is ready by now still gets in
+            asyncio.get_running_loop().call_soon(self._commit)
+        return entry.answer
 
     async def call(self, work: Callable[[], T]) -> T:
         """Run other work of the ledger on the same thread."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    async def _commit(self) -> None:
-        async with self._busy:
-            group, self._group = self._group, None
-            assert group is not None
-            try:
-                grants = await self.call(
-                    lambda: self._ledger.record(
-                        self._run, group.outcomes, group.intents, self._clock()
-                    )
-                )
-            except BaseException as error:  # noqa: BLE001 - handed to every waiting connection
-                if not group.done.cancelled():
-                    group.done.set_exception(error)
-                    group.done.exception()  # seen: a waiter may have been cancelled
+    async def drain(self) -> None:
+        """Wait until everything that was handed in is committed, or has failed."""
+        while self._group or self._committing:
+            await asyncio.wait([self._committing or self._group[-1].answer])
+
+    def close(self) -> None:
+        """End the thread; waits for the transaction that it is in."""
+        self._thread.shutdown()
+
+    def _commit(self) -> None:
+        if self._committing is not None or not self._group:
+            return  # what is under way ends by looking for more
+        group, self._group = self._group, []
+        loop = asyncio.get_running_loop()
+        self._committing = loop.run_in_executor(self._thread, self._write, group)
+        self._committing.add_done_callback(lambda done: self._answer(group, done))
+
+    def _write(self, group: Sequence[_Entry]) -> list[Grant]:
+        outcomes = [entry.outcome for entry in group if entry.outcome is not None]
+        intents = [entry.intent for entry in group if entry.intent is not None]
+        grants = self._ledger.record(self._run, outcomes, intents, self._clock())
+        return [grants[e.intent.subscriber_id] if e.intent else Grant.GIVEN for e in group]
+
+    def _answer(self, group: Sequence[_Entry], done: asyncio.Future[list[Grant]]) -> None:
+        self._committing = None
+        error = done.exception()
+        for index, entry in enumerate(group):
+            if entry.answer.cancelled():
+                continue  # nobody waits for it any more
+            if error is not None:
+                entry.answer.set_exception(error)
             else:
-                group.done.set_result(grants)
+                entry.answer.set_result(done.result()[index])
+        self._commit()

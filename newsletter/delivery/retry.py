@@ -97,6 +97,6 @@ def decide_backoff(first: timedelta, attempts: int, *, spread: float) -> timedel
     `spread` is uniform in [0, 1) and comes from the caller; the pause lies between 75 % and
     125 % of its step, so that a thousand messages deferred at once do not return at once.
     """
-    doublings = min(max(attempts - 1, 0), 20)
+    doublings = min(max(attempts - 1, 0), 12)  # a second, doubled so often, is past the hour
     step = min(first * (1 << doublings), max(MAX_BACKOFF, first))
     return step * (0.75 + spread / 2)

@@ -3,93 +3,36 @@
 The order is the promise. `prepare` hands over everything but the final dot; the intent of
 this message and the outcome of the last one are committed together; only then the dot. An
 outcome is kept for the next commit only as long as there is a next message at hand.
+
+A worker may be cancelled anywhere, and leaves behind what is true: before the intent nothing,
+between the intent and the dot a message to be tried again, after the dot one in doubt. A
+commit is waited for even then, since what is in it must be known. This file is over 300
+lines because they are one sequence.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from newsletter.audience.reader import Reader
-from newsletter.delivery.channel import Channel, OpenChannel
-from newsletter.delivery.health import Health
+from newsletter.delivery.channel import Channel
 from newsletter.delivery.ledger import Grant, Intent, Job, Outcome
 from newsletter.delivery.lifecycle import State
-from newsletter.delivery.pacing import Pace
-from newsletter.delivery.recorder import Recorder
 from newsletter.delivery.retry import Scope, decide_backoff, judge_loss, judge_reply
+from newsletter.delivery.shift import Shift
 from newsletter.errors import (
     ConnectionLost,
     InputError,
-    LeaseLost,
-    NewsletterError,
     RelayRefusedUs,
     RelayUnavailable,
+    StorageError,
 )
-from newsletter.mail import Message
 from newsletter.smtp.protocol import LocalProtocolError, Phase, Reply
 
 MESSAGES_PER_CONNECTION = 100
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """How a run behaves, from the operator's settings."""
-
-    connections: int
-    per_second: float
-    not_after: datetime
-    retry_after: timedelta
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """The clocks and the randomness, injected. `monotonic` gives seconds, `spread` [0, 1)."""
-
-    now: Callable[[], datetime]
-    monotonic: Callable[[], float]
-    spread: Callable[[], float]
-
-
-@dataclass(slots=True, kw_only=True)
-class Shift:
-    """What the connections of one run share."""
-
-    relay_name: str
-    open_channel: OpenChannel
-    address: Callable[[Reader], Message]
-    policy: Policy
-    around: Surroundings
-    recorder: Recorder
-    pace: Pace
-    lease_ends: float
-    """Monotonic seconds; no dot is written after it, even if the ledger would still agree."""
-    stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set: begin nothing new."""
-    health: Health = field(default_factory=Health)
-    jobs: asyncio.Queue[Job | None] = field(default_factory=asyncio.Queue)
-    unsettled: int = 0
-    """Leased jobs whose outcome is not recorded yet."""
-    settled: asyncio.Event = field(default_factory=asyncio.Event)
-    committed: set[asyncio.Task[None] | None] = field(default_factory=set)
-    """Workers between the intent and the answer: they must not be cancelled lightly."""
-    tally: Counter[State] = field(default_factory=Counter)
-    on_progress: Callable[[Counter[State]], None] = lambda _tally: None
-
-    def settle(self, state: State, count: int = 1) -> None:
-        """Count a job as done with."""
-        self.tally[state] += count
-        self.on_progress(self.tally)
-
-    def settle_job(self, state: State) -> None:
-        """Count a leased job as done with, and tell whoever waits for that."""
-        self.unsettled -= 1
-        self.settled.set()
-        self.settle(state)
+IDLE_SECONDS = 5.0
+"""How long a connection is kept open with nothing to send over it."""
 
 
 class Worker:
@@ -99,61 +42,98 @@ class Worker:
         self._shift = shift
         self._via = f"{shift.relay_name} #{number}"
         self._channel: Channel | None = None
-        self._served = 0
+        self._used = 0
+        """Messages begun over the channel."""
         self._last: Outcome | None = None
 
     async def run(self) -> None:
         """Work until the queue says None. Raises what must end the whole run."""
         try:
             while (job := await self._next_job()) is not None:
-                pause = await self._connect()
-                if pause:
+                pause = 0.0 if self._is_too_late() else await self._be_ready()
+                if self._is_too_late():
+                    self._shift.leave_job()
+                elif pause:
                     self._shift.jobs.put_nowait(job)  # another connection may have room for it
                     await asyncio.sleep(pause)
                 else:
                     await self._send(job)
-            await self._flush()
-            if self._channel is not None:
-                await self._channel.close()
+            await self._part()
         finally:
             self._drop()
-            if self._last is not None:
-                with contextlib.suppress(NewsletterError):
-                    await self._flush()
+            await self._flush()
 
     async def _next_job(self) -> Job | None:
+        jobs = self._shift.jobs
         if self._shift.stopping.is_set():
             return None
-        if self._shift.jobs.empty():
+        if jobs.empty():
             await self._flush()
-        job = await self._shift.jobs.get()
-        delay = self._shift.pace.claim(self._shift.around.monotonic()) if job else 0
-        if delay > 0:
-            await self._flush()
-            await asyncio.sleep(delay)
-        return job
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(IDLE_SECONDS):
+                    return await jobs.get()
+            await self._part()
+        return await jobs.get()
+
+    def _is_too_late(self) -> bool:
+        return self._shift.around.now() >= self._shift.policy.not_after
 
     # -- a connection --------------------------------------------------------------------------
 
+    async def _be_ready(self) -> float:
+        """Have a channel, and the turn to use it; else tell how many seconds to pause."""
+        pause = await self._connect()
+        if not pause and await self._wait_for_turn():
+            pause = await self._connect()  # the wait may have cost the connection
+        return pause
+
     async def _connect(self) -> float:
         """Have a usable channel; if there is none to be had, tell how many seconds to pause."""
-        if self._channel is not None:
-            if self._channel.usable and self._served < MESSAGES_PER_CONNECTION:
-                return 0
-            await self._flush()
-            await self._channel.close()
-            self._drop()
+        if self._channel and self._channel.usable and self._used < MESSAGES_PER_CONNECTION:
+            return 0
+        await self._part()
         try:
-            self._channel = await self._shift.open_channel()
+            self._channel = await self._open()
         except RelayUnavailable:
-            await self._flush()
             pause = self._shift.health.unreachable(self._shift.around.monotonic())
             if pause is None:
                 raise
             return pause
         self._shift.health.opened()
-        self._served = 0
+        self._used = 0
         return 0
+
+    async def _open(self) -> Channel:
+        # A relay that lets in fewer connections than we try refuses one before another is
+        # through its login. Only the first attempt of a run tells whether it is there at all.
+        shift = self._shift
+        if not shift.reached:
+            async with shift.reaching:
+                if not shift.reached:
+                    channel = await shift.open_channel()
+                    shift.reached = True
+                    return channel
+        return await shift.open_channel()
+
+    async def _wait_for_turn(self) -> bool:
+        """Wait as long as the pace asks, without a connection if that is long."""
+        around = self._shift.around
+        delay = self._shift.pace.claim(around.monotonic())
+        if delay <= 0:
+            return False
+        await self._flush()
+        if delay > IDLE_SECONDS:
+            await self._part()
+        left = (self._shift.policy.not_after - around.now()).total_seconds()
+        await asyncio.sleep(min(delay, left))
+        return True
+
+    async def _part(self) -> None:
+        """Part politely, if there is a channel, with nothing left to record meanwhile."""
+        await self._flush()
+        if self._channel is not None:
+            await self._channel.close()
+            self._drop()
 
     def _drop(self) -> None:
         if self._channel is not None:
@@ -165,47 +145,60 @@ class Worker:
 
     async def _send(self, job: Job) -> None:
         assert self._channel is not None
-        now = self._shift.around.now
-        started = now()
-        number = job.attempts + 1
-        reader = job.reader
+        started = self._shift.around.now()
+        self._used += 1
         try:
-            message = self._shift.address(reader)
+            message = self._shift.address(job.reader)
             refused = await self._channel.prepare(message.envelope, message.content)
         except (InputError, LocalProtocolError) as error:
-            self._drop()
             await self._keep(job, State.FAILED, f"not sent: {error}", started, intended=False)
-            return
         except ConnectionLost as lost:
             self._drop()
-            if lost.phase == Phase.MAIL.value and self._served:
+            if lost.phase == Phase.MAIL.value and self._used > 1:
                 # Relays hang up on idle connections; that is nobody's fault and no attempt.
                 self._shift.jobs.put_nowait(job)
                 return
             await self._keep(job, State.DEFERRED, lost.problem, started, intended=False)
             self._blame_relay(lost)
-            return
-        if refused is not None:
-            await self._judge(job, refused.phase, refused.reply, started, intended=False)
-            return
-        intent = Intent(subscriber_id=reader.subscriber_id, number=number, via=self._via)
-        task = asyncio.current_task()
-        self._shift.committed.add(task)
-        try:
-            last, self._last = self._last, None
-            grant = await self._record(last, intent)
-            if grant is not Grant.GIVEN:
-                self._drop()  # the only way to take back a message without its dot
-                if grant is Grant.SUPPRESSED:
-                    self._shift.settle_job(State.SUPPRESSED)
-                else:
-                    self._shift.stopping.set()
+        else:
+            if refused is not None:
+                await self._judge(job, refused.phase, refused.reply, started, intended=False)
                 return
-            if self._shift.around.monotonic() > self._shift.lease_ends:
-                raise LeaseLost("this process stood still for longer than its lease, so it stopped")
-            await self._finish(job, started)
-        finally:
-            self._shift.committed.discard(task)
+            task = asyncio.current_task()
+            self._shift.committed.add(task)
+            try:
+                if await self._intend(job, started):
+                    await self._finish(job, started)
+            finally:
+                self._shift.committed.discard(task)
+
+    async def _intend(self, job: Job, started: datetime) -> bool:
+        """Commit the intent, with the last outcome; tell whether the dot may be written."""
+        shift = self._shift
+        intent = Intent(
+            subscriber_id=job.reader.subscriber_id, number=job.attempts + 1, via=self._via
+        )
+        last, self._last = self._last, None
+        grant, cancelled = await self._commit(last, intent)
+        if grant is not Grant.GIVEN:
+            self._drop()  # the only way to take back a message without its dot
+            if grant is Grant.SUPPRESSED:
+                shift.settle_job(State.SUPPRESSED)
+            else:
+                shift.stopping.set()
+        try:
+            if cancelled:
+                raise asyncio.CancelledError
+            while grant is Grant.GIVEN and shift.around.monotonic() > shift.lease_ends:
+                await shift.renew()  # we stood still for long: is the edition still ours?
+        except BaseException:
+            self._drop()
+            if grant is Grant.GIVEN:
+                self._last = self._outcome(
+                    job, State.DEFERRED, "stopped before its end was sent", started, at_once=True
+                )
+            raise
+        return grant is Grant.GIVEN
 
     async def _finish(self, job: Job, started: datetime) -> None:
         assert self._channel is not None
@@ -214,19 +207,17 @@ class Worker:
         except ConnectionLost as lost:
             self._drop()
             verdict = judge_loss(in_doubt=lost.in_doubt)
-            await self._keep(job, verdict.state, lost.problem, started, intended=True)
+            await self._keep(job, verdict.state, lost.problem, started)
             self._blame_relay(lost)
-        except asyncio.CancelledError:
-            self._last = self._outcome(
-                job, State.IN_DOUBT, "stopped before the relay answered", started, intended=True
-            )
+        except BaseException:
+            words = "stopped before the relay answered"
+            self._last = self._outcome(job, State.IN_DOUBT, words, started)
             raise
         else:
-            self._served += 1
-            await self._judge(job, Phase.DOT, reply, started, intended=True)
+            await self._judge(job, Phase.DOT, reply, started)
 
     async def _judge(
-        self, job: Job, phase: Phase, reply: Reply, started: datetime, *, intended: bool
+        self, job: Job, phase: Phase, reply: Reply, started: datetime, *, intended: bool = True
     ) -> None:
         verdict = judge_reply(phase, reply)
         if verdict.state is State.ACCEPTED:
@@ -263,10 +254,13 @@ class Worker:
         reply: str,
         started: datetime,
         *,
-        intended: bool,
+        intended: bool = True,
         at_once: bool = False,
     ) -> None:
-        """Keep an outcome for the next commit, having committed the one before."""
+        """Keep an outcome for the next commit, having committed the one before.
+
+        With an intent there is none before: it went into the intent's commit.
+        """
         await self._flush()
         self._last = self._outcome(job, state, reply, started, intended=intended, at_once=at_once)
 
@@ -277,7 +271,7 @@ class Worker:
         reply: str,
         started: datetime,
         *,
-        intended: bool,
+        intended: bool = True,
         at_once: bool = False,
     ) -> Outcome:
         shift = self._shift
@@ -301,10 +295,24 @@ class Worker:
     async def _flush(self) -> None:
         last, self._last = self._last, None
         if last is not None:
-            await self._record(last, None)
+            _, cancelled = await self._commit(last, None)
+            if cancelled:
+                raise asyncio.CancelledError
 
-    async def _record(self, outcome: Outcome | None, intent: Intent | None) -> Grant:
-        granted = await self._shift.recorder.record(outcome, intent)
+    async def _commit(self, outcome: Outcome | None, intent: Intent | None) -> tuple[Grant, bool]:
+        """Commit, whatever happens; tell the answer, and whether we were cancelled meanwhile."""
+        committing = self._shift.recorder.record(outcome, intent)
+        cancelled = False
+        while not committing.done():
+            try:
+                await asyncio.wait([committing])
+            except asyncio.CancelledError:
+                cancelled = True
+        try:
+            grant = committing.result()
+        except StorageError:
+            self._last = outcome  # tried once more when this worker ends
+            raise
         if outcome is not None:
             self._shift.settle_job(outcome.state)
-        return granted
+        return grant, cancelled

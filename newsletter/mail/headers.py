@@ -47,13 +47,14 @@ def build_address_header(name: str, display: str, address: str) -> bytes:
     angle = f"<{address}>".encode()
     if not display:
         return _fold(name, [address.encode()])
-    if _needs_encoding(display):
-        words = _encode_words(display, first_room=ENCODED_WORD_BYTES - len(name) - 2)
-    elif _ATOM.fullmatch(display):
-        words = [word.encode() for word in display.split()]
+    if _ATOM.fullmatch(display):
+        phrase = display
     else:
-        quoted = display.replace("\\", "\\\\").replace('"', '\\"')
-        words = [word.encode() for word in f'"{quoted}"'.split(" ")]
+        phrase = '"' + display.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if _needs_encoding(phrase):
+        words = _encode_words(display, first_room=ENCODED_WORD_BYTES - len(name) - 2)
+    else:
+        words = [word.encode() for word in phrase.split(" ")]
     return _fold(name, [*words, angle])
 
 

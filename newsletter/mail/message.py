@@ -126,7 +126,7 @@ class Addresser:
         email = _check_email(reader.email)
         values = {
             "name": clean_text(reader.name),
-            "email": reader.email,
+            "email": clean_text(reader.email),
             "unsubscribe_url": f"{letterhead.url}/u/{token}",
             "preferences_url": f"{letterhead.url}/p/{self._preferences.sign(reader.subscriber_id)}",
         }

@@ -121,9 +121,9 @@ class CompiledEdition:
                 language=document["language"],
                 html=Part(kind="html", pieces=tuple(map(_piece_from_json, document["html"]))),
                 plain=Part(kind="plain", pieces=tuple(map(_piece_from_json, document["plain"]))),
-                words=document["words"],
+                words={key: int(count) for key, count in document["words"].items()},
             )
-        except (zlib.error, ValueError, KeyError, TypeError) as error:
+        except (zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:
             raise StorageError(f"the stored edition cannot be read ({error})") from error
 
 

@@ -20,7 +20,7 @@ _ESCAPES = [
 ]
 # Most values, every reader's: they fit on one line as they are. "." and "F" at its start
 # are left to _encode_line.
-_PLAIN_VALUE = re.compile(r"[!-\-/-<>-EG-~][ -<>-~]{0,73}")
+_PLAIN_VALUE = re.compile(r"[!-\-/-<>-EG-~][ -<>-~]{0,74}")
 
 
 def encode_text(text: str, *, ends: bool = False) -> bytes:

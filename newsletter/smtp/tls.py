@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 
 from newsletter.errors import ConfigurationError
@@ -48,18 +49,16 @@ class TlsLayer:
         """Whether the other side has proved who it is and may be told secrets."""
         self._shake_hands()
 
-    def take(self, data: bytes) -> bytes:
-        """Take bytes from the wire; give what they say, if that is complete."""
+    def take(self, data: bytes) -> Iterator[bytes]:
+        """Take bytes from the wire; yield what they say, up to what breaks the session."""
         self._from_wire.write(data)
         if not self.established:
             self._shake_hands()
-        said = bytearray()
         if self.established:
             # A close_notify needs no answer here: the end of the connection follows it.
             with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLZeroReturnError):
-                while chunk := self._session.read(_READ_BYTES):
-                    said += chunk
-        return bytes(said)
+                while said := self._session.read(_READ_BYTES):
+                    yield said
 
     def put(self, data: bytes) -> None:
         """Take what we say."""

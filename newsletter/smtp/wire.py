@@ -146,7 +146,8 @@ class Wire(asyncio.Protocol):
 
     def lost(self, problem: str, phase: Phase) -> ConnectionLost:
         """Give up the connection, and build what says so."""
-        lost = ConnectionLost(problem, phase=phase.value, in_doubt=self._client.dot_left)
+        in_doubt = phase is Phase.DOT and self._client.dot_left
+        lost = ConnectionLost(problem, phase=phase.value, in_doubt=in_doubt)
         self.abort()
         return lost
 
@@ -197,18 +198,20 @@ class Wire(asyncio.Protocol):
         if self.failure:
             return
         try:
-            if self._tls is not None:
-                data = self._tls.take(data)
-            for answer in self._client.receive(data):
-                self._answers.append(answer)
+            for said in self._tls.take(data) if self._tls is not None else (data,):
+                for answer in self._client.receive(said):
+                    self._answers.append(answer)
         except RemoteProtocolError as violation:
-            self.fail(f"the relay broke the protocol: {violation}", violation)
+            self._disbelieve(f"the relay broke the protocol: {violation}", violation)
         except ssl.SSLError as error:
-            self.fail(f"TLS broke ({error.reason or error})", error)
+            self._disbelieve(f"TLS broke ({error.reason or error})", error)
         self.write(b"")
-        if self.failure:
-            self.abort()
         self._news.set()
+
+    def _disbelieve(self, problem: str, cause: Exception) -> None:
+        self.fail(problem, cause)
+        self.write(b"")  # the alert that tells the other side why
+        self.abort()
 
     def eof_received(self) -> None:
         """Note that the relay says no more; asyncio then closes."""

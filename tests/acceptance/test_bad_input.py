@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.project import Project, one_sentence
+from tests.acceptance.secured import PASSWORD, SecuredRelay
 from tests.acceptance.sink import Sink
+from tests.relays import Authority
 
 
 @pytest.fixture
@@ -107,6 +109,45 @@ def test_relay_refuses_the_connection(project: Project) -> None:
     assert "smtp://127.0.0.1:1 could not be reached" in one_sentence(ran)
     assert project.run("send", "--yes").code == 0
     assert project.counts()["accepted"] == 3
+
+
+def test_wrong_password(project: Project, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    trusting = {"NEWSLETTER_DELIVERY__CA_FILE": str(authority.ca_file)}
+    project.import_readers(3)
+    with SecuredRelay(authority.issue("127.0.0.1")) as relay:
+        trusting["NEWSLETTER_DELIVERY__RELAY"] = relay.url
+        wrong = {"NEWSLETTER_DELIVERY__RELAY_PASSWORD": "wrong"}
+        ran = project.run("send", "--yes", env=trusting | wrong)
+        assert ran.code == 78
+        sentence = one_sentence(ran)
+        assert f"smtp://127.0.0.1:{relay.port}" in sentence
+        assert "NEWSLETTER_DELIVERY__RELAY_PASSWORD" in sentence
+        assert "535" in sentence
+        assert (relay.accepted, any(relay.logins)) == ([], False)
+
+        right = {"NEWSLETTER_DELIVERY__RELAY_PASSWORD": PASSWORD}
+        assert project.run("send", "--yes", env=trusting | right).code == 0
+        assert sorted(relay.accepted) == [f"reader{n}@example.org" for n in (1, 2, 3)]
+
+
+def test_certificate_of_another_host(project: Project, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    project.import_readers(3)
+    env = {
+        "NEWSLETTER_DELIVERY__CA_FILE": str(authority.ca_file),
+        "NEWSLETTER_DELIVERY__RELAY_PASSWORD": PASSWORD,
+    }
+    with SecuredRelay(authority.issue("elsewhere.example")) as other:
+        ran = project.run("send", "--yes", env=env | {"NEWSLETTER_DELIVERY__RELAY": other.url})
+        assert ran.code == 78
+        assert f"smtp://127.0.0.1:{other.port}" in one_sentence(ran)
+        assert "certificate" in one_sentence(ran)
+        assert (other.accepted, other.logins) == ([], []), "the password went to a stranger"
+    with SecuredRelay(authority.issue("127.0.0.1")) as relay:
+        env["NEWSLETTER_DELIVERY__RELAY"] = relay.url
+        assert project.run("send", "--yes", env=env).code == 0
+        assert len(relay.accepted) == 3
 
 
 def test_relay_goes_away_in_the_middle(tmp_path: Path) -> None:

@@ -2,178 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, Self
+from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
-from aiosmtpd.smtp import SMTP, Envelope, Session
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from newsletter.audience.suppression import suppress
-from newsletter.delivery.channel import build_opener
 from newsletter.delivery.ledger import Ledger
 from newsletter.delivery.lifecycle import State
 from newsletter.delivery.sender import Sender
-from newsletter.delivery.worker import Policy, Surroundings
 from newsletter.errors import LeaseLost, NewsletterError, RelayRefusedUs, RelayUnavailable
-from newsletter.smtp.relay import parse_relay
 from newsletter.store import Database
-from newsletter.store.tables import attempts, deliveries, editions
-from tests.integration.editions import make_addresser, store_approved_edition, store_readers
-
-Answer = Callable[[str, int], str]
-
-
-class Server:
-    """An SMTP server on loopback; `answers` says what each recipient's tries are told.
-
-    An answer is a reply, "drop" (keep the message, say nothing, hang up), or "" for 250.
-    """
-
-    def __init__(self) -> None:
-        self.at_mail: Callable[[], str] = lambda: ""
-        self.at_rcpt: Answer = lambda _recipient, _attempt: ""
-        self.at_dot: Answer = lambda _recipient, _attempt: ""
-        self.kept: Counter[str] = Counter()
-        self.contents: dict[str, set[bytes]] = {}
-        self.connections = 0
-        self._tries: Counter[str] = Counter()
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self._ready.wait()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._closing.set)
-        self._thread.join()
-
-    async def _serve(self) -> None:
-        self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()
-        server = await self._loop.create_server(self._connect, "127.0.0.1", 0)
-        self.url = f"smtp://127.0.0.1:{server.sockets[0].getsockname()[1]}?tls=none"
-        self._ready.set()
-        await self._closing.wait()
-        server.close()
-
-    def _connect(self) -> SMTP:
-        self.connections += 1
-        return SMTP(self, loop=self._loop, ident="server")
-
-    async def handle_MAIL(  # noqa: N802 - aiosmtpd finds its hooks by the verb's name
-        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
-    ) -> str:
-        if refusal := self.at_mail():
-            return refusal
-        envelope.mail_from = address
-        return "250 2.1.0 OK"
-
-    async def handle_RCPT(  # noqa: N802
-        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
-    ) -> str:
-        self._tries[address] += 1
-        if refusal := self.at_rcpt(address, self._tries[address]):
-            return refusal
-        envelope.rcpt_tos.append(address)
-        return "250 2.1.5 OK"
-
-    async def handle_DATA(  # noqa: N802
-        self, server: SMTP, session: Session, envelope: Envelope
-    ) -> str:
-        (recipient,) = envelope.rcpt_tos
-        answer = self.at_dot(recipient, self._tries[recipient])
-        if not answer or answer == "drop":
-            self.kept[recipient] += 1
-            self.contents.setdefault(recipient, set()).add(bytes(envelope.original_content or b""))
-        if answer == "drop":
-            transport: Any = server.transport
-            transport.abort()
-        return answer or "250 2.0.0 Kept"
+from newsletter.store.tables import deliveries
+from tests.integration.runs import Edition, Server
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
     with Server() as running:
         yield running
-
-
-class Edition:
-    """An approved edition to N readers, and runs over it."""
-
-    def __init__(self, database: Database, readers: int, *, hours: float = 16) -> None:
-        self.database = database
-        self.now = datetime.now(UTC)
-        store_readers(database, readers, self.now)
-        self.not_after = timedelta(hours=hours)
-        self.id = store_approved_edition(database, self.now, not_after=self.not_after)
-
-    def run(
-        self,
-        server: Server,
-        *,
-        connections: int = 3,
-        holder: str = "test",
-        in_doubt: Literal["hold", "retry"] = "hold",
-        on_start: Callable[[Sender], None] = lambda _sender: None,
-        on_progress: Callable[[Counter[State]], None] = lambda _tally: None,
-    ) -> bool:
-        async def go() -> bool:
-            ledger = Ledger(self.database, in_doubt=in_doubt)
-            sender = Sender(
-                ledger=ledger,
-                run=ledger.take(self.id, holder, datetime.now(UTC)),
-                open_channel=build_opener(parse_relay(server.url), ehlo_name="news.example"),
-                relay_name="relay",
-                address=make_addresser(self.id).address,
-                policy=Policy(
-                    connections=connections,
-                    per_second=0,
-                    not_after=self.now + self.not_after,
-                    retry_after=timedelta(seconds=0.2),
-                ),
-                around=Surroundings(
-                    now=lambda: datetime.now(UTC),
-                    monotonic=time.monotonic,
-                    spread=random.random,
-                ),
-                on_progress=on_progress,
-            )
-            on_start(sender)
-            return await sender.send()
-
-        return asyncio.run(go())
-
-    @property
-    def counts(self) -> dict[State, int]:
-        return Ledger(self.database).counts(self.id)
-
-    @property
-    def state(self) -> str:
-        with self.database.reading() as connection:
-            return str(connection.scalar(select(editions.c.state).where(editions.c.id == self.id)))
-
-    def let_lease_run_out(self) -> None:
-        with self.database.writing() as connection:
-            connection.execute(
-                update(editions).values(lease_until=datetime.now(UTC) - timedelta(seconds=1))
-            )
-
-    def attempts(self, subscriber: int) -> list[tuple[str, str]]:
-        with self.database.reading() as connection:
-            rows = connection.execute(
-                select(attempts.c.outcome, attempts.c.reply)
-                .where(attempts.c.subscriber_id == subscriber)
-                .order_by(attempts.c.number)
-            )
-            return [(row.outcome, row.reply) for row in rows]
 
 
 def test_everybody_gets_one(database: Database, server: Server) -> None:
@@ -231,7 +81,7 @@ def test_the_policy_retry_tries_it_once_more_with_the_same_bytes(
 ) -> None:
     edition = Edition(database, 20)
     server.at_dot = lambda who, n: "drop" if "reader3@" in who and n == 1 else ""
-    assert edition.run(server, in_doubt="retry")
+    assert edition.run(server, ledger=Ledger(database, in_doubt="retry"))
     assert edition.counts == {State.ACCEPTED: 20}
     assert server.kept["reader3@example.org"] == 2
     assert len(server.contents["reader3@example.org"]) == 1

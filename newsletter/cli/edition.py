@@ -1,0 +1,114 @@
+"""An edition at the command line: made ready, and shown as a table or for a script."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from newsletter.briefs.gather import SourceReport
+from newsletter.cli.session import Session
+from newsletter.cli.tables import shown_count
+from newsletter.editions.desk import Composed
+from newsletter.errors import TemporaryError
+from newsletter.publish import Press, Printed, prepare
+
+DateOption = Annotated[
+    datetime | None,
+    typer.Option(
+        "--date",
+        formats=["%Y-%m-%d"],
+        metavar="YYYY-MM-DD",
+        help="Editorial date; default today.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
+
+
+def print_edition(
+    session: Session, press: Press, day: datetime | None, *, as_json: bool
+) -> Printed | None:
+    """Gather, compose and render; say why there is no edition, and give None. Held ones raise."""
+    with session.err.status("Gathering, composing, rendering …"):
+        prepared = prepare(press, day.date() if day else press.today())
+    composed = prepared.composed
+    print_remarks(session, prepared.reports)
+    _print_left_out(session, composed)
+    if composed.outcome == "held":
+        reason = composed.record.reason if composed.record else ""
+        raise TemporaryError(f"the edition is held: {reason}", mend="mend it and try again")
+    if prepared.printed is None:
+        if as_json:
+            session.print_json({"outcome": composed.outcome})
+        else:
+            session.out.print(
+                "Nothing new since the last edition, so there is none to send. "
+                "`newsletter gather` shows what each source has."
+            )
+    return prepared.printed
+
+
+def print_remarks(session: Session, reports: tuple[SourceReport, ...]) -> None:
+    """Say what is wrong with sources and briefs; whatever else there is goes on."""
+    for report in reports:
+        if report.status == "failed":
+            session.err.print(f"[bold]{escape(report.name)}[/] failed: {escape(report.error)}")
+        for remark in (*report.problems, *(str(warning) for warning in report.warnings)):
+            session.err.print(f"{escape(report.name)}: {escape(remark)}")
+
+
+def _print_left_out(session: Session, composed: Composed) -> None:
+    for day in composed.retired:
+        session.err.print(f"The edition of {day} was never sent; its briefs are free again.")
+    if count := composed.counts.get("too_old"):
+        session.err.print(
+            f"{shown_count(count, 'brief')} older than the window left out; "
+            "give a brief a newer date to have it in."
+        )
+
+
+def edition_table(printed: Printed, *, audience: str = "", relay: str = "") -> Table:
+    """Show what a person has to see before saying yes."""
+    edition = printed.edition
+    table = Table(title=f"Edition of {edition.date}", show_header=False, title_justify="left")
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("Subject", escape(edition.subject))
+    table.add_row("Preheader", escape(edition.preheader))
+    for number, brief in enumerate(edition.briefs, 1):
+        table.add_row(f"{number}", escape(brief.title))
+    if not edition.briefs:
+        table.add_row("Briefs", "none: this is the quiet-day note")
+    if edition.left_out:
+        table.add_row("", f"{edition.left_out} more found no room")
+    for name, value in (("Readers", audience), ("Relay", relay)):
+        if value:
+            table.add_row(name, escape(value))
+    return table
+
+
+def edition_document(printed: Printed) -> dict[str, Any]:
+    """Show the edition and its preflight to a script."""
+    return {
+        "outcome": "edition" if printed.edition.briefs else "quiet_day",
+        "id": printed.record.id,
+        "date": printed.edition.date.isoformat(),
+        "state": printed.record.state,
+        "subject": printed.edition.subject,
+        "preheader": printed.edition.preheader,
+        "briefs": [brief.title for brief in printed.edition.briefs],
+        "left_out": printed.edition.left_out,
+        "findings": [
+            {
+                "number": finding.number,
+                "name": finding.name,
+                "status": finding.status,
+                "detail": finding.detail,
+                "mend": finding.mend,
+            }
+            for finding in printed.findings
+        ],
+    }

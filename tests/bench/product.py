@@ -1,0 +1,228 @@
+"""The product as a contestant: its own sender over an edition in a database made beforehand.
+
+    python -m tests.bench.product HOST PORT CONNECTIONS MESSAGES FILE [--durability process]
+
+Everything that knows the product's own interface is in this file. The readers and the
+enrolled edition are there before the clock starts; what is timed begins with taking the
+edition and ends when every outcome is committed, the edition closed and each connection quit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import re
+import sys
+import tempfile
+import time
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy import insert
+
+from newsletter.audience.reader import Reader
+from newsletter.delivery.channel import build_opener
+from newsletter.delivery.ledger import Ledger
+from newsletter.delivery.lifecycle import State
+from newsletter.delivery.sender import Sender
+from newsletter.delivery.shift import Policy, Surroundings
+from newsletter.mail import Addresser, Keyring, build_letterhead
+from newsletter.render.compiled import Begin, CompiledEdition, End, Part, Piece, Slot
+from newsletter.render.wire import encode_text
+from newsletter.settings import Publication
+from newsletter.smtp.relay import parse_relay
+from newsletter.store import Database, open_database
+from newsletter.store.tables import editions, subscribers
+from tests.bench.peers.measuring import Order, measure, parse_order, report
+
+BRIEFS = 12
+DATED_AT = datetime(2026, 11, 23, 7, tzinfo=UTC)
+_ROWS_AT_ONCE = 20_000
+_WORDS = (
+    "harbor ferry council library budget tide market railway orchard bridge winter school "
+    "measure report quiet morning signal river window station"
+).split()
+
+
+def build_addresser(size_bytes: int) -> Addresser:
+    """Build what makes messages of about that size: twelve briefs in two parts, with slots."""
+    few, many = (_size(_build_addresser(words)) for words in (1, 101))
+    words = 1 + round(100 * (size_bytes - few) / (many - few))
+    return _build_addresser(max(1, words))
+
+
+def build_message(size_bytes: int) -> bytes:
+    """Build the first reader's message, which every peer sends as well."""
+    return build_addresser(size_bytes).address(_reader()).content
+
+
+def _reader() -> Reader:
+    return Reader(subscriber_id=1, email="reader1@example.org", name="Reader 1")
+
+
+def _size(addresser: Addresser) -> int:
+    return len(addresser.address(_reader()).content)
+
+
+def _build_addresser(words_a_brief: int) -> Addresser:
+    html: list[Piece] = [encode_text("<!DOCTYPE html><html><body><table><tr><td>Dear ")]
+    html += [Slot("name", "reader"), encode_text(", today in "), Slot("minutes")]
+    plain: list[Piece] = [encode_text("Dear "), Slot("name", "reader"), encode_text("\n")]
+    for number in range(1, BRIEFS + 1):
+        story = " ".join(_WORDS[(number * 7 + n * n) % len(_WORDS)] for n in range(words_a_brief))
+        rows = f"<tr><td style='padding:16px;color:#1d2433'>Story {number} – {story}</td></tr>\n"
+        key = f"brief:{number}"
+        html += [Begin(key), encode_text(rows, ends=True), End(key)]
+        short = story[: len(story) // 3]
+        plain += [Begin(key), encode_text(f"{number}. {short}\n", ends=True), End(key)]
+    for part in (html, plain):
+        part += [encode_text("Leave: "), Slot("unsubscribe_url"), encode_text("\n")]
+        part += [encode_text("Choose: "), Slot("preferences_url"), encode_text("\n", ends=True)]
+    compiled = CompiledEdition(
+        subject="Port reopens; Library open on Sundays",
+        preheader="Other stories of the day",
+        language="en",
+        html=Part(kind="html", pieces=tuple(html)),
+        plain=Part(kind="plain", pieces=tuple(plain)),
+        words={f"brief:{number}": words_a_brief for number in range(1, BRIEFS + 1)},
+    )
+    keyring = Keyring([b"k" * 40])
+    letterhead = build_letterhead(
+        Publication(
+            name="Harbor Daily",
+            sender="Harbor Daily <daily@news.example>",
+            list_id="daily.news.example",
+            url="https://news.example",
+        ),
+        edition_id=1,
+        day=DATED_AT.date(),
+        dated_at=DATED_AT,
+        key_id=keyring.newest,
+    )
+    return Addresser(compiled, letterhead, keyring)
+
+
+def store_readers(database: Database, count: int, now: datetime) -> None:
+    """Store active readers reader1@example.org, reader2@example.org, …"""
+    with database.writing() as connection:
+        for first in range(1, count + 1, _ROWS_AT_ONCE):
+            rows = [
+                {
+                    "email": f"reader{number}@example.org",
+                    "email_key": f"reader{number}@example.org",
+                    "name": f"Reader {number}",
+                    "status": "active",
+                    "choices": {},
+                    "fields": {},
+                    "created_at": now,
+                    "updated_at": now,
+                }
+                for number in range(first, min(first + _ROWS_AT_ONCE, count + 1))
+            ]
+            connection.execute(insert(subscribers), rows)
+
+
+def enrol(database: Database, now: datetime) -> float:
+    """Store an approved edition and freeze its audience; tell how many seconds that took."""
+    began = time.perf_counter()
+    with database.writing() as connection:
+        connection.execute(
+            insert(editions).values(
+                id=1,
+                date=now.date(),
+                state="approved",
+                window_start=now - timedelta(days=1),
+                cut_off=now,
+                created_at=now,
+                dated_at=now,
+                not_after=now + timedelta(hours=16),
+            )
+        )
+        Ledger.enrol(connection, 1, now)
+    return time.perf_counter() - began
+
+
+def send(database: Database, order: Order, addresser: Addresser) -> tuple[int, float]:
+    """Send until so many are accepted; tell how many were, and when the first one was.
+
+    With a larger audience the run is stopped in order, so a few more may be accepted.
+    """
+    first_at: list[float] = []
+
+    def watch(tally: Counter[State]) -> None:
+        if not first_at and tally[State.ACCEPTED]:
+            first_at.append(time.perf_counter())
+        if tally[State.ACCEPTED] >= order.messages:
+            sender.stop()
+
+    began = time.perf_counter()
+    relay = parse_relay(f"smtp://{order.host}:{order.port}?tls=none")
+    ledger = Ledger(database)
+    now = datetime.now(UTC)
+    sender = Sender(
+        ledger=ledger,
+        run=ledger.take(1, "bench", now),
+        open_channel=build_opener(relay, ehlo_name="news.example"),
+        relay_name=str(relay),
+        address=addresser.address,
+        policy=Policy(
+            connections=order.connections,
+            per_second=0,
+            not_after=now + timedelta(hours=16),
+            retry_after=timedelta(seconds=1),
+        ),
+        around=Surroundings(
+            now=lambda: datetime.now(UTC), monotonic=time.monotonic, spread=random.random
+        ),
+        on_progress=watch,
+    )
+    asyncio.run(sender.send())
+    return ledger.counts(1).get(State.ACCEPTED, 0), first_at[0] - began
+
+
+def read_peak_mb() -> float:
+    """Read the most memory this process has had at once, where the system tells."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return 0.0
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) / 1024
+
+
+def main() -> None:
+    """Prepare, send, and print what was measured."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--durability", choices=("process", "full"), default="full")
+    parser.add_argument("--audience", type=int, default=0)
+    options, arguments = parser.parse_known_args()
+    order = parse_order(arguments)
+    addresser = build_addresser(order.path.stat().st_size)
+    with tempfile.TemporaryDirectory(dir=order.path.parent) as folder:
+        url = f"sqlite:///{folder}/newsletter.db"
+        database = open_database(url, durability=options.durability)
+        now = datetime.now(UTC)
+        store_readers(database, max(options.audience, order.messages), now)
+        enrol_seconds = enrol(database, now)
+        first: list[float] = []
+
+        def work() -> int:
+            accepted, seconds = send(database, order, addresser)
+            first.append(seconds)
+            return accepted
+
+        figures = measure(work)
+        database.close()
+    report(
+        figures
+        | {
+            "enrol_seconds": enrol_seconds,
+            "first_message_seconds": first[0],
+            "peak_mb": read_peak_mb(),
+        }
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
