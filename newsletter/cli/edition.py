@@ -55,7 +55,8 @@ def print_remarks(session: Session, reports: tuple[SourceReport, ...]) -> None:
     """Say what is wrong with sources and briefs; whatever else there is goes on."""
     for report in reports:
         if report.status == "failed":
-            session.err.print(f"[bold]{escape(report.name)}[/] failed: {escape(report.error)}")
+            named = "" if report.error.startswith(report.name) else f"{report.name}: "
+            session.err.print(f"[bold]Source failed[/]: {escape(named + report.error)}")
         for remark in (*report.problems, *(str(warning) for warning in report.warnings)):
             session.err.print(f"{escape(report.name)}: {escape(remark)}")
 

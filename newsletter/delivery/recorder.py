@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from newsletter.delivery.ledger import Grant, Intent, Ledger, Outcome, Run
 
@@ -31,6 +31,17 @@ class _Entry:
     )
 
 
+async def outlast(work: asyncio.Future[Any]) -> bool:
+    """Wait until work has ended, even when cancelled; tell whether that happened."""
+    cancelled = False
+    while not work.done():
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError:
+            cancelled = True
+    return cancelled
+
+
 class Recorder:
     """Commits for one run, from one thread of its own."""
 
@@ -39,6 +50,7 @@ class Recorder:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._group: list[_Entry] = []
         self._committing: asyncio.Future[list[Grant]] | None = None
+        self._closed = False
 
     def record(self, outcome: Outcome | None, intent: Intent | None) -> asyncio.Future[Grant]:
         """Commit an outcome and an intent with whatever else is ready.
@@ -63,12 +75,17 @@ class Recorder:
             await asyncio.wait([self._committing or self._group[-1].answer])
 
     def close(self) -> None:
-        """End the thread; waits for the transaction that it is in."""
-        self._thread.shutdown()
+        """End the thread, once everything that was handed in is committed."""
+        self._closed = True
+        self._commit()
 
     def _commit(self) -> None:
-        if self._committing is not None or not self._group:
-            return  # what is under way ends by looking for more
+        if self._committing is not None:
+            return  # it ends by looking for more
+        if not self._group:
+            if self._closed:
+                self._thread.shutdown(wait=False)
+            return
         group, self._group = self._group, []
         loop = asyncio.get_running_loop()
         self._committing = loop.run_in_executor(self._thread, self._write, group)

@@ -23,7 +23,7 @@ from newsletter.delivery.channel import OpenChannel
 from newsletter.delivery.ledger import LEASE, Ledger, Run
 from newsletter.delivery.lifecycle import State
 from newsletter.delivery.pacing import Pace
-from newsletter.delivery.recorder import Recorder
+from newsletter.delivery.recorder import Recorder, outlast
 from newsletter.delivery.shift import Policy, Shift, Surroundings
 from newsletter.delivery.worker import Worker
 from newsletter.mail import Message
@@ -94,10 +94,10 @@ class Sender:
                     worker.cancel()
             await asyncio.wait(workers, timeout=STOP_GRACE_SECONDS)
         finally:
-            try:
-                await self._conclude([*workers, *others])
-            finally:
-                self._recorder.close()
+            # Even then: whoever is impatient waits for the database at most.
+            concluding = asyncio.create_task(self._conclude([*workers, *others]))
+            if await outlast(concluding):
+                raise asyncio.CancelledError
         if self._failure is not None:
             raise self._failure
         return self._is_sent
@@ -109,11 +109,10 @@ class Sender:
         await asyncio.wait(tasks)
         # An outcome of a message never begun needs its row leased: record before giving back.
         await self._recorder.drain()
-        with self._failing():
-            await self._recorder.call(lambda: self._ledger.give_back(self._run, self._around.now()))
-            self._is_sent = await self._recorder.call(
-                lambda: self._ledger.release(self._run, self._around.now())
-            )
+        call, ledger, run, now = self._recorder.call, self._ledger, self._run, self._around.now
+        with self._failing(), contextlib.closing(self._recorder):
+            await call(lambda: ledger.give_back(run, now()))
+            self._is_sent = await call(lambda: ledger.release(run, now()))
 
     async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:
         with self._failing():

@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 from newsletter.delivery.channel import Channel
 from newsletter.delivery.ledger import Grant, Intent, Job, Outcome
 from newsletter.delivery.lifecycle import State
+from newsletter.delivery.recorder import outlast
 from newsletter.delivery.retry import Scope, decide_backoff, judge_loss, judge_reply
 from newsletter.delivery.shift import Shift
 from newsletter.errors import (
@@ -302,12 +303,7 @@ class Worker:
     async def _commit(self, outcome: Outcome | None, intent: Intent | None) -> tuple[Grant, bool]:
         """Commit, whatever happens; tell the answer, and whether we were cancelled meanwhile."""
         committing = self._shift.recorder.record(outcome, intent)
-        cancelled = False
-        while not committing.done():
-            try:
-                await asyncio.wait([committing])
-            except asyncio.CancelledError:
-                cancelled = True
+        cancelled = await outlast(committing)
         try:
             grant = committing.result()
         except StorageError:

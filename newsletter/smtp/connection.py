@@ -16,7 +16,14 @@ from typing import Self
 
 from newsletter.errors import ConnectionLost
 from newsletter.smtp.opening import Opening
-from newsletter.smtp.protocol import Client, Envelope, Phase, Refused, Reply
+from newsletter.smtp.protocol import (
+    Client,
+    Envelope,
+    LocalProtocolError,
+    Phase,
+    Refused,
+    Reply,
+)
 from newsletter.smtp.relay import Relay
 from newsletter.smtp.tls import build_tls_context
 from newsletter.smtp.wire import Timeouts, Wire
@@ -29,6 +36,7 @@ class Connection:
 
     def __init__(self, client: Client, wire: Wire, timeouts: Timeouts) -> None:
         self._client, self._wire, self._timeouts = client, wire, timeouts
+        self._begun: Envelope | None = None
 
     @classmethod
     async def open(
@@ -51,8 +59,8 @@ class Connection:
 
     @property
     def usable(self) -> bool:
-        """Whether the connection can still take a message."""
-        return self._wire.usable
+        """Whether the connection can still take a message, or is taking the one begun."""
+        return self._wire.usable or (self._begun is not None and self._wire.is_open)
 
     # -- a message -----------------------------------------------------------------------------
 
@@ -63,25 +71,30 @@ class Connection:
         `ConnectionLost`, never in doubt, or `LocalProtocolError` for what may not be sent.
         """
         try:
-            refused = self._refuse_ourselves(envelope, content)
-            if refused is None:
-                refused = await self._prepare(envelope, content)
+            refused = await self._ask_for_the_floor(envelope, len(content))
+            return refused or await self._hand_over(content)
         except BaseException:  # the dialogue stands in the middle of a message
             self.abort()
             raise
-        return refused
 
-    async def finish(self) -> Reply:
+    async def finish(self, then: Envelope | None = None, *, size_bytes: int = 0) -> Reply:
         """Send the final dot and read the verdict.
 
-        A refusal that came since `prepare` is the verdict, and the dot is not sent. Raises
-        `ConnectionLost`, in doubt if the dot had been handed over.
+        Where the relay offers PIPELINING the commands for the message `then`, of `size_bytes`,
+        go out with the dot, so that a message costs one round trip; hand the same envelope to
+        the next `prepare`, or abort. A refusal that came since `prepare` is the verdict, and the
+        dot is not sent. Raises `ConnectionLost`, in doubt if the dot had been handed over.
         """
         if early := self._wire.take_unasked():
             self.abort()
             return early
+
+        def say() -> bytes:
+            dot = self._client.final_dot()
+            return dot + self._begin(then, size_bytes) if then is not None else dot
+
         try:
-            verdict = await self._wire.ask(Phase.DOT, self._timeouts.dot, self._client.final_dot)
+            verdict = await self._wire.ask(Phase.DOT, self._timeouts.dot, say)
         except BaseException:
             self.abort()
             raise
@@ -101,11 +114,64 @@ class Connection:
         """Drop the connection at once; a message without its dot is not delivered."""
         self._wire.abort()
 
-    async def _prepare(self, envelope: Envelope, content: bytes) -> Refused | None:
+    async def _ask_for_the_floor(self, envelope: Envelope, size_bytes: int) -> Refused | None:
+        """Have MAIL, RCPT and DATA answered: in one go if the relay can, or begun already."""
+        if self._begun is None:
+            if refused := self._refuse_ourselves(envelope, size_bytes):
+                return refused
+            self._wire.check_usable(Phase.MAIL)
+            self._wire.write(self._begin(envelope, size_bytes))
+        begun, self._begun = self._begun, None
+        if begun is None:
+            return await self._ask_one_by_one(envelope, size_bytes)
+        if begun is not envelope:
+            raise LocalProtocolError("another message was begun")
+        return await self._read_group()
+
+    def _begin(self, envelope: Envelope, size_bytes: int) -> bytes:
+        """Build MAIL, RCPT and DATA in one go; nothing where that cannot be, or is of no use."""
+        if "PIPELINING" not in self._client.extensions:
+            return b""
+        if self._refuse_ourselves(envelope, size_bytes):
+            return b""
+        try:
+            group = self._client.begin(envelope, size_bytes=size_bytes)
+        except LocalProtocolError:  # it is `prepare` of that message that will say so
+            return b""
+        self._begun = envelope
+        return group
+
+    async def _read_group(self) -> Refused | None:
+        """Read the replies to MAIL, RCPT and DATA that went out in one go."""
+        seconds, refused = self._timeouts, None
+        for phase, ceiling in (
+            (Phase.MAIL, seconds.mail),
+            (Phase.RCPT, seconds.rcpt),
+            (Phase.DATA, seconds.data),
+        ):
+            try:
+                reply = await self._wire.answer(phase, ceiling)
+            except ConnectionLost:
+                if refused is not None:
+                    return refused
+                raise
+            agreed = reply.code == 354 if phase is Phase.DATA else reply.positive
+            if refused is None and not agreed:
+                refused = Refused(phase, reply)
+        if refused is None:
+            return None
+        if self._client.content_open:  # 354 though nobody is to get it: part, rather than say a dot
+            self.abort()
+        elif refused.phase is not Phase.MAIL:
+            await self._reset(refused.reply)
+        else:
+            self._heed_goodbye(refused.reply)
+        return refused
+
+    async def _ask_one_by_one(self, envelope: Envelope, size_bytes: int) -> Refused | None:
         client, wire, seconds = self._client, self._wire, self._timeouts
 
         def mail() -> bytes:
-            size_bytes = len(content)
             return client.mail(envelope.sender, size_bytes=size_bytes, smtputf8=envelope.smtputf8)
 
         reply = await wire.ask(Phase.MAIL, seconds.mail, mail)
@@ -120,18 +186,21 @@ class Connection:
         if reply.code != 354:
             await self._reset(reply)
             return Refused(Phase.DATA, reply)
-        wire.check_usable(Phase.DATA)
-        early = await wire.hand_over(client.content(content), seconds.block)
+        return None
+
+    async def _hand_over(self, content: bytes) -> Refused | None:
+        self._wire.check_usable(Phase.DATA)
+        early = await self._wire.hand_over(self._client.content(content), self._timeouts.block)
         if early is None:
             return None
         self.abort()  # the relay would read what follows as commands, or not at all
         return Refused(Phase.DOT, early)
 
-    def _refuse_ourselves(self, envelope: Envelope, content: bytes) -> Refused | None:
+    def _refuse_ourselves(self, envelope: Envelope, size_bytes: int) -> Refused | None:
         """Refuse what the relay has said it cannot take, before it is asked."""
         limit = self._client.extensions.get("SIZE", "")
-        if limit.isdecimal() and 0 < int(limit) < len(content):
-            words = f"5.3.4 not sent: {len(content)} bytes are more than the relay's {limit}"
+        if limit.isdecimal() and 0 < int(limit) < size_bytes:
+            words = f"5.3.4 not sent: {size_bytes} bytes are more than the relay's {limit}"
             return Refused(Phase.MAIL, Reply(552, (words,)))
         if envelope.smtputf8 and "SMTPUTF8" not in self._client.extensions:
             words = "5.6.7 not sent: the relay does not offer SMTPUTF8, which this address needs"

@@ -315,6 +315,28 @@ class Client:
         """Ask for the floor: DATA."""
         return self._command(Phase.DATA, "DATA")
 
+    def begin(self, envelope: Envelope, *, size_bytes: int) -> bytes:
+        """MAIL, RCPT and DATA in one go, for a relay that offers PIPELINING (RFC 2920 §3.1).
+
+        The group may follow a final dot whose reply is still due. Raises `LocalProtocolError`
+        before any of it counts as said.
+        """
+        if "PIPELINING" not in self.extensions:
+            raise LocalProtocolError("PIPELINING was not offered")
+        _check_path(envelope.recipient)
+        mail = self.mail(envelope.sender, size_bytes=size_bytes, smtputf8=envelope.smtputf8)
+        try:
+            return mail + self.rcpt(envelope.recipient) + self.data()
+        except LocalProtocolError:
+            while self._due and self._due[-1] in (Phase.MAIL, Phase.RCPT):
+                self._due.pop()
+            raise
+
+    @property
+    def content_open(self) -> bool:
+        """Whether the relay waits for content: whatever is written now becomes part of it."""
+        return self._content_open
+
     def content(self, message: bytes) -> bytes:
         """Give the message as it goes on the wire, dots stuffed: all of it but the final dot.
 

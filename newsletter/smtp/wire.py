@@ -63,12 +63,12 @@ class Wire(asyncio.Protocol):
     @property
     def usable(self) -> bool:
         """Whether a command can be sent and its answer believed."""
-        return (
-            not self.failure
-            and not self._answers
-            and self._transport is not None
-            and not self._transport.is_closing()
-        )
+        return not self._answers and self.is_open
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the other side is there and has broken no rule."""
+        return not self.failure and self._transport is not None and not self._transport.is_closing()
 
     # -- for the connection --------------------------------------------------------------------
 

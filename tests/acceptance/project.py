@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.acceptance.terminal import Terminal
+
 KEY = "acceptance-test-key-0123456789abcdef"
 
 CONFIG = """\
@@ -133,6 +135,11 @@ class Project:
                 process.kill()
                 raise
         return Ran(process.returncode, out, err)
+
+    def show(self, *arguments: str) -> Terminal:
+        """Start a command in a terminal."""
+        command = [sys.executable, "-W", "error", "-m", "newsletter", *arguments]
+        return Terminal(command, cwd=self.root, env=self._environment({}))
 
     def counts(self) -> dict[str, int]:
         """Give the newest edition's deliveries by state."""

@@ -53,7 +53,7 @@ class SecuredRelay:
     def _log_in(self, server: Any, session: Any, envelope: Any, kind: str, data: Any) -> AuthResult:
         assert isinstance(data, LoginPassword)
         self.logins.append((data.login, data.password) == (USER.encode(), PASSWORD.encode()))
-        return AuthResult(success=self.logins[-1])
+        return AuthResult(success=self.logins[-1], handled=False)
 
     async def _serve(self) -> None:
         self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()

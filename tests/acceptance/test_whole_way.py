@@ -117,12 +117,20 @@ def test_dry_run_and_test_copy_reach_no_reader(tmp_path: Path) -> None:
         message = message_from_bytes(sink.messages["editor@example.org"], policy=policy.default)
         assert message["Subject"] == "[Test] North Quay Reopens Early"
 
-        unasked = project.run("send")
-        assert unasked.code == 1
-        assert "add --yes" in unasked.err
+        for unasked in (project.run("send"), project.run("send", "--json")):
+            assert unasked.code == 1
+            assert "add --yes" in unasked.err
+        both = project.run("send", "--test", "editor@example.org", "--dry-run")
+        assert both.code == 2
 
         assert project.run("send", "--yes").code == 0
         assert sum(sink.accepted.values()) == 4
+
+        later = project.run("send", "--test", "chief@example.org", "--json")
+        assert (later.code, later.document["test"]) == (0, "chief@example.org")
+        assert later.document["reply"].startswith("250 ")
+        assert sink.accepted["chief@example.org"] == 1
+        assert sum(sink.accepted.values()) == 5
 
 
 def test_nothing_new_sends_nothing_and_a_failed_source_holds(tmp_path: Path) -> None:

@@ -120,10 +120,13 @@ def _find_nodemailer(name: str) -> Contestant | Missing:
     script = str(ROOT / "tests" / "bench" / "peers" / "nodemailer.cjs")
     return Contestant(
         name=name,
-        command=(str(node), script, "raw" if name.endswith("-raw") else "composed"),
+        command=(str(node), script),
         version=f"{version}, Node.js {_read(node, '--version')}",
         share=SLOW_SHARE,
-        environment={"NODE_PATH": str(package.parents[1])},
+        environment={
+            "NODE_PATH": str(package.parents[1]),
+            "NODEMAILER_RAW": "1" if name.endswith("-raw") else "",
+        },
     )
 
 

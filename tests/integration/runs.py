@@ -108,7 +108,7 @@ class Server:
         return answer or "250 2.0.0 Kept"
 
 
-class _Dialogue(SMTP):  # type: ignore[misc]  # aiosmtpd has no types
+class _Dialogue(SMTP):
     def connection_made(self, transport: Any) -> None:
         self.event_handler.open += 1
         super().connection_made(transport)
@@ -186,7 +186,7 @@ class Edition:
         async def go() -> tuple[bool, float]:
             sender = self.sender(server.url, **more)
             sending = asyncio.create_task(sender.send())
-            while not moment() and not sending.done():
+            while not moment() and not sending.done():  # noqa: ASYNC110 - another thread brings it
                 await asyncio.sleep(0.005)
             began = time.monotonic()
             act(sender)

@@ -1,11 +1,12 @@
 "use strict";
-// Nodemailer with its pool. "raw" as sixth argument hands it the finished message; without it
-// each message is composed from the subject and the two bodies, as its users do.
+// Nodemailer with its pool. With NODEMAILER_RAW in the environment it is handed the finished
+// message; without, each is composed from the subject and the two bodies, as its users do.
 
 const fs = require("node:fs");
 const nodemailer = require("nodemailer");
 
-const [host, port, connections, messages, file, how] = process.argv.slice(2);
+const [host, port, connections, messages, file] = process.argv.slice(2);
+const isRaw = Boolean(process.env.NODEMAILER_RAW);
 const raw = fs.readFileSync(file);
 
 function readBodies() {
@@ -20,7 +21,7 @@ function readBodies() {
   return { subject: /^Subject: (.*)$/m.exec(headers)[1], text: bodies[0], html: bodies[1] };
 }
 
-const content = how === "raw" ? { raw } : { from: "daily@news.example", ...readBodies() };
+const content = isRaw ? { raw } : { from: "daily@news.example", ...readBodies() };
 
 async function main() {
   const pool = nodemailer.createTransport({
@@ -38,7 +39,7 @@ async function main() {
   async function call() {
     while (next < Number(messages)) {
       const to = `reader${++next}@example.org`;
-      const addressed = how === "raw" ? { envelope: { from: "daily@news.example", to } } : { to };
+      const addressed = isRaw ? { envelope: { from: "daily@news.example", to } } : { to };
       await pool.sendMail({ ...content, ...addressed });
     }
   }

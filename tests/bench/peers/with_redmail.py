@@ -21,6 +21,7 @@ plain, html = (body.get_content() for body in bodies if body is not None)
 
 def send(recipients: list[str]) -> None:
     sender = redmail.EmailSender(host=order.host, port=order.port, use_starttls=False)
+    sender.use_jinja = False  # the bodies are finished; it would compile each as a template
     with sender:
         for recipient in recipients:
             sender.send(
@@ -29,7 +30,6 @@ def send(recipients: list[str]) -> None:
                 receivers=[recipient],
                 text=plain,
                 html=html,
-                use_jinja=False,
             )
 
 
