@@ -176,7 +176,9 @@ class Publication(Section):
         description="Mailbox of the mailto unsubscribe; default unsubscribe@ your domain.",
     )
     bounce_address: Address = Field(
-        default="", description="Envelope sender, where bounces go; default the sender's address."
+        default="",
+        description="Envelope sender, where bounces go; default the sender's address. A * in it "
+        "becomes a token of each copy: bounce+*@news.example.",
     )
 
     @property
@@ -305,6 +307,16 @@ class FeedSource(Section):
 SourceSettings = Annotated[FolderSource | FeedSource, Field(discriminator="kind")]
 
 
+class DkimKey(Section):
+    """A key that signs the mail (RFC 6376); leave it out where the relay signs."""
+
+    selector: Line = Field(description="Its selector: SELECTOR._domainkey.DOMAIN in the DNS.")
+    key_file: Path = Field(
+        description="PEM file of the private key, RSA of 2048 bits or Ed25519; mode 0600."
+    )
+    domain: Line = Field(default="", description="Signing domain; default the sender's.")
+
+
 class Schedule(Section):
     """When `newsletter serve` acts, in the publication's time zone."""
 
@@ -424,6 +436,7 @@ class Settings(BaseSettings):
     schedule: Schedule = Schedule()
     edition: EditionSettings = EditionSettings()
     delivery: Delivery = Delivery()
+    dkim: tuple[DkimKey, ...] = ()
     database: Database = Database()
     web: Web = Web()
     templates: Templates = Templates()
@@ -607,11 +620,12 @@ def describe_settings() -> Iterator[SettingRow]:
     yield from _describe(LensSettings, "vocabulary.lenses[].")
     yield from _describe(FolderSource, "sources[folder].")
     yield from _describe(FeedSource, "sources[feed].")
+    yield from _describe(DkimKey, "dkim[].")
 
 
 def _describe(model: type[BaseModel], prefix: str) -> Iterator[SettingRow]:
     for name, field in model.model_fields.items():
-        if field.exclude or name == "sources":
+        if field.exclude or name in ("sources", "dkim"):
             continue
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, Section):

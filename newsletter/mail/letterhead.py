@@ -33,8 +33,11 @@ class Letterhead:
     url: str
     unsubscribe_address: str
     envelope_sender: str
+    """The envelope's sender, or its pattern with a `*` for each copy's own token."""
     key_id: str
     """Hexadecimal id of the key that signs this edition's links and Message-IDs."""
+    dkim: tuple[str, ...] = ()
+    """`SELECTOR._domainkey.DOMAIN` of each DKIM key that signs this edition, in order."""
 
     @property
     def domain(self) -> str:
@@ -56,12 +59,19 @@ class Letterhead:
             | {
                 "day": date.fromisoformat(document["day"]),
                 "dated_at": datetime.fromisoformat(document["dated_at"]),
+                "dkim": tuple(document.get("dkim", ())),
             }
         )
 
 
 def build_letterhead(
-    publication: Publication, *, edition_id: int, day: date, dated_at: datetime, key_id: bytes
+    publication: Publication,
+    *,
+    edition_id: int,
+    day: date,
+    dated_at: datetime,
+    key_id: bytes,
+    dkim: tuple[str, ...] = (),
 ) -> Letterhead:
     """Freeze the publication's side of an edition."""
     address = publication.sender_address
@@ -79,4 +89,5 @@ def build_letterhead(
         or f"unsubscribe@{publication.sender_domain}",
         envelope_sender=publication.bounce_address or address,
         key_id=key_id.hex(),
+        dkim=dkim,
     )

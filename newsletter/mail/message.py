@@ -15,7 +15,7 @@ import hashlib
 import hmac
 import html
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from email import policy
 from email.parser import BytesHeaderParser, BytesParser
@@ -24,6 +24,7 @@ from urllib.parse import quote
 
 from newsletter.audience.address import parse_address
 from newsletter.audience.reader import Reader
+from newsletter.mail.dkim import Signer, canonical_body, hash_body
 from newsletter.mail.headers import (
     build_address_header,
     build_text_header,
@@ -32,6 +33,7 @@ from newsletter.mail.headers import (
 )
 from newsletter.mail.letterhead import Letterhead
 from newsletter.mail.tokens import Keyring, Purpose, TokenSigner
+from newsletter.mail.verp import ReturnPaths
 from newsletter.render.compiled import WORDS_PER_MINUTE, CompiledEdition, Slot
 from newsletter.render.wire import encode_value
 from newsletter.smtp.protocol import Envelope
@@ -54,7 +56,8 @@ HEADER_NAMES = (
     "Auto-Submitted",
     "X-Auto-Response-Suppress",
 )
-"""Every header field of a digest, each exactly once; Reply-To as well where it is set."""
+"""Every header field of a digest, each exactly once; Reply-To as well where it is set, and one
+DKIM-Signature for each key."""
 
 _PART = (
     b"Content-Type: text/%s; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
@@ -80,7 +83,15 @@ class _ReaderSlot:
     escaped: bool
 
 
-_Plan = tuple[bytes | _ReaderSlot, ...]
+@dataclass(frozen=True, slots=True)
+class _Static:
+    """Bytes that all readers of a plan share, as sent and as DKIM hashes them."""
+
+    wire: bytes
+    canonical: bytes
+
+
+_Plan = tuple[_Static | _ReaderSlot, ...]
 
 
 class Addresser:
@@ -92,8 +103,10 @@ class Addresser:
         letterhead: Letterhead,
         keyring: Keyring,
         *,
+        signers: Sequence[Signer] = (),
         subject_mark: str = "",
     ) -> None:
+        """Begin an edition. `signers` are the DKIM keys that the letterhead names, in order."""
         key_id = bytes.fromhex(letterhead.key_id)
         self._compiled = compiled
         self._letterhead = letterhead
@@ -106,6 +119,14 @@ class Addresser:
                 edition_id=letterhead.edition_id,
             )
             for purpose in (Purpose.UNSUBSCRIBE, Purpose.PREFERENCES)
+        )
+        self._signers = tuple(signers)
+        self._return_paths = ReturnPaths(
+            letterhead.envelope_sender,
+            keyring,
+            key_id,
+            list_id=letterhead.list_id,
+            edition_id=letterhead.edition_id,
         )
         self._unsubscribe_mailto = _build_mailto(letterhead.unsubscribe_address)
         self._message_id_key = keyring.derive(key_id, b"message-id")
@@ -134,29 +155,43 @@ class Addresser:
             f"<{values['unsubscribe_url']}>,",
             f"<{self._unsubscribe_mailto}?subject=unsubscribe%20{token}>",
         )
-        pieces = [
-            self._before,
-            build_address_header("To", reader.name, email),
-            f"Message-ID: {message_id}\r\n".encode(),
-            build_token_header("List-Unsubscribe", unsubscribe),
-            self._after,
-        ]
+        fields = b"".join(
+            (
+                self._before,
+                build_address_header("To", reader.name, email),
+                f"Message-ID: {message_id}\r\n".encode(),
+                build_token_header("List-Unsubscribe", unsubscribe),
+                self._after,
+            )
+        )
+        body: list[bytes] = []
+        canonical: list[bytes] = []
         for piece in self._plan:
-            if isinstance(piece, bytes):
-                pieces.append(piece)
+            if isinstance(piece, _Static):
+                body.append(piece.wire)
+                canonical.append(piece.canonical)
             else:
                 value = values.get(piece.name)
                 if value is None:
                     value = clean_text(reader.fields.get(piece.name.removeprefix("fields."), ""))
                 value = value or piece.default
-                pieces.append(encode_value(html.escape(value) if piece.escaped else value))
+                encoded = encode_value(html.escape(value) if piece.escaped else value)
+                body.append(encoded)
+                if self._signers:
+                    canonical.append(canonical_body(encoded))
+        signatures = b""
+        if self._signers:
+            body_hash = hash_body(canonical)
+            signatures = b"".join(
+                signer.sign(fields, body_hash, letterhead.dated_at) for signer in self._signers
+            )
         return Message(
             envelope=Envelope(
-                sender=letterhead.envelope_sender,
+                sender=self._return_paths.build(reader.subscriber_id),
                 recipient=email,
                 smtputf8=not email.isascii(),
             ),
-            content=b"".join(pieces),
+            content=b"".join((signatures, fields, b"\r\n", *body)),
             message_id=message_id,
         )
 
@@ -179,7 +214,7 @@ class Addresser:
             "web_url": f"{self._letterhead.url}/editions/{self._letterhead.day.isoformat()}",
         }
         edge = b"\r\n--" + self._boundary
-        plan: list[bytes | _ReaderSlot] = [b"\r\n--" + self._boundary + b"\r\n"]
+        plan: list[bytes | _ReaderSlot] = [b"--" + self._boundary + b"\r\n"]
         for part, ending in ((compiled.plain, edge + b"\r\n"), (compiled.html, edge + b"--\r\n")):
             is_html = part.kind == "html"
             pieces: list[bytes | Slot] = [_PART % part.kind.encode()]
@@ -197,7 +232,12 @@ class Addresser:
                     plan[-1] += step
                 else:
                     plan.append(step)
-        return tuple(plan)
+        return tuple(
+            _Static(step, canonical_body(step) if self._signers else b"")
+            if isinstance(step, bytes)
+            else step
+            for step in plan
+        )
 
 
 def header_names(content: bytes) -> list[str]:

@@ -59,6 +59,11 @@ class Keyring:
             )
         return hmac.digest(secret, b"newsletter:" + use, hashlib.sha256)
 
+    @property
+    def ids(self) -> tuple[bytes, ...]:
+        """The ids of all keys."""
+        return tuple(self._secrets)
+
     def __contains__(self, key_id: bytes) -> bool:
         return key_id in self._secrets
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from itertools import product
@@ -38,27 +40,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     for each in missing:
         _say(f"{each.name} is left out: {each.mend}")
-    plan = Plan(
-        settings=[
-            Setting(size_kb=size_kb, delay_ms=delay_ms, connections=connections)
-            for size_kb, delay_ms, connections in product(
-                options.sizes, options.delays, options.connections
-            )
-        ],
-        contestants=[_with_audience(each, options.audience) for each in contestants],
-        rounds=options.rounds,
-        messages=options.messages,
-        folder=CACHE / "work",
-    )
-    plan.folder.mkdir(parents=True, exist_ok=True)
-    for setting in plan.settings:
-        plan.message_path(setting).write_bytes(build_message(setting.size_kb * 1024))
-    machine = read_machine(plan.folder)
+    CACHE.mkdir(parents=True, exist_ok=True)
     runs: list[Run] = []
-    try:
-        runs.extend(run_race(plan, _say))
-    except KeyboardInterrupt:
-        _say("Stopped; this is what there is.")
+    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+        plan = Plan(
+            settings=[
+                Setting(size_kb=size_kb, delay_ms=delay_ms, connections=connections)
+                for size_kb, delay_ms, connections in product(
+                    options.sizes, options.delays, options.connections
+                )
+            ],
+            contestants=[_with_audience(each, options.audience) for each in contestants],
+            rounds=options.rounds,
+            messages=options.messages,
+            folder=Path(folder),
+        )
+        for setting in plan.settings:
+            plan.message_path(setting).write_bytes(build_message(setting.size_kb * 1024))
+        machine = read_machine(plan.folder)
+        try:
+            runs.extend(run_race(plan, _say))
+        except KeyboardInterrupt:
+            _say("Stopped; this is what there is.")
     versions = {each.name: each.version for each in contestants}
     versions["smtp-sink"] = f"Postfix {read_postfix_version()}"
     reference = next(iter(VARIANTS))
@@ -110,6 +113,8 @@ _QUICK = {"sizes": [46], "delays": [0, 20], "connections": [10], "messages": 100
 
 
 def _numbers(value: str) -> list[int]:
+    if not re.fullmatch(r"\d{1,6}(,\d{1,6})*", value):
+        raise argparse.ArgumentTypeError('must be whole numbers, such as "4,46,90"')
     return [int(each) for each in value.split(",")]
 
 

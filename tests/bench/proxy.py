@@ -1,9 +1,9 @@
 """A TCP proxy that adds a round trip to every connection, and counts the round trips taken.
 
-What comes in on either side leaves half a round trip later, in order, at any bandwidth. A connection costs
-what it does on a real path: the server is called one and a half round trips after the client
-(SYN, SYN-ACK, ACK), so its greeting arrives after two. A side that closes is closed to the
-other half a round trip later.
+What comes in on either side leaves half a round trip later, in order, at any bandwidth. A
+connection costs what it does on a real path: the server is called one and a half round trips
+after the client calls (SYN, SYN-ACK, ACK), so its greeting arrives after two. A side that
+closes is closed to the other half a round trip later.
 
 A round trip is counted when the server's words reach a client that has spoken since the last
 ones did: so often the conversation had to wait for the path, whatever the path's length.
@@ -25,6 +25,7 @@ from collections.abc import Callable
 # so that the delay is right on average.
 _TICK_SECONDS = 0.0005
 _HIGH_WATER_BYTES = 1 << 20
+_READ_BYTES = 1 << 18
 
 
 class Lane:
@@ -68,11 +69,11 @@ class Lane:
         self._schedule()
 
 
-class Side(asyncio.Protocol):
+class Side(asyncio.BufferedProtocol):
     """One end of a conversation: what it hears goes into its lane."""
 
-    def __init__(self, lane: Lane, back: Lane) -> None:
-        self._lane, self._back = lane, back
+    def __init__(self, proxy: DelayProxy, lane: Lane, back: Lane) -> None:
+        self._proxy, self._lane, self._back = proxy, lane, back
         self.transport: asyncio.Transport | None = None
         self.other: Side | None = None
 
@@ -80,12 +81,18 @@ class Side(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         transport.set_write_buffer_limits(high=_HIGH_WATER_BYTES)
         self.transport = transport
+        self._proxy.transports.add(transport)
         self._back.open(transport)
 
-    def data_received(self, data: bytes) -> None:
-        self._lane.put(data)
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._proxy.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._lane.put(bytes(self._proxy.buffer[:nbytes]))
 
     def connection_lost(self, error: Exception | None) -> None:
+        assert self.transport is not None
+        self._proxy.transports.discard(self.transport)
         self._lane.put(None)
 
     def pause_writing(self) -> None:
@@ -102,8 +109,7 @@ class ClientSide(Side):
 
     def __init__(self, proxy: DelayProxy) -> None:
         half = proxy.round_trip_seconds / 2
-        super().__init__(Lane(half), Lane(half, self._on_answer))
-        self._proxy = proxy
+        super().__init__(proxy, Lane(half), Lane(half, self._on_answer))
         self._spoke = False
         self._calling: asyncio.Task[None] | None = None
 
@@ -112,9 +118,9 @@ class ClientSide(Side):
         self._proxy.connections += 1
         self._calling = asyncio.create_task(self._call())
 
-    def data_received(self, data: bytes) -> None:
+    def buffer_updated(self, nbytes: int) -> None:
         self._spoke = True
-        super().data_received(data)
+        super().buffer_updated(nbytes)
 
     def _on_answer(self) -> None:
         self._proxy.round_trips += self._spoke
@@ -122,7 +128,7 @@ class ClientSide(Side):
 
     async def _call(self) -> None:
         await asyncio.sleep(1.5 * self._proxy.round_trip_seconds)
-        server = Side(self._back, self._lane)
+        server = Side(self._proxy, self._back, self._lane)
         self.other, server.other = server, self
         try:
             await asyncio.get_running_loop().create_connection(lambda: server, *self._proxy.server)
@@ -139,6 +145,10 @@ class DelayProxy:
         self.round_trip_seconds = round_trip_seconds
         self.connections = 0
         self.round_trips = 0
+        self.transports: set[asyncio.Transport] = set()
+        """Those of both sides of every conversation."""
+        self.buffer = memoryview(bytearray(_READ_BYTES))
+        """What all sides read into, one after another: half the cost of a buffer for each read."""
 
     async def __aenter__(self) -> DelayProxy:
         loop = asyncio.get_running_loop()
@@ -150,6 +160,9 @@ class DelayProxy:
 
     async def __aexit__(self, *_: object) -> None:
         self._listener.close()
+        for transport in self.transports:
+            transport.abort()
+        await asyncio.sleep(0)  # they are closed in the loop's next round
 
 
 async def serve(host: str, port: int, round_trip_seconds: float) -> None:

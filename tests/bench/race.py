@@ -21,10 +21,12 @@ from tests.bench.figures import Run, Setting
 from tests.bench.sink import HOST, run_sink
 
 _PATIENCE_SECONDS = 900
-_MOST_A_CONNECTION = 100
-"""With a delay every connection sends so many: the product opens a new one after as many."""
+_FEWEST = 500
+"""Messages of a run without a delay: fewer would show how programs start."""
 _LONGEST_MS = 4000
-"""And fewer where a round trip is long, at least a tenth of that."""
+"""With a delay a connection sends what takes this long at one round trip a message, …"""
+_MOST_A_CONNECTION = 100
+"""… and at most so many, after which the product opens a new one."""
 
 
 class RunFailed(Exception):
@@ -45,9 +47,11 @@ class Plan:
     def count_messages(self, contestant: Contestant, setting: Setting) -> int:
         """Decide how many messages a run has: enough for seconds, not for minutes."""
         if setting.delay_ms:
-            each = min(_MOST_A_CONNECTION, _LONGEST_MS // setting.delay_ms)
-            return min(self.messages, setting.connections * max(each, _MOST_A_CONNECTION // 10))
-        return max(setting.connections, round(self.messages * contestant.share))
+            each = max(1, min(_MOST_A_CONNECTION, _LONGEST_MS // setting.delay_ms))
+            wanted = each * setting.connections
+        else:
+            wanted = max(_FEWEST, round(self.messages * contestant.share))
+        return max(setting.connections, min(self.messages, wanted))
 
     def message_path(self, setting: Setting) -> Path:
         """Tell where the message of a setting lies."""

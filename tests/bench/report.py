@@ -50,7 +50,7 @@ def _build_lines(
 def _choose_columns(delay_ms: int, reference: str) -> list[_Column]:
     columns: list[_Column] = [
         ("", lambda s: s.contestant),
-        ("messages/s", lambda s: f"{s.rate:,.0f} ({s.lowest_rate:,.0f}–{s.highest_rate:,.0f})"),
+        ("messages/s", _format_rate),
         ("per connection", lambda s: f"{s.rate / s.setting.connections:,.1f}"),
         (f"{reference} is", lambda s: _format_ratio(s.rate_ratio)),
         ("CPU", lambda s: f"{s.cpu_per_thousand:.3f}"),
@@ -64,6 +64,12 @@ def _choose_columns(delay_ms: int, reference: str) -> list[_Column]:
             ("round trips a message", lambda s: f"{s.round_trips_per_message:.2f}"),
         ]
     return columns
+
+
+def _format_rate(summary: Summary) -> str:
+    if summary.rounds == 1:
+        return f"{summary.rate:,.0f}"
+    return f"{summary.rate:,.0f} ({summary.lowest_rate:,.0f}–{summary.highest_rate:,.0f})"
 
 
 def _format_ratio(ratio: float | None) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import socket
 import subprocess
 import tempfile
@@ -52,7 +53,7 @@ def run_sink() -> Iterator[Sink]:
         try:
             yield sink
         finally:
-            process.terminate()
+            os.kill(process.pid, signal.SIGTERM)  # without reaping it, as terminate() might
             _, status, used = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
             sink.cpu_seconds = used.ru_utime + used.ru_stime

@@ -64,7 +64,7 @@ def goes_on(edition: Edition, server: Server, readers: int, *, doubts: int = 0) 
 class SlowLedger(Ledger):
     """Takes its time for a commit."""
 
-    seconds = 0.1
+    seconds = 0.06
     commits = 0
 
     def record(
@@ -168,7 +168,7 @@ def test_a_stop_does_not_wait_for_ever(
 
 
 @pytest.mark.parametrize("cancellations", [1, 2])
-def test_cancelled_during_a_commit_no_dot_leaves_and_nobody_is_in_doubt(
+def test_cancelled_during_a_commit_only_dots_that_left_are_in_doubt(
     database: Database, server: Server, cancellations: int
 ) -> None:
     edition = Edition(database, 20)
@@ -187,14 +187,10 @@ def test_cancelled_during_a_commit_no_dot_leaves_and_nobody_is_in_doubt(
             await sending
 
     asyncio.run(go())
-    assert edition.counts.get(State.ACCEPTED, 0) == sum(server.kept.values())
-    if cancellations == 1:
-        assert edition.is_free
-        assert State.IN_DOUBT not in edition.counts
-    edition.let_lease_run_out()
-    assert edition.run(server)
-    assert max(server.kept.values()) == 1
-    assert sum(edition.counts.values()) == 20
+    assert edition.is_free
+    doubts = edition.counts.get(State.IN_DOUBT, 0)
+    assert edition.counts.get(State.ACCEPTED, 0) + doubts == server.kept.total()
+    goes_on(edition, server, 20, doubts=doubts)
 
 
 def test_ctrl_c_anywhere_leaves_a_run_that_goes_on(database: Database, server: Server) -> None:
@@ -544,10 +540,10 @@ def test_what_is_put_off_does_not_wait_for_one_slow_connection(
     monkeypatch.setattr(sender, "_LOOK_AGAIN_SECONDS", 0.05)
     edition = Edition(database, 2)
     server.at_rcpt = lambda who, n: "450 4.2.0 Later" if "reader2@" in who and n == 1 else ""
-    server.slow_dot = lambda: 1.0 if len(server.times) <= 2 else 0
+    server.slow_dot = lambda: 0.8 if len(server.times) <= 2 else 0
     began = time.monotonic()
     assert edition.run(server, retry_after=0.1)
-    assert server.times[2] - began < 0.7
+    assert server.times[2] - began < 0.6
     assert time.monotonic() - began < 2
 
 
@@ -555,7 +551,7 @@ def test_the_queue_stays_small_whatever_the_audience(
     database: Database, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sender, "BATCH", 20)
-    edition = Edition(database, 300)
+    edition = Edition(database, 120)
     sizes: list[int] = []
     running: list[Sender] = []
 
@@ -564,4 +560,4 @@ def test_the_queue_stays_small_whatever_the_audience(
 
     assert edition.run(server, on_start=running.append, on_progress=watch)
     assert max(sizes) <= 30
-    assert edition.counts == {State.ACCEPTED: 300}
+    assert edition.counts == {State.ACCEPTED: 120}

@@ -1,0 +1,77 @@
+"""The DKIM keys of the configuration: read, checked, and tried before an edition begins."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+from newsletter.errors import ConfigurationError
+from newsletter.mail.dkim import Signer, read_key
+from newsletter.settings import DkimKey
+
+
+def read_signers(keys: Sequence[DkimKey], *, root: Path, domain: str) -> tuple[Signer, ...]:
+    """Read every key; raises `ConfigurationError` for one that cannot or must not be used."""
+    return tuple(
+        _read_signer(root / key.key_file, key.domain or domain, key.selector) for key in keys
+    )
+
+
+def choose_signers(signers: Sequence[Signer], names: Sequence[str]) -> tuple[Signer, ...]:
+    """Give the signers that an edition was approved with: every attempt signs with the same.
+
+    Raises `ConfigurationError` where one is gone.
+    """
+    by_name = {signer.name: signer for signer in signers}
+    gone = [name for name in names if name not in by_name]
+    if gone:
+        raise ConfigurationError(
+            f"the key {gone[0]} that this edition was approved with is gone",
+            field="dkim",
+            mend="name it again until the edition is sent",
+        )
+    return tuple(by_name[name] for name in names)
+
+
+def _read_signer(file: Path, domain: str, selector: str) -> Signer:
+    try:
+        with file.open("rb") as opened:
+            mode = os.fstat(opened.fileno()).st_mode
+            data = opened.read()
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot be read ({error.strerror})", file=file, field="dkim.key_file"
+        ) from None
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ConfigurationError(
+            "can be read by others",
+            file=file,
+            field="dkim.key_file",
+            mend=f"run `chmod 600 {file}`",
+        )
+    signer = Signer(domain=domain, selector=selector, key=read_key(data, file=str(file)))
+    _try(signer, file)
+    return signer
+
+
+def _try(signer: Signer, file: Path) -> None:
+    """Sign and verify once: a damaged key must not be noticed by readers' mail servers."""
+    sample = b"newsletter"
+    signature = signer.sign_bytes(sample)
+    try:
+        if isinstance(signer.key, RSAPrivateKey):
+            signer.key.public_key().verify(signature, sample, padding.PKCS1v15(), hashes.SHA256())
+        else:
+            signer.key.public_key().verify(signature, hashlib.sha256(sample).digest())
+    except InvalidSignature:
+        raise ConfigurationError(
+            "makes signatures that do not verify", file=file, field="dkim.key_file"
+        ) from None

@@ -1,0 +1,303 @@
+"""The schedule kept over a real database and a real relay, by a clock that can be set."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from newsletter import schedule
+from newsletter.delivery.ledger import Ledger
+from newsletter.delivery.lifecycle import State
+from newsletter.editions.shelf import change_state, find_edition, list_editions
+from newsletter.publish import Prepared, Press, make_ready
+from newsletter.schedule import Keeper
+from newsletter.settings import Settings
+from newsletter.store import Database, open_database
+from newsletter.store.tables import editions
+from tests.acceptance.project import BRIEF, Project
+from tests.integration.editions import store_readers
+from tests.integration.runs import Server
+
+DAY = date(2026, 11, 23)
+SEVEN = datetime(2026, 11, 23, 6, tzinfo=UTC)  # 07:00 in Berlin
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(schedule, "RETRY_SECONDS", 0.05)
+    caplog.set_level(logging.INFO, logger="newsletter")
+
+
+class House:
+    """A publication with a brief and readers, at a time that can be set."""
+
+    def __init__(self, root: Path, database: Database, relay: str, readers: int = 3) -> None:
+        self.now, self.root, self.database, self.relay = SEVEN, root, database, relay
+        (root / "briefs").mkdir()
+        self.write_brief()
+        store_readers(database, readers, SEVEN)
+
+    def write_brief(self) -> None:
+        path = self.root / "briefs" / "quay.txt"
+        path.write_text(f"{BRIEF.format(title='North Quay Reopens')}\n")
+        moment = (SEVEN - timedelta(hours=1)).timestamp()
+        os.utime(path, (moment, moment))
+
+    def press(self, database: Database | None = None, send_at: str = "07:00") -> Press:
+        settings = Settings.model_validate(
+            {
+                "publication": {
+                    "sender": "Harbor Daily <daily@news.example>",
+                    "list_id": "daily.news.example",
+                    "url": "https://news.example",
+                    "timezone": "Europe/Berlin",
+                    "postal_address": "14 Quay Street",
+                },
+                "sources": [{"kind": "folder", "path": "briefs"}],
+                "schedule": {"send_at": send_at},
+                "delivery": {"relay": self.relay, "connections": 2},
+                "secret_key": "k" * 40,
+                "root": self.root,
+            }
+        )
+        return Press(settings, database or self.database, lambda: self.now)
+
+    def keep(
+        self, until: Callable[[], bool], *presses: Press, seconds: float = 10
+    ) -> tuple[list[bool], float]:
+        """Keep the schedule until something holds, then stop; tell how long that took."""
+
+        async def whole() -> tuple[list[bool], float]:
+            keepers = [Keeper(press) for press in presses or [self.press()]]
+            kept = [asyncio.create_task(keeper.keep()) for keeper in keepers]
+            end = time.monotonic() + seconds
+            while not until() and time.monotonic() < end:  # noqa: ASYNC110 - others bring it
+                await asyncio.sleep(0.01)
+            began = time.monotonic()
+            assert began < end, "it never happened"
+            for keeper in keepers:
+                keeper.stop()
+            left_behind = list(await asyncio.gather(*kept))
+            return left_behind, time.monotonic() - began
+
+        return asyncio.run(whole())
+
+    def state(self, day: date = DAY) -> str:
+        with self.database.reading() as connection:
+            found = find_edition(connection, day)
+        return found.state if found else ""
+
+    def counts(self) -> dict[State, int]:
+        with self.database.reading() as connection:
+            (record,) = list_editions(connection, 2)
+        return Ledger(self.database).counts(record.id)
+
+
+@pytest.fixture
+def house(tmp_path: Path, database: Database, server: Server) -> House:
+    return House(tmp_path, database, server.url)
+
+
+def said(caplog: pytest.LogCaptureFixture, words: str) -> bool:
+    ours = (record for record in caplog.records if record.name.startswith("newsletter"))
+    return any(words in record.getMessage() for record in ours)
+
+
+def test_a_missed_send_is_made_up_for_once(
+    house: House, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.now = SEVEN + timedelta(hours=5)
+    house.keep(lambda: said(caplog, ": sent: 3 accepted"))
+    caplog.clear()
+    house.keep(lambda: said(caplog, "is sent already"))
+    assert set(server.kept.values()) == {1}
+    assert len(server.kept) == 3
+
+
+def test_one_that_is_too_late_is_not(
+    house: House, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.now = SEVEN + timedelta(hours=7)
+    house.keep(lambda: said(caplog, "send: next at"))
+    assert (house.state(), server.connections) == ("", 0)
+
+
+def test_after_midnight_yesterdays_is_sent(
+    house: House, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.now = datetime(2026, 11, 23, 23, 10, tzinfo=UTC)  # 00:10 on the 24th in Berlin
+    press = house.press(send_at="23:30")
+    house.keep(lambda: said(caplog, "edition 2026-11-23: sent"), press)
+    assert house.state(DAY) == "sent"
+    assert house.state(DAY + timedelta(days=1)) == ""
+
+
+def test_two_processes_send_once(
+    house: House, server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.slow_dot = lambda: 0.1
+    other = open_database(f"sqlite:///{tmp_path / 'newsletter.db'}", durability="process")
+
+    def both() -> bool:
+        told = [record.getMessage() for record in caplog.records]
+        return sum(": sent: 3" in line or "is sent already" in line for line in told) == 2
+
+    house.keep(both, house.press(), house.press(other))
+    other.close()
+    assert set(server.kept.values()) == {1}
+    assert house.counts() == {State.ACCEPTED: 3}
+    assert not [r for r in caplog.records if r.levelno >= logging.ERROR]
+
+
+def test_an_interrupted_one_is_taken_up_again_whatever_the_hour(
+    house: House, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.slow_dot = lambda: 0.2
+    _, seconds = house.keep(lambda: server.kept.total() > 0)
+    assert seconds < 2
+    assert house.counts() == {State.ACCEPTED: 2, State.PENDING: 1}
+    house.now = SEVEN + timedelta(hours=9)
+    house.keep(lambda: said(caplog, ": sent: 3 accepted"))
+    assert set(server.kept.values()) == {1}
+
+
+def test_stopped_while_it_sends_at_its_time_it_ends_in_order(
+    house: House, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """APScheduler cancels what it runs when it shuts down; a send must not be cancelled."""
+    server.slow_dot = lambda: 0.2
+    house.now = SEVEN - timedelta(minutes=1)
+
+    async def whole() -> None:
+        keeper = Keeper(house.press())
+        keeping = asyncio.create_task(keeper.keep())
+        await asyncio.sleep(0.05)
+        house.now = SEVEN
+        scheduler = keeper._build_scheduler()
+        scheduler.start()
+        for job in scheduler.get_jobs():
+            if job.name == "send":
+                job.modify(next_run_time=datetime.now(UTC))
+        while not server.kept:  # noqa: ASYNC110 - another thread counts
+            await asyncio.sleep(0.01)
+        scheduler.shutdown(wait=False)
+        keeper.stop()
+        await keeping
+
+    asyncio.run(whole())
+    assert house.counts() == {State.ACCEPTED: 2, State.PENDING: 1}
+    with house.database.reading() as connection:
+        assert connection.scalars(select(editions.c.holder)).all() == [""]
+
+
+def test_a_held_edition_is_tried_again_until_it_is_too_late(
+    house: House, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    (house.root / "briefs" / "quay.txt").unlink()
+    (house.root / "briefs").rmdir()
+
+    def later() -> bool:
+        warned = sum("held" in record.getMessage() for record in caplog.records)
+        if warned >= 2:
+            house.now = SEVEN + timedelta(hours=6, minutes=1)
+        return said(caplog, "given up")
+
+    house.keep(later)
+    assert house.state() == "held"
+    house.now = SEVEN + timedelta(hours=1)
+    (house.root / "briefs").mkdir()
+    house.write_brief()
+    house.keep(lambda: said(caplog, ": sent: 3 accepted"))
+
+
+@pytest.mark.parametrize(("reason", "state"), [("not today", "cancelled"), ("nothing new", "sent")])
+def test_what_an_operator_cancelled_stays_cancelled(
+    house: House, caplog: pytest.LogCaptureFixture, reason: str, state: str
+) -> None:
+    prepared = make_ready(house.press(), DAY)
+    assert prepared.printed
+    with house.database.writing() as connection:
+        record = prepared.printed.record
+        change_state(connection, record.id, "cancelled", reason=reason, now=SEVEN)
+    house.keep(lambda: said(caplog, f"is cancelled ({reason})") or said(caplog, ": sent: 3"))
+    assert house.state() == state
+
+
+def test_a_fault_of_the_program_is_one_sentence_and_the_process_goes_on(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(press: Press, day: date) -> Prepared:
+        raise ZeroDivisionError("by reader9@example.org\nand more")
+
+    monkeypatch.setattr(schedule, "prepare", fail)
+    house.keep(lambda: said(caplog, "a fault of this program"))
+    (line,) = [r.getMessage() for r in caplog.records if r.levelno >= logging.ERROR]
+    assert line.startswith(
+        "send 2026-11-23: failed: a fault of this program: ZeroDivisionError: by r…@example.org"
+        " (test_schedule.py, line "
+    )
+    assert said(caplog, "stopped")
+
+
+def test_readers_addresses_stay_out_of_the_log(
+    house: House, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.at_rcpt = lambda who, _n: f"554 5.7.1 <{who}>: Relay access denied"
+    house.keep(lambda: said(caplog, "Relay access denied"))
+    assert said(caplog, "<r…@example.org>")
+    assert not said(caplog, "reader1@")
+
+
+def test_a_stop_does_not_wait_for_a_slow_source(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, over = threading.Event(), threading.Event()
+
+    def slow(press: Press, day: date) -> Any:
+        begun.set()
+        over.wait(10)
+
+    monkeypatch.setattr(schedule, "prepare", slow)
+    left_behind, seconds = house.keep(begun.is_set)
+    over.set()
+    assert left_behind == [True]
+    assert seconds < 0.5
+
+
+def test_sigterm_ends_the_process_though_a_source_is_slow(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        mute.settimeout(20)
+        url = f"http://127.0.0.1:{mute.getsockname()[1]}/feed.xml"
+        feed = f'[[sources]]\nkind = "feed"\nurl = "{url}"\nallow_private = true\n'
+        project = Project(tmp_path, more=feed)
+        now = datetime.now(UTC).strftime("%H:%M")
+        with project.config.open("a") as config:
+            config.write(f'[schedule]\nsend_at = "{now}"\n')
+        with project.start("serve") as process:
+            asked, _ = mute.accept()
+            with asked, suppress(TimeoutError):
+                process.send_signal(signal.SIGTERM)
+                began = time.monotonic()
+                _, err = process.communicate(timeout=15)
+    assert time.monotonic() - began < 3
+    assert process.returncode == 0, err
+    assert "stopped" in err
