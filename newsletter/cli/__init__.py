@@ -17,7 +17,7 @@ import typer
 from newsletter import __version__
 from newsletter.cli.session import Session
 from newsletter.cli.writing import build_system_error
-from newsletter.errors import NewsletterError
+from newsletter.errors import ConfigurationError, NewsletterError
 
 _FILES = {
     "demo": "trial",
@@ -87,6 +87,14 @@ def main() -> None:
         _fail(error)
     except OSError as error:  # the system refused what no command foresaw
         _fail(build_system_error(error))
+    except UnicodeEncodeError as error:
+        _fail(
+            ConfigurationError(
+                f"the output takes {error.encoding} only, and not {error.object[error.start]!a}",
+                field="PYTHONIOENCODING",
+                mend="set it to utf-8",
+            )
+        )
     except KeyboardInterrupt:  # before a command began; later ones end in their own way
         sys.exit(_STOPPED_BY_HAND)
 

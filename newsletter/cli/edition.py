@@ -39,7 +39,9 @@ def print_edition(
     _print_left_out(session, composed)
     if composed.outcome == "held":
         reason = composed.record.reason if composed.record else ""
-        raise TemporaryError(f"the edition is held: {reason}", mend="mend it and try again")
+        raise TemporaryError(
+            f"the edition is held: {reason}", mend="once that is mended, the same command goes on"
+        )
     if prepared.printed is None:
         if as_json:
             session.print_json({"outcome": composed.outcome})

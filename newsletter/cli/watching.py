@@ -81,7 +81,7 @@ def _what_next(record: EditionRecord, counts: Mapping[State, int], zone: ZoneInf
         case "ready":
             return f"ready; `newsletter serve` sends it at its time, {command} at once."
         case "held":
-            return f"held: {record.reason.rstrip('.')}. Mend that; then {command}."
+            return f"held: {record.reason.rstrip('.')}. Once that is mended: {command}."
         case "cancelled":
             return f"dropped: {record.reason.rstrip('.')}."
         case "sent":

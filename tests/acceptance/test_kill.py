@@ -29,11 +29,8 @@ def test_a_killed_send_is_resumed_and_nobody_gets_two(tmp_path: Path) -> None:
         for kill in range(KILLS):
             done = sum(sink.accepted.values())
             goal = done + moments.randrange(1, max(2, (READERS - done) // (KILLS - kill)))
-            process = project.start("send", "--yes")
-            reached = sink.wait_for(goal, seconds=60)
-            process.kill()
-            out, err = process.communicate()
-            assert reached, (goal, out, err)
+            with project.running("send", "--yes"):
+                assert sink.wait_for(goal, seconds=60), goal
             counts = project.counts()
             assert sum(counts.values()) == READERS
             assert counts["sending"] <= CONNECTIONS

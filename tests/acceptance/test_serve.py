@@ -24,25 +24,21 @@ def test_it_sends_once_though_it_is_killed_and_started_again(tmp_path: Path) -> 
         project.write_brief()
         project.import_readers(READERS)
 
-        process = project.start("serve")
-        assert sink.wait_for(10, seconds=90), process.stderr
-        sent_at = datetime.now(UTC)
+        with project.running("serve"):
+            assert sink.wait_for(10, seconds=90)
+            sent_at = datetime.now(UTC)
         assert sent_at.strftime("%H:%M") == at
-        process.kill()
-        process.communicate()
 
-        process = project.start("serve")
-        assert sink.wait_for(READERS - 2, seconds=60)
-        time.sleep(2)
-        process.kill()
-        process.communicate()
+        with project.running("serve"):
+            assert sink.wait_for(READERS - 2, seconds=60)
+            time.sleep(2)
 
-        process = project.start("serve")  # and once more: there is nothing left to send
-        time.sleep(4)
-        process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=15)
-        assert process.returncode == 0, err
-        assert "stopped" in err
+        with project.running("serve") as process:  # and once more: nothing is left to send
+            time.sleep(4)
+            process.send_signal(signal.SIGTERM)
+            _, err = process.communicate(timeout=15)
+            assert process.returncode == 0, err
+            assert "stopped" in err
         accepted = sink.accepted
 
     counts = project.counts()

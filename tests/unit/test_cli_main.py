@@ -91,6 +91,7 @@ def test_the_version(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
         (RefusedError("makes no sense"), 1, "makes no sense."),
         (OSError(errno.ENOSPC, "No space left on device"), 75, "free some space"),
         (PermissionError(errno.EACCES, "Permission denied", "x"), 1, "x: the system refused"),
+        (UnicodeEncodeError("ascii", "a…", 1, 2, "no"), 78, "PYTHONIOENCODING: the output takes"),
         (KeyboardInterrupt(), 130, ""),
     ],
 )

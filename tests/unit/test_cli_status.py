@@ -122,8 +122,8 @@ def test_a_draft_is_explained(desk: Desk) -> None:
 def test_a_held_edition_says_why_and_what_to_do(desk: Desk) -> None:
     desk.put(23, "held", reason="the only source failed: wire.example: HTTP 500")
     assert (
-        "2026-11-23: held: the only source failed: wire.example: HTTP 500. Mend that; "
-        "then `newsletter send --date 2026-11-23`."
+        "2026-11-23: held: the only source failed: wire.example: HTTP 500. "
+        "Once that is mended: `newsletter send --date 2026-11-23`."
     ) in desk.told()
 
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from typer.core import TyperGroup
+from typer.main import get_command
+
 from newsletter.cli import build_app
 from newsletter.settings import describe_settings
 
@@ -47,6 +50,21 @@ def test_every_command_stands_in_the_readme() -> None:
     text = README.read_text()
     assert len(names) == 10
     assert not [name for name in names if f"| `newsletter {name}" not in text]
+
+
+def test_what_is_said_to_have_json_has_it() -> None:
+    said = re.search(r"(`gather`.*?)\ntake `--json`", README.read_text(), re.DOTALL)
+    assert said is not None
+    named = set(re.findall(r"`([a-z ]+)`", said[1]))
+    root = get_command(build_app())
+    assert isinstance(root, TyperGroup)
+    having = set()
+    for name, command in root.commands.items():
+        group = command.commands if isinstance(command, TyperGroup) else {"": command}
+        for sub, leaf in group.items():
+            if any("--json" in option.opts for option in leaf.params):
+                having.add(f"{name} {sub}".strip())
+    assert named == having
 
 
 def test_the_first_two_lines_of_code_are_the_two_commands() -> None:
