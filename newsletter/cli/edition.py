@@ -28,7 +28,7 @@ DateOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 
 
-def print_edition(
+def prepare_edition(
     session: Session, press: Press, day: datetime | None, *, as_json: bool
 ) -> Printed | None:
     """Gather, compose and render; say why there is no edition, and give None. Held ones raise."""

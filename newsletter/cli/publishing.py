@@ -18,7 +18,7 @@ from newsletter.cli.edition import (
     JsonOption,
     edition_document,
     edition_table,
-    print_edition,
+    prepare_edition,
     print_remarks,
 )
 from newsletter.cli.session import Session
@@ -58,7 +58,7 @@ def preview(
     session: Session = ctx.obj
     with session.database() as database:
         press = Press(session.settings, database, session.now)
-        printed = print_edition(session, press, day, as_json=as_json)
+        printed = prepare_edition(session, press, day, as_json=as_json)
         if printed is None:
             return
         reader = _reader(press, to)
@@ -87,7 +87,7 @@ def check(ctx: typer.Context, day: DateOption = None, as_json: JsonOption = Fals
     session: Session = ctx.obj
     with session.database() as database:
         press = Press(session.settings, database, session.now)
-        printed = print_edition(session, press, day, as_json=as_json)
+        printed = prepare_edition(session, press, day, as_json=as_json)
     if printed is None:
         return
     if as_json:

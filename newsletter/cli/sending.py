@@ -26,7 +26,7 @@ from newsletter.cli.edition import (
     JsonOption,
     edition_document,
     edition_table,
-    print_edition,
+    prepare_edition,
 )
 from newsletter.cli.session import Session
 from newsletter.cli.tables import (
@@ -74,7 +74,7 @@ def send(
             press.open_channel()  # a relay URL that is wrong shows before anything is gathered
             if warning := clear_text_warning(press.relay):
                 session.err.print(warning, markup=False, soft_wrap=True)
-        printed = print_edition(session, press, day, as_json=as_json)
+        printed = prepare_edition(session, press, day, as_json=as_json)
         if printed is None:
             return
         if test_email:
@@ -104,7 +104,7 @@ def send(
             _print_outcome(session, press, printed, mailed=False, as_json=as_json)
             return
         if not yes:
-            _ask(session, printed, to_mail, str(press.relay), as_json=as_json)
+            _ask(session, printed, to_mail, as_json=as_json)
         _deliver(session, press, printed, audience)
         record = _print_outcome(session, press, printed, mailed=True, as_json=as_json)
         if record.state != "sent":
@@ -143,7 +143,7 @@ def _send_test(
         )
 
 
-def _ask(session: Session, printed: Printed, to_mail: int, relay: str, *, as_json: bool) -> None:
+def _ask(session: Session, printed: Printed, to_mail: int, *, as_json: bool) -> None:
     """Return on a yes. The question goes where remarks go: the output may be a file."""
     if as_json or not sys.stdin.isatty():
         raise RefusedError("nobody is here to say yes", mend="add --yes to send without asking")

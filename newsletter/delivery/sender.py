@@ -110,9 +110,14 @@ class Sender:
         # An outcome of a message never begun needs its row leased: record before giving back.
         await self._recorder.drain()
         call, ledger, run, now = self._recorder.call, self._ledger, self._run, self._around.now
-        with self._failing(), contextlib.closing(self._recorder):
-            await call(lambda: ledger.give_back(run, now()))
-            self._is_sent = await call(lambda: ledger.release(run, now()))
+        unrecorded = self._shift.unrecorded
+        with contextlib.closing(self._recorder):
+            with self._failing():
+                if unrecorded:
+                    await call(lambda: ledger.record(run, unrecorded, [], now()))
+            with self._failing():
+                await call(lambda: ledger.give_back(run, now()))
+                self._is_sent = await call(lambda: ledger.release(run, now()))
 
     async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:
         with self._failing():

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from newsletter.audience.reader import Reader
 from newsletter.delivery.channel import OpenChannel
 from newsletter.delivery.health import Health
-from newsletter.delivery.ledger import Job
+from newsletter.delivery.ledger import Job, Outcome
 from newsletter.delivery.lifecycle import State
 from newsletter.delivery.pacing import Pace
 from newsletter.delivery.recorder import Recorder
@@ -64,6 +64,8 @@ class Shift:
     settled: asyncio.Event = field(default_factory=asyncio.Event)
     committed: set[asyncio.Task[None] | None] = field(default_factory=set)
     """Workers between the intent and the answer: they must not be cancelled lightly."""
+    unrecorded: list[Outcome] = field(default_factory=list)
+    """What the database refused to record; tried once more when everything has ended."""
     tally: Counter[State] = field(default_factory=Counter)
     on_progress: Callable[[Counter[State]], None] = lambda _tally: None
 

@@ -307,7 +307,8 @@ class Worker:
         try:
             grant = committing.result()
         except StorageError:
-            self._last = outcome  # tried once more when this worker ends
+            if outcome is not None:
+                self._shift.unrecorded.append(outcome)
             raise
         if outcome is not None:
             self._shift.settle_job(outcome.state)
