@@ -27,6 +27,7 @@ from newsletter.delivery.lifecycle import State
 from newsletter.delivery.retry import judge_reply
 from newsletter.delivery.sender import Sender
 from newsletter.delivery.shift import Policy, Surroundings
+from newsletter.delivery.signing import choose_signers, read_signers
 from newsletter.editions.desk import Composed, compose_edition
 from newsletter.editions.lifecycle import RELEASED
 from newsletter.editions.model import Edition
@@ -43,6 +44,7 @@ from newsletter.editions.shelf import (
 )
 from newsletter.errors import IllegalMove, RefusedError, RelayRefusedUs, TemporaryError
 from newsletter.mail import Addresser, Keyring, Letterhead, Message, build_letterhead
+from newsletter.mail.dkim import Signer
 from newsletter.render.compile import compile_edition
 from newsletter.render.compiled import CompiledEdition
 from newsletter.render.preflight import Finding, check_edition
@@ -67,6 +69,12 @@ class Press:
     def keyring(self) -> Keyring:
         """The keys that sign links and Message-IDs."""
         return Keyring(self.settings.secret_keys)
+
+    @property
+    def signers(self) -> tuple[Signer, ...]:
+        """The DKIM keys, read and tried."""
+        domain = self.settings.publication.sender_domain
+        return read_signers(self.settings.dkim, root=self.settings.root, domain=domain)
 
     @property
     def ledger(self) -> Ledger:
@@ -181,13 +189,7 @@ def approve(press: Press, record: EditionRecord) -> int:
     composed the edition anew since `record` was read: nobody has said yes to that one.
     """
     now = press.now()
-    letterhead = build_letterhead(
-        press.settings.publication,
-        edition_id=record.id,
-        day=record.date,
-        dated_at=now,
-        key_id=press.keyring.newest,
-    )
+    letterhead = _letterhead_of(press, record, now)
     with press.database.writing() as connection:
         if record.state == "draft":
             change_state(connection, record.id, "ready", now=now)
@@ -272,8 +274,8 @@ async def check_relay(press: Press) -> None:
 
 async def send_test(press: Press, printed: Printed, email: str) -> str:
     """Mail one marked copy outside the ledger; return the relay's words."""
-    letterhead = _letterhead_of(press, printed.record)
-    maker = Addresser(printed.compiled, letterhead, press.keyring, subject_mark=TEST_MARK)
+    letterhead = _letterhead_of(press, printed.record, press.now())
+    maker = _build_addresser(press, printed.compiled, letterhead, subject_mark=TEST_MARK)
     message = maker.address(Reader(subscriber_id=0, email=email, choices=Choices()))
     channel = await press.open_channel()()
     try:
@@ -295,23 +297,32 @@ def addresser(press: Press, edition_id: int) -> Addresser:
     with press.database.reading() as connection:
         compiled = CompiledEdition.load(load_compiled(connection, edition_id))
         letterhead = Letterhead.from_document(load_letterhead(connection, edition_id))
-    return Addresser(compiled, letterhead, press.keyring)
+    return _build_addresser(press, compiled, letterhead)
 
 
 def sample_message(press: Press, printed: Printed, reader: Reader) -> Message:
     """Give the copy that a reader would get of an edition that is not approved yet."""
-    return Addresser(
-        printed.compiled, _letterhead_of(press, printed.record), press.keyring
-    ).address(reader)
+    letterhead = _letterhead_of(press, printed.record, press.now())
+    return _build_addresser(press, printed.compiled, letterhead).address(reader)
 
 
-def _letterhead_of(press: Press, record: EditionRecord) -> Letterhead:
+def _letterhead_of(press: Press, record: EditionRecord, dated_at: datetime) -> Letterhead:
     return build_letterhead(
         press.settings.publication,
         edition_id=record.id,
         day=record.date,
-        dated_at=press.now(),
+        dated_at=dated_at,
         key_id=press.keyring.newest,
+        dkim=tuple(signer.name for signer in press.signers),
+    )
+
+
+def _build_addresser(
+    press: Press, compiled: CompiledEdition, letterhead: Letterhead, *, subject_mark: str = ""
+) -> Addresser:
+    signers = choose_signers(press.signers, letterhead.dkim)
+    return Addresser(
+        compiled, letterhead, press.keyring, signers=signers, subject_mark=subject_mark
     )
 
 

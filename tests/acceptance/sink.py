@@ -61,6 +61,12 @@ class Sink:
         return Counter(json.loads(line)["recipient"] for line in lines)
 
     @property
+    def senders(self) -> list[str]:
+        """The envelope senders, in order."""
+        lines = self._log.read_text().splitlines()
+        return [json.loads(line)["sender"] for line in lines]
+
+    @property
     def messages(self) -> dict[str, bytes]:
         """The bytes each recipient got."""
         assert self._messages is not None
@@ -88,7 +94,9 @@ class _Handler:
         for recipient in envelope.rcpt_tos:
             if self._messages:
                 (self._messages / recipient).write_bytes(bytes(envelope.original_content or b""))
-            self._log.write(json.dumps({"recipient": recipient}) + "\n")
+            self._log.write(
+                json.dumps({"recipient": recipient, "sender": envelope.mail_from}) + "\n"
+            )
         return "250 2.0.0 Kept"
 
 

@@ -17,6 +17,11 @@ from typing import Self
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
+def _heed_interrupts() -> None:
+    """Undo what a shell does to commands in the background: in a terminal Ctrl-C counts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Terminal:
     """Run a command on a pseudo-terminal of its own while the `with` block lasts."""
 
@@ -31,6 +36,7 @@ class Terminal:
                 stdout=side,
                 stderr=side,
                 start_new_session=True,
+                preexec_fn=_heed_interrupts,
             )
         finally:
             os.close(side)
@@ -65,10 +71,11 @@ class Terminal:
         """Do what Ctrl-C does."""
         self._process.send_signal(signal.SIGINT)
 
-    def end(self) -> int:
+    def end(self, *, seconds: float = 60) -> int:
         """Read to the end; give the exit code."""
+        end = time.monotonic() + seconds
         while self._read():
-            pass
+            assert time.monotonic() < end, f"it does not end: {self.shown}"
         return self._process.wait(timeout=30)
 
     def _read(self) -> bool:

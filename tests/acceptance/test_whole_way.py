@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import threading
 from collections.abc import Iterator
@@ -11,7 +12,10 @@ from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import dkim
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from newsletter.mail.message import HEADER_NAMES
 from tests.acceptance.project import Project
@@ -155,3 +159,39 @@ def test_late_suppression_is_obeyed(tmp_path: Path) -> None:
     assert project.run("send", "--yes").code == 0
     names = sorted(path.name.partition("-")[0] for path in (project.root / "outbox").iterdir())
     assert names == ["reader1@example.org", "reader3@example.org"]
+
+
+def test_what_is_sent_is_signed_and_returns_to_the_copys_own_address(tmp_path: Path) -> None:
+    key = Ed25519PrivateKey.generate()
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    with Sink(tmp_path, keep_messages=True) as sink:
+        project = Project(tmp_path / "publication", relay=sink.url)
+        project.config.write_text(
+            project.config.read_text().replace(
+                "[publication]", '[publication]\nbounce_address = "bounce+*@news.example"'
+            )
+            + '[[dkim]]\nselector = "day"\nkey_file = "dkim.pem"\n'
+        )
+        project.write_brief()
+        project.import_readers(3)
+        key_file = project.root / "dkim.pem"
+        key_file.write_bytes(pem)
+        readable = project.run("send", "--yes")
+        assert readable.code == 78
+        assert "dkim.pem, dkim.key_file: can be read by others" in readable.err
+
+        key_file.chmod(0o600)
+        sent = project.run("send", "--yes")
+        assert sent.code == 0, sent.err
+        messages, senders = sink.messages, sink.senders
+
+    public = key.public_key().public_bytes_raw()
+    record = b"v=DKIM1; k=ed25519; p=" + base64.b64encode(public)
+    for raw in messages.values():
+        assert dkim.verify(raw, dnsfunc=lambda name, timeout=5: record)
+    assert len(messages) == len(set(senders)) == 3
+    assert all(re.fullmatch(r"bounce\+[a-z2-7]{32}@news\.example", who) for who in senders)

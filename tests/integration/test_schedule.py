@@ -174,7 +174,8 @@ def test_an_interrupted_one_is_taken_up_again_whatever_the_hour(
     server.slow_dot = lambda: 0.2
     _, seconds = house.keep(lambda: server.kept.total() > 0)
     assert seconds < 2
-    assert house.counts() == {State.ACCEPTED: 2, State.PENDING: 1}
+    assert house.counts().keys() == {State.ACCEPTED, State.PENDING}
+    assert house.counts()[State.ACCEPTED] == server.kept.total()
     house.now = SEVEN + timedelta(hours=9)
     house.keep(lambda: said(caplog, ": sent: 3 accepted"))
     assert set(server.kept.values()) == {1}
@@ -204,7 +205,8 @@ def test_stopped_while_it_sends_at_its_time_it_ends_in_order(
         await keeping
 
     asyncio.run(whole())
-    assert house.counts() == {State.ACCEPTED: 2, State.PENDING: 1}
+    assert house.counts().keys() == {State.ACCEPTED, State.PENDING}
+    assert house.counts()[State.ACCEPTED] == server.kept.total()
     with house.database.reading() as connection:
         assert connection.scalars(select(editions.c.holder)).all() == [""]
 
