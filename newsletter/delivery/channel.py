@@ -22,8 +22,11 @@ class Channel(Protocol):
     async def prepare(self, envelope: Envelope, content: bytes) -> Refused | None:
         """Hand over everything but the end; `ConnectionLost` here is never in doubt."""
 
-    async def finish(self) -> Reply:
-        """Hand over the end and read the verdict."""
+    async def finish(self, then: Envelope | None = None, *, size_bytes: int = 0) -> Reply:
+        """Hand over the end and read the verdict; begin the message `then` with it, if it can.
+
+        The next `prepare` must be of that envelope.
+        """
 
     async def close(self) -> None:
         """Part politely; what is prepared and not finished is not delivered."""

@@ -4,6 +4,9 @@ The order is the promise. `prepare` hands over everything but the final dot; the
 this message and the outcome of the last one are committed together; only then the dot. An
 outcome is kept for the next commit only as long as there is a next message at hand.
 
+While the commit is under way the next message is made, and where the relay offers PIPELINING
+its MAIL, RCPT and DATA leave with the dot: one round trip a message.
+
 A worker may be cancelled anywhere, and leaves behind what is true: before the intent nothing,
 between the intent and the dot a message to be tried again, after the dot one in doubt. A
 commit is waited for even then, since what is in it must be known. This file is over 300
@@ -14,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from newsletter.delivery.channel import Channel
@@ -29,11 +33,20 @@ from newsletter.errors import (
     RelayUnavailable,
     StorageError,
 )
+from newsletter.mail import Message
 from newsletter.smtp.protocol import LocalProtocolError, Phase, Reply
 
 MESSAGES_PER_CONNECTION = 100
 IDLE_SECONDS = 5.0
 """How long a connection is kept open with nothing to send over it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """The next job, and its message unless that cannot be made."""
+
+    job: Job
+    message: Message | None
 
 
 class Worker:
@@ -46,6 +59,7 @@ class Worker:
         self._used = 0
         """Messages begun over the channel."""
         self._last: Outcome | None = None
+        self._ahead: _Ahead | None = None
 
     async def run(self) -> None:
         """Work until the queue says None. Raises what must end the whole run."""
@@ -53,8 +67,10 @@ class Worker:
             while (job := await self._next_job()) is not None:
                 pause = 0.0 if self._is_too_late() else await self._be_ready()
                 if self._is_too_late():
+                    self._forget_ahead()
                     self._shift.leave_job()
                 elif pause:
+                    self._forget_ahead()
                     self._shift.jobs.put_nowait(job)  # another connection may have room for it
                     await asyncio.sleep(pause)
                 else:
@@ -68,6 +84,8 @@ class Worker:
         jobs = self._shift.jobs
         if self._shift.stopping.is_set():
             return None
+        if self._ahead is not None:
+            return self._ahead.job
         if jobs.empty():
             await self._flush()
             with contextlib.suppress(TimeoutError):
@@ -84,7 +102,7 @@ class Worker:
     async def _be_ready(self) -> float:
         """Have a channel, and the turn to use it; else tell how many seconds to pause."""
         pause = await self._connect()
-        if not pause and await self._wait_for_turn():
+        if not pause and self._ahead is None and await self._wait_for_turn():
             pause = await self._connect()  # the wait may have cost the connection
         return pause
 
@@ -144,12 +162,38 @@ class Worker:
 
     # -- a message -----------------------------------------------------------------------------
 
+    def _look_ahead(self) -> None:
+        """Take the next job and make its message, if it may follow at once on this connection."""
+        shift = self._shift
+        if (
+            shift.jobs.empty()
+            or shift.stopping.is_set()
+            or self._used >= MESSAGES_PER_CONNECTION
+            or not shift.pace.claim_at_once(shift.around.monotonic())
+        ):
+            return
+        job = shift.jobs.get_nowait()
+        if job is None:
+            shift.jobs.put_nowait(None)  # the end: whoever asks next will see it
+            return
+        try:
+            message = shift.address(job.reader)
+        except InputError:  # it is `_send` that will say so
+            message = None
+        self._ahead = _Ahead(job, message)
+
+    def _forget_ahead(self) -> None:
+        if self._ahead is not None:
+            self._ahead = None
+            self._drop()  # its first commands may have been said already
+
     async def _send(self, job: Job) -> None:
         assert self._channel is not None
         started = self._shift.around.now()
         self._used += 1
         try:
-            message = self._shift.address(job.reader)
+            ahead, self._ahead = self._ahead, None
+            message = (ahead and ahead.message) or self._shift.address(job.reader)
             refused = await self._channel.prepare(message.envelope, message.content)
         except (InputError, LocalProtocolError) as error:
             await self._keep(job, State.FAILED, f"not sent: {error}", started, intended=False)
@@ -180,7 +224,7 @@ class Worker:
             subscriber_id=job.reader.subscriber_id, number=job.attempts + 1, via=self._via
         )
         last, self._last = self._last, None
-        grant, cancelled = await self._commit(last, intent)
+        grant, interruption = await self._commit(last, intent)
         if grant is not Grant.GIVEN:
             self._drop()  # the only way to take back a message without its dot
             if grant is Grant.SUPPRESSED:
@@ -188,8 +232,8 @@ class Worker:
             else:
                 shift.stopping.set()
         try:
-            if cancelled:
-                raise asyncio.CancelledError
+            if interruption is not None:
+                raise interruption
             while grant is Grant.GIVEN and shift.around.monotonic() > shift.lease_ends:
                 await shift.renew()  # we stood still for long: is the edition still ours?
         except BaseException:
@@ -204,7 +248,12 @@ class Worker:
     async def _finish(self, job: Job, started: datetime) -> None:
         assert self._channel is not None
         try:
-            reply = await self._channel.finish()
+            following = self._ahead.message if self._ahead else None
+            if following is None:
+                reply = await self._channel.finish()
+            else:
+                size_bytes = len(following.content)
+                reply = await self._channel.finish(following.envelope, size_bytes=size_bytes)
         except ConnectionLost as lost:
             self._drop()
             verdict = judge_loss(in_doubt=lost.in_doubt)
@@ -296,14 +345,23 @@ class Worker:
     async def _flush(self) -> None:
         last, self._last = self._last, None
         if last is not None:
-            _, cancelled = await self._commit(last, None)
-            if cancelled:
-                raise asyncio.CancelledError
+            _, interruption = await self._commit(last, None)
+            if interruption is not None:
+                raise interruption
 
-    async def _commit(self, outcome: Outcome | None, intent: Intent | None) -> tuple[Grant, bool]:
-        """Commit, whatever happens; tell the answer, and whether we were cancelled meanwhile."""
+    async def _commit(
+        self, outcome: Outcome | None, intent: Intent | None
+    ) -> tuple[Grant, BaseException | None]:
+        """Commit, whatever happens; tell the answer, and what interrupted us meanwhile."""
+        interruption: BaseException | None = None
         committing = self._shift.recorder.record(outcome, intent)
-        cancelled = await outlast(committing)
+        if intent is not None:
+            try:
+                self._look_ahead()
+            except BaseException as error:  # noqa: BLE001 - the caller raises it, after the commit
+                interruption = error
+        if await outlast(committing):
+            interruption = interruption or asyncio.CancelledError()
         try:
             grant = committing.result()
         except StorageError:
@@ -312,4 +370,4 @@ class Worker:
             raise
         if outcome is not None:
             self._shift.settle_job(outcome.state)
-        return grant, cancelled
+        return grant, interruption

@@ -67,11 +67,12 @@ class Opening:
                 if relay.path is not None:
                     await loop.create_unix_connection(lambda: self.wire, str(relay.path))
                 else:
+                    found = await loop.getaddrinfo(relay.host, relay.port, type=socket.SOCK_STREAM)
+                    # With one address there is nothing to race, and asyncio's race leaves its
+                    # socket open when it is cancelled at the moment that it is won.
+                    delay = _SECOND_ADDRESS_AFTER_SECONDS if len(found) > 1 else None
                     await loop.create_connection(
-                        lambda: self.wire,
-                        relay.host,
-                        relay.port,
-                        happy_eyeballs_delay=_SECOND_ADDRESS_AFTER_SECONDS,
+                        lambda: self.wire, relay.host, relay.port, happy_eyeballs_delay=delay
                     )
         except TimeoutError:
             problem = f"did not answer within {self._timeouts.connect:g} s"

@@ -88,6 +88,12 @@ class _Handler:
         self._log = log.open("a", buffering=1)
         self._messages = messages
 
+    async def handle_EHLO(  # noqa: N802
+        self, server: SMTP, session: Any, envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        session.host_name = hostname
+        return [*responses[:-1], "250-PIPELINING", responses[-1]]
+
     async def handle_DATA(  # noqa: N802 - aiosmtpd finds its hooks by the verb's name
         self, server: SMTP, session: Any, envelope: Envelope
     ) -> str:

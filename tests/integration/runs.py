@@ -36,8 +36,9 @@ class Server:
     `slow_…` are seconds that it thinks before; after `idle_seconds` it hangs up.
     """
 
-    def __init__(self, *, idle_seconds: float = 300) -> None:
+    def __init__(self, *, idle_seconds: float = 300, pipelining: bool = False) -> None:
         self.idle_seconds = idle_seconds
+        self._pipelining = pipelining
         self.slow_mail: Callable[[], float] = lambda: 0
         self.slow_dot: Callable[[], float] = lambda: 0
         self.times: list[float] = []
@@ -74,7 +75,19 @@ class Server:
         self.connections += 1
         return _Dialogue(self, loop=self._loop, ident="server", timeout=self.idle_seconds)
 
-    async def handle_MAIL(  # noqa: N802 - aiosmtpd finds its hooks by the verb's name
+    async def handle_EHLO(  # noqa: N802 - aiosmtpd finds its hooks by the verb's name
+        self,
+        server: SMTP,
+        session: Session,
+        envelope: Envelope,
+        hostname: str,
+        responses: list[str],
+    ) -> list[str]:
+        session.host_name = hostname
+        offer = ["250-PIPELINING"] if self._pipelining else []
+        return [*responses[:-1], *offer, responses[-1]]
+
+    async def handle_MAIL(  # noqa: N802
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         self.times.append(time.monotonic())

@@ -20,9 +20,9 @@ from newsletter.store.tables import deliveries
 from tests.integration.runs import Edition, Server
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as running:
+@pytest.fixture(params=[False, True], ids=["one by one", "pipelining"])
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    with Server(pipelining=request.param) as running:
         yield running
 
 
