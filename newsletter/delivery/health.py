@@ -5,14 +5,16 @@ from __future__ import annotations
 PATIENCE_SECONDS = 120.0
 """How long a relay that worked may be unreachable before the run gives up."""
 MAX_LOSSES_IN_A_ROW = 20
-"""So many connections lost without one message accepted: the relay is not well."""
+"""So many connections lost without one message accepted: the relay is not well. With many
+connections it is two of each, since a restart of the relay ends all of them at once."""
 _LONGEST_PAUSE_SECONDS = 30.0
 
 
 class Health:
     """What the connections of one run found out about the relay together."""
 
-    def __init__(self) -> None:
+    def __init__(self, connections: int = 1) -> None:
+        self._max_losses = max(MAX_LOSSES_IN_A_ROW, 2 * connections)
         self._connected = 0
         self._ever_connected = False
         self._failures = 0
@@ -37,7 +39,7 @@ class Health:
     def lost(self) -> bool:
         """Note a connection that broke within a message; True when that is once too often."""
         self._losses += 1
-        return self._losses >= MAX_LOSSES_IN_A_ROW
+        return self._losses >= self._max_losses
 
     def unreachable(self, now: float) -> float | None:
         """Decide what to do when no connection opens: seconds to pause, or None to give up.

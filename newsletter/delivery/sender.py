@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 from newsletter.audience.reader import Reader
 from newsletter.delivery.channel import OpenChannel
+from newsletter.delivery.health import Health
 from newsletter.delivery.ledger import LEASE, Ledger, Run
 from newsletter.delivery.lifecycle import State
 from newsletter.delivery.pacing import Pace
@@ -65,6 +66,7 @@ class Sender:
             renew=self._renew,
             lease_ends=-math.inf,  # until it is renewed for the first time
             pace=Pace(policy.per_second),
+            health=Health(policy.connections),
             on_progress=on_progress,
         )
         self._failure: Exception | None = None

@@ -52,9 +52,9 @@ class Shift:
     lease_ends: float
     """Monotonic seconds; no dot is written after it, even if the ledger would still agree."""
     pace: Pace
+    health: Health
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set: begin nothing new."""
-    health: Health = field(default_factory=Health)
     reaching: asyncio.Lock = field(default_factory=asyncio.Lock)
     reached: bool = False
     """Whether a connection was ever opened; until then they are tried one at a time."""

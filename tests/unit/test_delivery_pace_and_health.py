@@ -91,3 +91,9 @@ def test_losses_without_one_acceptance_are_too_many() -> None:
     health.accepted()
     assert not any(health.lost() for _ in range(MAX_LOSSES_IN_A_ROW - 1))
     assert health.lost()
+
+
+def test_the_more_connections_the_more_may_break_at_once() -> None:
+    health = Health(50)
+    assert not any(health.lost() for _ in range(99))
+    assert health.lost()
