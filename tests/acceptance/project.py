@@ -127,10 +127,17 @@ class Project:
 
     @contextmanager
     def running(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-        """Run a command for the length of a block; what still runs then is killed (-9)."""
+        """Run a command for the length of a block; what still runs then is killed (-9).
+
+        A test that fails within is told what the command had to say.
+        """
         with self.start(*arguments) as process:
             try:
                 yield process
+            except BaseException as error:
+                process.kill()
+                error.add_note(process.communicate()[1])
+                raise
             finally:
                 process.kill()
 
