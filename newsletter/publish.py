@@ -342,18 +342,24 @@ def prepare(
     press: Press,
     day: date,
     *,
+    anew: bool = True,
     on_source: Callable[[SourceReport], None] | None = None,
 ) -> Prepared:
-    """Gather, compose and render the edition of a day, unless it stands already.
+    """Gather, compose and render the edition of a day, unless it is approved already.
 
-    One that is ready (made by the schedule for this day) or approved is taken as it is.
+    One that is ready, made by the schedule, is made `anew` for a person: what they look at is
+    what there is now. It stands as it is for the schedule itself, and where no source can be
+    read.
     """
     with press.database.reading() as connection:
         found = find_edition(connection, day)
-    if found is not None and found.has_compiled and found.state in ("ready", *RELEASED):
-        composed = _standing(press, found)
-        return Prepared(composed=composed, printed=render(press, composed))
+    ready = found if found and found.has_compiled and found.state == "ready" else None
+    fixed = found if found and found.has_compiled and found.state in RELEASED else None
+    if standing := fixed or (None if anew else ready):
+        return _take_standing(press, standing)
     reports = gather(press, on_source=on_source)
+    if ready and reports and all(report.status == "failed" for report in reports):
+        return _take_standing(press, ready, reports)
     composed = compose(press, day, reports)
     if composed.edition is None:
         return Prepared(composed=composed, reports=reports)
@@ -362,20 +368,23 @@ def prepare(
     return Prepared(composed=composed, printed=printed, reports=reports)
 
 
-def _standing(press: Press, record: EditionRecord) -> Composed:
+def _take_standing(
+    press: Press, record: EditionRecord, reports: tuple[SourceReport, ...] = ()
+) -> Prepared:
     with press.database.reading() as connection:
         edition = load_content(connection, record.id)
-    return Composed(
+    composed = Composed(
         outcome="edition" if edition.briefs else "quiet_day",
         record=record,
         edition=edition,
         existing=True,
     )
+    return Prepared(composed=composed, printed=render(press, composed), reports=reports)
 
 
 def make_ready(press: Press, day: date) -> Prepared:
-    """Prepare the edition of a day and set it ready: what the schedule does at `gather_at`."""
-    prepared = prepare(press, day)
+    """Prepare the edition of a day and set it ready, unless it is: what the schedule does."""
+    prepared = prepare(press, day, anew=False)
     if prepared.printed is not None and prepared.printed.record.state == "draft":
         with press.database.writing() as connection:
             change_state(connection, prepared.printed.record.id, "ready", now=press.now())

@@ -30,7 +30,7 @@ from newsletter.delivery.lifecycle import State
 from newsletter.delivery.sender import Sender
 from newsletter.editions.shelf import find_edition, list_editions
 from newsletter.errors import AlreadyRunning, IllegalMove, NewsletterError, TemporaryError
-from newsletter.publish import Prepared, Press, Printed, make_ready, prepare, publish
+from newsletter.publish import Prepared, Press, Printed, make_ready, publish
 from newsletter.settings import Schedule
 
 T = TypeVar("T")
@@ -220,7 +220,7 @@ class Keeper:
     # -- gather --------------------------------------------------------------------------------
 
     async def _gather(self, day: date) -> None:
-        prepared = await self._make(day, make_ready)
+        prepared = await self._make(day)
         if prepared is None:
             return
         for report in prepared.reports:
@@ -230,15 +230,19 @@ class Keeper:
         reason = f" ({record.reason})" if record and record.reason else ""
         log.info("edition %s: %s%s", day, prepared.composed.outcome, reason)
 
-    async def _make(self, day: date, how: Callable[[Press, date], Prepared]) -> Prepared | None:
-        """Make the edition of a day, unless somebody cancelled it."""
+    async def _make(self, day: date) -> Prepared | None:
+        """Make the edition of a day ready, unless somebody cancelled it.
+
+        Ready, and not merely a draft: gathering and sending may be due in the same minute, and
+        whichever comes second takes what the first has made.
+        """
         async with self._making:
             with self._press.database.reading() as connection:
                 found = find_edition(connection, day)
             if found is not None and found.state == "cancelled" and found.reason != _NOTHING_NEW:
                 log.info("edition %s: is cancelled (%s)", day, found.reason or "no reason given")
                 return None
-            return await self._in_thread(lambda: how(self._press, day))
+            return await self._in_thread(lambda: make_ready(self._press, day))
 
     # -- send ----------------------------------------------------------------------------------
 
@@ -270,7 +274,7 @@ class Keeper:
         return found is not None and found.state in ("approved", "sending")
 
     async def _send_once(self, day: date) -> None:
-        prepared = await self._make(day, prepare)
+        prepared = await self._make(day)
         if prepared is None:
             return
         printed, record = prepared.printed, prepared.composed.record

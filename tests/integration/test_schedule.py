@@ -22,7 +22,7 @@ from newsletter import schedule
 from newsletter.delivery.ledger import Ledger
 from newsletter.delivery.lifecycle import State
 from newsletter.editions.shelf import change_state, find_edition, list_editions
-from newsletter.publish import Prepared, Press, make_ready
+from newsletter.publish import Prepared, Press, make_ready, prepare
 from newsletter.schedule import Keeper
 from newsletter.settings import Settings
 from newsletter.store import Database, open_database
@@ -250,7 +250,7 @@ def test_a_fault_of_the_program_is_one_sentence_and_the_process_goes_on(
     def fail(press: Press, day: date) -> Prepared:
         raise ZeroDivisionError("by reader9@example.org\nand more")
 
-    monkeypatch.setattr(schedule, "prepare", fail)
+    monkeypatch.setattr(schedule, "make_ready", fail)
     house.keep(lambda: said(caplog, "a fault of this program"))
     (line,) = [r.getMessage() for r in caplog.records if r.levelno >= logging.ERROR]
     assert line.startswith(
@@ -278,7 +278,7 @@ def test_a_stop_does_not_wait_for_a_slow_source(
         begun.set()
         over.wait(10)
 
-    monkeypatch.setattr(schedule, "prepare", slow)
+    monkeypatch.setattr(schedule, "make_ready", slow)
     left_behind, seconds = house.keep(begun.is_set)
     over.set()
     assert left_behind == [True]
@@ -303,3 +303,39 @@ def test_sigterm_ends_the_process_though_a_source_is_slow(tmp_path: Path) -> Non
     assert time.monotonic() - began < 3
     assert process.returncode == 0, err
     assert "stopped" in err
+
+
+def test_what_is_due_in_the_same_minute_takes_what_the_other_made(house: House) -> None:
+    press = house.press()
+    first, second = make_ready(press, DAY), make_ready(press, DAY)
+    assert first.printed
+    assert second.printed
+    assert second.printed.record.state == "ready"
+    assert second.composed.existing
+    assert second.printed.record.window == first.printed.record.window
+
+
+def test_a_person_sees_what_there_is_now_and_the_schedule_what_was_made(house: House) -> None:
+    press = house.press()
+    make_ready(press, DAY)
+    path = house.root / "briefs" / "quay.txt"
+    path.write_text(path.read_text().replace("North Quay Reopens", "North Quay Reopens Today"))
+    os.utime(path, (moment := (SEVEN - timedelta(minutes=50)).timestamp(), moment))
+
+    made = make_ready(press, DAY)
+    assert made.printed
+    assert made.printed.edition.subject == "North Quay Reopens"
+    seen = prepare(press, DAY)
+    assert seen.printed
+    assert seen.printed.edition.subject == "North Quay Reopens Today"
+
+
+def test_what_was_made_stands_where_no_source_can_be_read(house: House) -> None:
+    press = house.press()
+    make_ready(press, DAY)
+    (house.root / "briefs" / "quay.txt").unlink()
+    (house.root / "briefs").rmdir()
+    seen = prepare(press, DAY)
+    assert seen.printed
+    assert seen.printed.record.state == "ready"
+    assert [report.status for report in seen.reports] == ["failed"]
