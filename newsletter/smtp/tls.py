@@ -15,6 +15,7 @@ from pathlib import Path
 from newsletter.errors import ConfigurationError
 
 _READ_BYTES = 65536
+_EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED
 _TOO_OLD = {"UNSUPPORTED_PROTOCOL", "NO_PROTOCOLS_AVAILABLE", "TLSV1_ALERT_PROTOCOL_VERSION"}
 
 
@@ -84,6 +85,8 @@ class TlsLayer:
 def describe_tls_failure(error: ssl.SSLError) -> tuple[str, str]:
     """Say in words why no TLS session came about, and how an operator mends it."""
     if isinstance(error, ssl.SSLCertVerificationError):
+        if error.verify_code == _EXPIRED:
+            return "did not prove who it is (certificate has expired)", "have it renewed there"
         return (
             f"did not prove who it is ({error.verify_message.rstrip('.')})",
             "use the host name of its certificate, or name its authority in delivery.ca_file",

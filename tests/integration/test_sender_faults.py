@@ -114,7 +114,7 @@ def test_stopped_while_relay_stalls_before_the_dot(database: Database, server: S
     _, seconds = edition.run_until(
         server, lambda: len(server.times) >= 5, stop, connections=1, holder="first"
     )
-    assert seconds < 1
+    assert seconds < 5
     assert edition.counts == {State.ACCEPTED: 4, State.PENDING: 6}
     assert edition.is_free
     server.slow_mail = lambda: 0
@@ -127,7 +127,7 @@ def test_stopped_while_opening(database: Database, server: Server) -> None:
         server.url = f"smtp://127.0.0.1:{mute.getsockname()[1]}?tls=none"
         began = time.monotonic()
         edition.run_until(server, lambda: time.monotonic() - began > 0.1, stop)
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 5
     assert edition.counts == {State.PENDING: 3}
     assert edition.is_free
 
@@ -140,7 +140,7 @@ def test_stopped_while_everybody_sleeps(
     server.at_rcpt = lambda _who, _n: "450 4.2.0 Later"
     wanted = 5 if "retry_after" in options else 1
     _, seconds = edition.run_until(server, lambda: edition.tries >= wanted, stop, **options)
-    assert seconds < 1
+    assert seconds < 5
     assert edition.is_free
 
 
@@ -158,9 +158,9 @@ def test_a_stop_does_not_wait_for_ever(
 ) -> None:
     monkeypatch.setattr(sender, "STOP_GRACE_SECONDS", 0.1)
     edition = Edition(database, 6)
-    server.slow_dot = lambda: 1
+    server.slow_dot = lambda: 3
     _, seconds = edition.run_until(server, lambda: server.kept.total() >= 3, stop)
-    assert seconds < 0.6
+    assert seconds < 2
     assert edition.counts == {State.IN_DOUBT: 3, State.PENDING: 3}
     assert edition.is_free
     server.slow_dot = lambda: 0
@@ -544,7 +544,7 @@ def test_what_is_put_off_does_not_wait_for_one_slow_connection(
     began = time.monotonic()
     assert edition.run(server, retry_after=0.1)
     assert server.times[2] - began < 0.6
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
 
 
 def test_the_queue_stays_small_whatever_the_audience(

@@ -213,9 +213,13 @@ def test_time_is_linear_in_the_size(unit: str) -> None:
         assert parsed.briefs
         return time.process_time() - begun
 
-    # Quadratic reading would take sixteen times as long for four times the size.
-    small = seconds(BIG // 40)
-    assert seconds(BIG // 10) < 10 * small + 0.1
+    # Quadratic reading would take sixteen times as long for four times the size, every time;
+    # a machine that is busy elsewhere slows down some.
+    for _ in range(5):
+        small = seconds(BIG // 40)
+        if seconds(BIG // 10) < 10 * small + 0.1:
+            return
+    pytest.fail("reading takes more than linear time")
 
 
 def test_a_line_of_one_megabyte_is_read_whole() -> None:

@@ -282,13 +282,13 @@ def test_a_name_that_does_not_resolve() -> None:
 
 def test_a_resolver_that_hangs_is_left() -> None:
     def resolve(*_: Any, **__: Any) -> Any:
-        time.sleep(1)
+        time.sleep(2)
         return []
 
     started = time.monotonic()
     with pytest.raises(SourceError, match=r"within 0\.2 seconds"):
         get("http://slow.example/", resolve=resolve, timeout_seconds=0.2)
-    assert time.monotonic() - started < 0.8
+    assert time.monotonic() - started < 1.5
 
 
 def drip(handler: BaseHTTPRequestHandler) -> None:
@@ -315,7 +315,7 @@ def test_slowness_ends_at_the_ceiling(web: ScriptedWeb, script: Any) -> None:
     started = time.monotonic()
     with pytest.raises(SourceError, match=r"did not answer in full within 0\.4 seconds"):
         get(web.script("/slow", script), timeout_seconds=0.4)
-    assert time.monotonic() - started < 0.9
+    assert time.monotonic() - started < 3
 
 
 def test_a_gzip_bomb_stops_at_the_ceiling(web: ScriptedWeb) -> None:
