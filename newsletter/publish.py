@@ -385,10 +385,16 @@ def _take_standing(
 def make_ready(press: Press, day: date) -> Prepared:
     """Prepare the edition of a day and set it ready, unless it is: what the schedule does."""
     prepared = prepare(press, day, anew=False)
-    if prepared.printed is not None and prepared.printed.record.state == "draft":
-        with press.database.writing() as connection:
-            change_state(connection, prepared.printed.record.id, "ready", now=press.now())
-    return prepared
+    printed = prepared.printed
+    if printed is None or printed.record.state != "draft":
+        return prepared
+    with press.database.writing() as connection:
+        record = change_state(connection, printed.record.id, "ready", now=press.now())
+    return replace(
+        prepared,
+        composed=replace(prepared.composed, record=record),
+        printed=replace(printed, record=record),
+    )
 
 
 def check_fit_to_send(printed: Printed) -> None:

@@ -22,7 +22,7 @@ from newsletter import schedule
 from newsletter.delivery.ledger import Ledger
 from newsletter.delivery.lifecycle import State
 from newsletter.editions.shelf import change_state, find_edition, list_editions
-from newsletter.publish import Prepared, Press, make_ready, prepare
+from newsletter.publish import Prepared, Press, make_ready, prepare, publish
 from newsletter.schedule import Keeper
 from newsletter.settings import Settings
 from newsletter.store import Database, open_database
@@ -310,7 +310,7 @@ def test_what_is_due_in_the_same_minute_takes_what_the_other_made(house: House) 
     first, second = make_ready(press, DAY), make_ready(press, DAY)
     assert first.printed
     assert second.printed
-    assert second.printed.record.state == "ready"
+    assert first.printed.record.state == second.printed.record.state == "ready"
     assert second.composed.existing
     assert second.printed.record.window == first.printed.record.window
 
@@ -339,3 +339,13 @@ def test_what_was_made_stands_where_no_source_can_be_read(house: House) -> None:
     assert seen.printed
     assert seen.printed.record.state == "ready"
     assert [report.status for report in seen.reports] == ["failed"]
+
+
+@pytest.mark.parametrize("taken", [0, 1])
+def test_whichever_made_it_its_edition_is_sent_at_once(house: House, taken: int) -> None:
+    press = house.press()
+    made = (make_ready(press, DAY), make_ready(press, DAY))[taken].printed
+    assert made
+    delivered = asyncio.run(publish(press, made))
+    assert delivered.is_sent
+    assert delivered.counts == {State.ACCEPTED: 3}
