@@ -82,7 +82,7 @@ class House:
         return Press(settings, database or self.database, lambda: self.now)
 
     def keep(
-        self, until: Callable[[], bool], *presses: Press, seconds: float = 10
+        self, until: Callable[[], bool], *presses: Press, seconds: float = 30
     ) -> tuple[list[bool], float]:
         """Keep the schedule until something holds, then stop; tell how long that took."""
 

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,10 @@ def refuse(path: Path, *, error: type[Exception] = DatabaseVersionError) -> str:
     return str(opened.value)
 
 
+def connect(path: Path) -> Database:
+    return connect_database(f"sqlite:///{path}")
+
+
 def make_database(path: Path, *statements: str) -> Path:
     with sqlite3.connect(path) as connection:
         for statement in statements:
@@ -118,8 +123,8 @@ def test_another_programs_database_is_refused_and_left_alone(tmp_path: Path) -> 
         f"sqlite:///{path}: holds the tables of another program; nothing was changed; "
         "name another database in database.url."
     )
-    with pytest.raises(DatabaseVersionError):
-        upgrade_database(connect_database(f"sqlite:///{path}"))
+    with pytest.raises(DatabaseVersionError), closing(connect(path)) as database:
+        upgrade_database(database)
 
 
 def test_a_newer_database_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -127,8 +132,11 @@ def test_a_newer_database_is_refused_and_left_alone(tmp_path: Path) -> None:
     open_database(f"sqlite:///{path}").close()
     make_database(path, "UPDATE alembic_version SET version_num = '9999'")
     assert "is of a newer version (9999) than this program knows (0001)" in refuse(path)
-    with pytest.raises(DatabaseVersionError, match="install the newer program"):
-        upgrade_database(connect_database(f"sqlite:///{path}"))
+    with (
+        pytest.raises(DatabaseVersionError, match="install the newer program"),
+        closing(connect(path)) as database,
+    ):
+        upgrade_database(database)
 
 
 @pytest.fixture
