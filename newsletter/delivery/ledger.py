@@ -52,6 +52,7 @@ from newsletter.store.tables import (
     attempts,
     deliveries,
     editions,
+    runs,
     subscribers,
     suppressions,
 )
@@ -170,6 +171,7 @@ class Ledger:
             "next_attempt_at",
             "changed_at",
         )
+        connection.execute(insert(runs).values(edition_id=edition_id))
         frozen = insert(deliveries).from_select(columns, audience)
         # PostgreSQL counts the rows of an INSERT only where that is asked for.
         return connection.execute(frozen.execution_options(preserve_rowcount=True)).rowcount
@@ -222,9 +224,8 @@ class Ledger:
         """
         with self._database.writing() as connection:
             row = connection.execute(
-                select(
-                    editions.c.state, editions.c.fence, editions.c.holder, editions.c.lease_until
-                )
+                select(editions.c.state, runs.c.fence, runs.c.holder, runs.c.lease_until)
+                .join_from(editions, runs)
                 .where(editions.c.id == edition_id)
                 .with_for_update()
             ).one()
@@ -240,9 +241,12 @@ class Ledger:
                 )
             run = Run(edition_id=edition_id, fence=row.fence + 1, holder=holder)
             connection.execute(
-                update(editions)
-                .where(editions.c.id == edition_id)
-                .values(state="sending", fence=run.fence, holder=holder, lease_until=now + LEASE)
+                update(editions).where(editions.c.id == edition_id).values(state="sending")
+            )
+            connection.execute(
+                update(runs)
+                .where(runs.c.edition_id == edition_id)
+                .values(fence=run.fence, holder=holder, lease_until=now + LEASE)
             )
             self._recover(connection, run, now)
         return run
@@ -252,8 +256,8 @@ class Ledger:
         with self._database.writing() as connection:
             self._assert_fence(connection, run)
             connection.execute(
-                update(editions)
-                .where(editions.c.id == run.edition_id)
+                update(runs)
+                .where(runs.c.edition_id == run.edition_id)
                 .values(lease_until=now + LEASE)
             )
 
@@ -310,11 +314,16 @@ class Ledger:
             state = self._assert_fence(connection, run)
             is_open = connection.execute(_ANY_OPEN, _of(run)).first() is not None
             is_sent = state == "sending" and not is_open
-            values: dict[str, Any] = {"holder": "", "lease_until": None}
             if is_sent:
-                values |= {"state": "sent", "sent_at": now}
+                connection.execute(
+                    update(editions)
+                    .where(editions.c.id == run.edition_id)
+                    .values(state="sent", sent_at=now)
+                )
             connection.execute(
-                update(editions).where(editions.c.id == run.edition_id).values(**values)
+                update(runs)
+                .where(runs.c.edition_id == run.edition_id)
+                .values(holder="", lease_until=None)
             )
         return is_sent
 
@@ -464,11 +473,12 @@ _LEFT = (_OF_EDITION, _D.fence < bindparam("mine"))
 _IS_OPEN = _D.state.in_([literal_column(f"'{state}'") for state in OPEN_STATES])
 
 _FENCE = (
-    select(editions.c.fence, editions.c.holder, editions.c.state)
-    .where(editions.c.id == bindparam("edition"))
+    select(runs.c.fence, runs.c.holder, editions.c.state)
+    .join_from(runs, editions)
+    .where(runs.c.edition_id == bindparam("edition"))
     # The lock keeps a take-over out until this transaction ends; SQLite, where a writing
     # transaction is alone anyway, ignores it.
-    .with_for_update(read=True)
+    .with_for_update(read=True, of=runs)
 )
 _DUE = union_all(*map(_build_due, sorted(origins(State.LEASED)))).subquery()
 _LEASE = (

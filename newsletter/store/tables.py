@@ -156,10 +156,6 @@ editions = Table(
     Column("not_after", Instant),
     Column("created_at", Instant, nullable=False),
     Column("sent_at", Instant),
-    # Who sends it now: G6. Every intent asserts that `fence` is still its own.
-    Column("fence", Integer, nullable=False, server_default="0"),
-    Column("holder", Text, nullable=False, server_default=""),
-    Column("lease_until", Instant),
     UniqueConstraint("date", "kind"),
 )
 
@@ -207,8 +203,23 @@ suppressions = Table(  # outlives the subscriber row and every import
 
 OPEN_STATES = ("pending", "leased", "sending", "deferred")
 """Delivery states that still want work; partial indexes cover only these."""
+TROUBLED_STATES = ("failed", "in_doubt", "suppressed", "expired", "bounced")
+"""Delivery states that somebody will ask about; few, and found without reading all the others."""
 
 _OPEN = text(f"state IN ({', '.join(map(repr, OPEN_STATES))})")
+_TROUBLED = text(f"state IN ({', '.join(map(repr, TROUBLED_STATES))})")
+
+runs = Table(  # who sends an edition now, or did last: G6
+    "runs",
+    metadata,
+    # Beside the edition and not in its row, which also holds all of its content: this one is
+    # read by every commit of a run, which asserts that `fence` is still its own.
+    Column("edition_id", ForeignKey("editions.id"), primary_key=True),
+    Column("fence", Integer, nullable=False, server_default="0"),
+    Column("holder", Text, nullable=False, server_default=""),
+    Column("lease_until", Instant),
+    Column("progress", Document),  # delivery.progress.Progress, as of the last heartbeat
+)
 
 deliveries = Table(
     "deliveries",
@@ -236,20 +247,56 @@ deliveries = Table(
         sqlite_where=_OPEN,
         postgresql_where=_OPEN,
     ),
+    Index(
+        "ix_deliveries_troubled",
+        "edition_id",
+        "state",
+        sqlite_where=_TROUBLED,
+        postgresql_where=_TROUBLED,
+    ),
     sqlite_with_rowid=False,
 )
 
 attempts = Table(  # written once, with the outcome; a dead sender's by whoever takes over
     "attempts",
     metadata,
-    Column("id", _Id, primary_key=True),
-    Column("edition_id", BigInteger, nullable=False),
-    Column("subscriber_id", BigInteger, nullable=False),
-    Column("number", Integer, nullable=False),
+    Column("edition_id", BigInteger, primary_key=True),
+    Column("subscriber_id", BigInteger, primary_key=True),
+    Column("number", Integer, primary_key=True),
     Column("via", Text, nullable=False),
     Column("started_at", Instant, nullable=False),
     Column("ended_at", Instant, nullable=False),
     Column("outcome", Text, nullable=False),
     Column("reply", Text, nullable=False),
-    UniqueConstraint("edition_id", "subscriber_id", "number"),
+    sqlite_with_rowid=False,
+)
+
+decisions = Table(  # what an operator decided about an edition, or about one reader's copy of it
+    "decisions",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("edition_id", BigInteger, nullable=False, index=True),
+    Column("subscriber_id", BigInteger),  # NULL: about the whole edition
+    Column("decided_at", Instant, nullable=False),
+    Column("decided_by", Text, nullable=False),
+    Column("action", Text, nullable=False),  # pause | resume | cancel | resolve | retry_failed
+    Column("detail", Text, nullable=False, server_default=""),
+)
+
+alerts = Table(  # what an operator must know and mend; told once each
+    "alerts",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("edition_id", BigInteger, index=True),
+    Column("raised_at", Instant, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("sentence", Text, nullable=False),
+)
+
+relay_states = Table(  # what was learned of a relay's pace, kept across restarts
+    "relay_states",
+    metadata,
+    Column("relay", Text, primary_key=True),
+    Column("learned", Document, nullable=False),
+    Column("learned_at", Instant, nullable=False),
 )

@@ -14,7 +14,7 @@ from newsletter.delivery.holder import describe_self
 from newsletter.delivery.ledger import Job, Ledger, Run
 from newsletter.delivery.lifecycle import State
 from newsletter.store import Database
-from newsletter.store.tables import attempts, deliveries, editions, subscribers, suppressions
+from newsletter.store.tables import attempts, deliveries, editions, runs, subscribers, suppressions
 
 
 @dataclass
@@ -104,7 +104,11 @@ class Desk:
 
     def edition(self, edition_id: int) -> Row[Any]:
         with self.database.reading() as connection:
-            return connection.execute(select(editions).where(editions.c.id == edition_id)).one()
+            return connection.execute(
+                select(editions, runs.c.fence, runs.c.holder, runs.c.lease_until)
+                .outerjoin_from(editions, runs)
+                .where(editions.c.id == edition_id)
+            ).one()
 
     def rows(self, edition_id: int) -> list[Row[Any]]:
         with self.database.reading() as connection:
@@ -137,8 +141,9 @@ class Desk:
                 [tuple(row) for row in connection.execute(select(table).order_by(*order))]
                 for table, order in (
                     (editions, (editions.c.id,)),
+                    (runs, (runs.c.edition_id,)),
                     (deliveries, (deliveries.c.edition_id, deliveries.c.subscriber_id)),
-                    (attempts, (attempts.c.id,)),
+                    (attempts, (attempts.c.subscriber_id, attempts.c.number)),
                 )
             ]
 

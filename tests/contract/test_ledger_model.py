@@ -33,7 +33,14 @@ from newsletter.delivery.ledger import LEASE, Grant, Intent, Job, Ledger, Outcom
 from newsletter.delivery.lifecycle import MOVES, OPEN, State
 from newsletter.errors import IllegalMove, LeaseLost, RefusedError
 from newsletter.store import Database
-from newsletter.store.tables import attempts, deliveries, editions, subscribers, suppressions
+from newsletter.store.tables import (
+    attempts,
+    deliveries,
+    editions,
+    runs,
+    subscribers,
+    suppressions,
+)
 from tests.contract.conftest import _MARKED, open_backend
 from tests.contract.desk import Desk
 
@@ -50,7 +57,7 @@ class LedgerWalk(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         with self.database.writing() as connection:
-            for table in (attempts, deliveries, editions, subscribers, suppressions):
+            for table in (attempts, deliveries, runs, editions, subscribers, suppressions):
                 connection.execute(delete(table))
         self.desk = Desk(self.database, datetime(2026, 11, 23, 7, tzinfo=UTC))
         self.desk.store_readers(len(READERS))

@@ -23,7 +23,7 @@ from newsletter.delivery.shift import Policy, Surroundings
 from newsletter.mail import Message
 from newsletter.smtp.relay import parse_relay
 from newsletter.store import Database
-from newsletter.store.tables import attempts, deliveries, editions
+from newsletter.store.tables import attempts, deliveries, editions, runs
 from tests.integration.editions import make_addresser, store_approved_edition, store_readers
 
 Answer = Callable[[str, int], str]
@@ -219,7 +219,7 @@ class Edition:
     def let_lease_run_out(self) -> None:
         with self.database.writing() as connection:
             connection.execute(
-                update(editions).values(lease_until=datetime.now(UTC) - timedelta(seconds=1))
+                update(runs).values(lease_until=datetime.now(UTC) - timedelta(seconds=1))
             )
 
     def attempts(self, subscriber: int) -> list[tuple[str, str]]:
@@ -235,12 +235,12 @@ class Edition:
     def tries(self) -> int:
         """Attempts recorded for all readers."""
         with self.database.reading() as connection:
-            return len(connection.scalars(select(attempts.c.id)).all())
+            return len(connection.scalars(select(attempts.c.number)).all())
 
     @property
     def is_free(self) -> bool:
         """Whether the last run gave the edition back, with nothing half done."""
         with self.database.reading() as connection:
-            holder = connection.scalar(select(editions.c.holder).where(editions.c.id == self.id))
+            holder = connection.scalar(select(runs.c.holder).where(runs.c.edition_id == self.id))
             states = set(connection.scalars(select(deliveries.c.state).distinct()))
         return not holder and not states & {"leased", "sending"}

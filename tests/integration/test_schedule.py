@@ -26,7 +26,7 @@ from newsletter.publish import Prepared, Press, make_ready, prepare, publish
 from newsletter.schedule import Keeper
 from newsletter.settings import Settings
 from newsletter.store import Database, open_database
-from newsletter.store.tables import editions
+from newsletter.store.tables import runs
 from tests.acceptance.project import BRIEF, Project
 from tests.integration.editions import store_readers
 from tests.integration.runs import Server
@@ -208,7 +208,7 @@ def test_stopped_while_it_sends_at_its_time_it_ends_in_order(
     assert house.counts().keys() == {State.ACCEPTED, State.PENDING}
     assert house.counts()[State.ACCEPTED] == server.kept.total()
     with house.database.reading() as connection:
-        assert connection.scalars(select(editions.c.holder)).all() == [""]
+        assert connection.scalars(select(runs.c.holder)).all() == [""]
 
 
 def test_a_held_edition_is_tried_again_until_it_is_too_late(

@@ -131,7 +131,7 @@ def test_a_newer_database_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "newer.db"
     open_database(f"sqlite:///{path}").close()
     make_database(path, "UPDATE alembic_version SET version_num = '9999'")
-    assert "is of a newer version (9999) than this program knows (0001)" in refuse(path)
+    assert "is of a newer version (9999) than this program knows (0002)" in refuse(path)
     with (
         pytest.raises(DatabaseVersionError, match="install the newer program"),
         closing(connect(path)) as database,
@@ -144,9 +144,9 @@ def later_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the program be of a version with one migration more."""
     migrations = tmp_path / "later" / "migrations"
     shutil.copytree(store_database._MIGRATIONS, migrations)
-    (migrations / "versions" / "0002_more.py").write_text(
+    (migrations / "versions" / "0003_more.py").write_text(
         "import sqlalchemy as sa\nfrom alembic import op\n"
-        "revision = '0002'\ndown_revision = '0001'\n"
+        "revision = '0003'\ndown_revision = '0002'\n"
         "def upgrade():\n    op.create_table('more', sa.Column('id', sa.Integer))\n"
     )
     monkeypatch.setattr(store_database, "_MIGRATIONS", migrations)
