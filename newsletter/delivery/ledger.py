@@ -21,9 +21,9 @@ that index used, and a lease costs the same at the first reader and the milliont
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum
 from typing import Any, Literal
 
 from sqlalchemy import (
@@ -37,14 +37,17 @@ from sqlalchemy import (
     literal,
     literal_column,
     select,
+    text,
     union_all,
     update,
 )
 
 from newsletter.audience.reader import Choices, Reader
+from newsletter.delivery.entries import Grant, Intent, Job, Leased, Outcome, Run
 from newsletter.delivery.holder import is_gone, shown_holder
-from newsletter.delivery.lifecycle import MOVES, State, check_move, origins
-from newsletter.errors import AlreadyRunning, IllegalMove, LeaseLost, RefusedError
+from newsletter.delivery.journal import Journal, taken_over
+from newsletter.delivery.lifecycle import State, origins
+from newsletter.errors import AlreadyRunning, RefusedError
 from newsletter.store import Database
 from newsletter.store.tables import (
     OPEN_STATES,
@@ -52,72 +55,16 @@ from newsletter.store.tables import (
     attempts,
     deliveries,
     editions,
+    is_in,
     runs,
     subscribers,
     suppressions,
 )
 
+__all__ = ["LEASE", "Doubt", "Grant", "Intent", "Job", "Leased", "Ledger", "Outcome", "Run"]
+
 LEASE = timedelta(seconds=20)
 """How long a run lives without a heartbeat; it renews at a quarter of that."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """The right to send an edition. `fence` grows with every run; an old one can do nothing."""
-
-    edition_id: int
-    fence: int
-    holder: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """A leased delivery."""
-
-    reader: Reader
-    attempts: int
-    """How many attempts there were before."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leased:
-    """Deliveries taken up, and how many dropped out because their address is suppressed."""
-
-    jobs: tuple[Job, ...]
-    suppressed: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Intent:
-    """The final dot of this attempt is about to be written."""
-
-    subscriber_id: int
-    number: int
-    via: str
-
-
-class Grant(Enum):
-    """The ledger's answer to an intent."""
-
-    GIVEN = "given"
-    SUPPRESSED = "suppressed"
-    HALTED = "halted"
-    """The edition is not being sent any more: paused or cancelled."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What became of an attempt. `intended` tells whether its intent had been committed."""
-
-    subscriber_id: int
-    number: int
-    via: str
-    state: State
-    reply: str
-    started_at: datetime
-    ended_at: datetime
-    next_attempt_at: datetime
-    intended: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,13 +232,12 @@ class Ledger:
         where it is `GIVEN`. Raises `LeaseLost`, having changed nothing, when the fence is not
         ours any more or an outcome is of a delivery that this run does not hold.
         """
-        with self._database.writing() as connection:
-            state = self._assert_fence(connection, run)
-            if outcomes:
-                self._apply(connection, run, outcomes, now)
-            if state != "sending":
-                return {intent.subscriber_id: Grant.HALTED for intent in intents}
-            return self._intend(connection, run, intents, now) if intents else {}
+        with closing(self.open_journal(run)) as journal:
+            return journal.record(outcomes, intents, now)
+
+    def open_journal(self, run: Run) -> Journal:
+        """Give what records for a run, commit after commit; close it at the end."""
+        return Journal(self._database, run, retries_doubt=self._retries_doubt)
 
     def expire(self, run: Run, now: datetime) -> int:
         """Give up what is still open once the edition's `not_after` has passed."""
@@ -334,82 +280,8 @@ class Ledger:
         """Return the edition's state, if the run still holds it."""
         row = connection.execute(_FENCE, _of(run)).one()
         if row.fence != run.fence or row.holder != run.holder:
-            raise _taken_over()
+            raise taken_over()
         return str(row.state)
-
-    def _apply(
-        self, connection: Connection, run: Run, outcomes: Sequence[Outcome], now: datetime
-    ) -> None:
-        for intended, statement in _APPLY.items():
-            came_from = State.SENDING if intended else State.LEASED
-            group = [o for o in outcomes if o.intended is intended]
-            for outcome in group:
-                if outcome.state not in MOVES[State.SENDING]:
-                    raise IllegalMove("a delivery", came_from, outcome.state)
-                check_move(came_from, outcome.state)
-            if not group:
-                continue
-            changed = connection.execute(
-                statement,
-                [
-                    _of(run)
-                    | {
-                        "of": o.subscriber_id,
-                        "number": o.number,
-                        "before": o.number if intended else o.number - 1,
-                        "to": o.state.value,
-                        "said": o.reply,
-                        "by": o.via,
-                        "due": o.next_attempt_at,
-                        "now": o.ended_at,
-                    }
-                    for o in group
-                ],
-            ).rowcount
-            if changed != len(group):
-                raise _taken_over()
-        connection.execute(
-            _INSERT_ATTEMPT,
-            [
-                {
-                    "edition_id": run.edition_id,
-                    "subscriber_id": o.subscriber_id,
-                    "number": o.number,
-                    "via": o.via,
-                    "started_at": o.started_at,
-                    "ended_at": o.ended_at,
-                    "outcome": o.state.value,
-                    "reply": o.reply,
-                }
-                for o in outcomes
-            ],
-        )
-        doubts = [o.subscriber_id for o in outcomes if o.state is State.IN_DOUBT]
-        if self._retries_doubt and doubts:
-            connection.execute(_RETRY_DOUBT, [_of(run) | {"of": o, "now": now} for o in doubts])
-
-    @staticmethod
-    def _intend(
-        connection: Connection, run: Run, intents: Sequence[Intent], now: datetime
-    ) -> dict[int, Grant]:
-        """Move each row that may be sent to `sending`; a grant is given for that move alone."""
-        asked = [
-            _of(run) | {"of": i.subscriber_id, "number": i.number, "by": i.via, "now": now}
-            for i in intents
-        ]
-        grants = dict.fromkeys((i.subscriber_id for i in intents), Grant.GIVEN)
-        assert len(grants) == len(intents), "one intent a delivery"
-        together = connection.begin_nested()
-        if connection.execute(_INTEND, asked).rowcount == len(asked):
-            together.commit()
-            return grants
-        together.rollback()  # one by one then, to know which
-        for intent, row in zip(intents, asked, strict=True):
-            if connection.execute(_INTEND, row).rowcount:
-                continue
-            dropped = connection.execute(_DROP_SUPPRESSED, row).rowcount
-            grants[intent.subscriber_id] = Grant.SUPPRESSED if dropped else Grant.HALTED
-        return grants
 
     def _recover(self, connection: Connection, run: Run, now: datetime) -> None:
         """Judge what earlier runs left: `sending` is in doubt, `leased` never left."""
@@ -423,10 +295,6 @@ class Ledger:
 
 def _is_suppressed(email_key: Any) -> Any:
     return exists().where(suppressions.c.email_key == email_key)
-
-
-def _taken_over() -> LeaseLost:
-    return LeaseLost("another process has taken this edition over, so this one stopped")
 
 
 def _job(row: Row[Any]) -> Job:
@@ -468,9 +336,8 @@ def _build_due(state: State) -> Any:
 _D = deliveries.c
 _NOW = bindparam("now", type_=Instant)
 _OF_EDITION = _D.edition_id == bindparam("edition")
-_MINE = (_OF_EDITION, _D.subscriber_id == bindparam("of"), _D.fence == bindparam("mine"))
 _LEFT = (_OF_EDITION, _D.fence < bindparam("mine"))
-_IS_OPEN = _D.state.in_([literal_column(f"'{state}'") for state in OPEN_STATES])
+_IS_OPEN = text(f"({is_in(OPEN_STATES)})")
 
 _FENCE = (
     select(runs.c.fence, runs.c.holder, editions.c.state)
@@ -505,35 +372,6 @@ _GIVE_BACK = (
     .where(_OF_EDITION, _D.fence == bindparam("mine"), _in_state(State.LEASED), _IS_OPEN)
     .values(state=State.PENDING.value, changed_at=_NOW)
 )
-_INTEND = (
-    update(deliveries)
-    .where(*_MINE, _in_state(State.LEASED), ~_is_suppressed(_D.email_key))
-    .values(
-        state=State.SENDING.value,
-        attempts=bindparam("number"),
-        via=bindparam("by"),
-        changed_at=_NOW,
-    )
-)
-_DROP_SUPPRESSED = (
-    update(deliveries)
-    .where(*_MINE, _in_state(State.LEASED), _is_suppressed(_D.email_key))
-    .values(state=State.SUPPRESSED.value, changed_at=_NOW)
-)
-_APPLY = {
-    intended: update(deliveries)
-    .where(*_MINE, _in_state(came_from), _D.attempts == bindparam("before"))
-    .values(
-        state=bindparam("to"),
-        attempts=bindparam("number"),
-        reply=bindparam("said"),
-        via=bindparam("by"),
-        next_attempt_at=bindparam("due"),
-        changed_at=_NOW,
-    )
-    for intended, came_from in ((True, State.SENDING), (False, State.LEASED))
-}
-_INSERT_ATTEMPT = insert(attempts)
 _EXPIRE = (
     update(deliveries)
     .where(_OF_EDITION, _in_state(*origins(State.EXPIRED)), _IS_OPEN)
@@ -546,7 +384,6 @@ _RETRY_DOUBTS = (
     .where(_OF_EDITION, _in_state(State.IN_DOUBT))
     .values(state=State.PENDING.value, changed_at=_NOW)
 )
-_RETRY_DOUBT = _RETRY_DOUBTS.where(_D.subscriber_id == bindparam("of"))
 _INSERT_LEFT_ATTEMPTS = insert(attempts).from_select(
     [
         "edition_id",

@@ -41,7 +41,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Give a connection within one consistent read; whatever it writes is rolled back."""
-        with _plain_words(), self.engine.connect() as connection:
+        with self.plain_words(), self.engine.connect() as connection:
             if not self.is_sqlite:  # SQLite reads like that anyway
                 connection.execution_options(
                     isolation_level="REPEATABLE READ", postgresql_readonly=True
@@ -51,10 +51,19 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Give a connection within one transaction: committed at the end, or nothing at all."""
-        with _plain_words(), self.engine.connect() as connection:
+        with self.plain_words(), self.engine.connect() as connection:
             connection.execution_options(newsletter_writing=True)
             with connection.begin():
                 yield connection
+
+    @contextmanager
+    def plain_words(self) -> Iterator[None]:
+        """Turn what this database's driver raises within the block into `StorageError`."""
+        driver = self.engine.dialect.loaded_dbapi
+        try:
+            yield
+        except (DBAPIError, driver.Error) as error:
+            raise storage_error(getattr(error, "orig", None) or error) from error
 
     def close(self) -> None:
         """Close every pooled connection."""
@@ -168,7 +177,7 @@ def _enter_wal(database: Database) -> None:
     """Write SQLite's journal mode into the file, where it is not yet."""
     if not database.is_sqlite:
         return
-    with _plain_words():
+    with database.plain_words():
         connection = database.engine.raw_connection()
         try:
             cursor = connection.cursor()
@@ -198,17 +207,6 @@ def _tune_sqlite(engine: Engine, durability: Durability) -> None:
     def _on_begin(connection: Connection) -> None:
         writing = connection.get_execution_options().get("newsletter_writing", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
-
-
-@contextmanager
-def _plain_words() -> Iterator[None]:
-    """Turn the driver's complaint about disk, lock or server into one sentence."""
-    try:
-        yield
-    except DBAPIError as error:
-        raise storage_error(error.orig or error) from error
-    except sqlite3.Error as error:
-        raise storage_error(error) from error
 
 
 def storage_error(error: BaseException) -> StorageError:

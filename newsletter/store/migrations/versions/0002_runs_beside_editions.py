@@ -1,7 +1,8 @@
 """Runs beside editions, attempts in the order of their key, and what operators decide.
 
 The columns of a run move out of the edition's row, which holds all of its content and was
-written anew at every heartbeat. Attempts lose a number of their own that nothing used.
+written anew at every heartbeat. Attempts lose a number of their own that nothing used. The
+index of open deliveries says OR instead of IN, which costs SQLite less at every row.
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ branch_labels = None
 depends_on = None
 
 _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-_TROUBLED = sa.text("state IN ('failed', 'in_doubt', 'suppressed', 'expired', 'bounced')")
+_OPEN = sa.text("state = 'pending' OR state = 'leased' OR state = 'sending' OR state = 'deferred'")
+_TROUBLED = sa.text(
+    "state = 'failed' OR state = 'in_doubt' OR state = 'suppressed' OR state = 'expired' "
+    "OR state = 'bounced'"
+)
 
 
 def upgrade() -> None:
@@ -63,6 +68,15 @@ def upgrade() -> None:
         "ORDER BY edition_id, subscriber_id, number"
     )
     op.drop_table("attempts_before")
+    op.drop_index("ix_deliveries_open", "deliveries")
+    op.create_index(
+        "ix_deliveries_open",
+        "deliveries",
+        ["edition_id", "state", "next_attempt_at", "subscriber_id"],
+        unique=False,
+        sqlite_where=_OPEN,
+        postgresql_where=_OPEN,
+    )
     op.create_index(
         "ix_deliveries_troubled",
         "deliveries",
