@@ -34,17 +34,21 @@ from __future__ import annotations
 import base64
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
+from typing import Self
 
 MAX_LINE_BYTES = 4096  # RFC 5321 §4.5.3.1.5 says 512; real servers exceed it
 MAX_REPLY_BYTES = 65536
 MAX_REPLY_LINES = 100
 MAX_COMMAND_BYTES = 2048  # RFC 5321 §4.5.3.1.4 says 512, extensions and AUTH add to it
 
+_KEPT_LINES = 64  # of replies, read; relays say the same few again and again
 _REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])(?![0-9])([ -]?)(.*)", re.DOTALL)
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:\s|$)")  # RFC 2034 §4, RFC 3463 §2
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _UNSAFE_IN_PATH = re.compile(r"[\x00-\x20\x7f<>]")  # would end the path or the command
 
 
@@ -159,22 +163,30 @@ class ReplyReader:
         return not self._buffer and not self._lines
 
     def _take(self, line: bytes) -> Reply | None:
-        found = _REPLY_LINE.fullmatch(line)
-        if not found:
-            raise NotSmtp(f"{_shown(line[:60])!r} is not a reply")
-        code = int(found[1])
-        if self._lines and code != self._code:
-            raise RemoteProtocolError(f"one reply says both {self._code} and {code}")
-        self._code = code
-        self._lines.append(_shown(found[3]))
+        more, reply = _read_line(line)
+        if not more and not self._lines:
+            return reply
+        if self._lines and reply.code != self._code:
+            raise RemoteProtocolError(f"one reply says both {self._code} and {reply.code}")
+        self._code = reply.code
+        self._lines += reply.lines
         self._bytes += len(line)
         if len(self._lines) > MAX_REPLY_LINES or self._bytes > MAX_REPLY_BYTES:
             raise RemoteProtocolError("a reply does not end")
-        if found[2] == b"-":
+        if more:
             return None
-        reply = Reply(code, tuple(self._lines))
+        reply = Reply(self._code, tuple(self._lines))
         self._lines, self._bytes = [], 0
         return reply
+
+
+@lru_cache(_KEPT_LINES)
+def _read_line(line: bytes) -> tuple[bool, Reply]:
+    """Tell whether more lines follow, and give this one as a whole reply."""
+    found = _REPLY_LINE.fullmatch(line)
+    if not found:
+        raise NotSmtp(f"{_shown(line[:60])!r} is not a reply")
+    return found[2] == b"-", Reply(int(found[1]), (_shown(found[3]),))
 
 
 _LAST_OF_A_GROUP = {  # nothing may follow these before their reply (RFC 2920 §3.1)
@@ -210,6 +222,11 @@ class Client:
     def idle(self) -> bool:
         """Whether no reply is due and no message open: the moment to say QUIT."""
         return not self._due and not self._content_open
+
+    @property
+    def next_due(self) -> Phase:
+        """What the next reply will answer; only while one is due."""
+        return self._due[0]
 
     # -- the other side speaks -----------------------------------------------------------------
 
@@ -340,14 +357,15 @@ class Client:
     def content(self, message: bytes) -> bytes:
         """Give the message as it goes on the wire, dots stuffed: all of it but the final dot.
 
-        Raises `LocalProtocolError` for a message that another server could read as two
-        (`stuff_dots`), or with 8-bit bytes where SMTPUTF8 was not asked for.
+        `WireLines` go as they are. Raises `LocalProtocolError` for a message that another
+        server could read as two (`stuff_dots`), or with 8-bit bytes where SMTPUTF8 was not
+        asked for.
         """
         if not self._content_open:
             raise LocalProtocolError("the relay has not said 354")
         if not self._smtputf8 and not message.isascii():
             raise LocalProtocolError("the message holds 8-bit bytes")
-        stuffed = stuff_dots(message)
+        stuffed = message if isinstance(message, WireLines) else stuff_dots(message)
         self._content_given = True
         return stuffed
 
@@ -379,12 +397,37 @@ class Client:
             command = line.encode("utf-8" if self._smtputf8 else "ascii")
         except UnicodeEncodeError:
             raise LocalProtocolError(f"{phase.value} holds characters that need SMTPUTF8") from None
-        if any(byte < 32 or byte == 127 for byte in command):
+        if _CONTROL.search(command):
             raise LocalProtocolError(f"{phase.value} holds a control character")
         if len(command) > MAX_COMMAND_BYTES:
             raise LocalProtocolError(f"{phase.value} is longer than {MAX_COMMAND_BYTES} bytes")
         self._due.append(phase)
         return command + b"\r\n"
+
+
+class WireLines(bytes):
+    """Whole lines that may go on the wire as they are, and be joined with others of the kind.
+
+    Every line ends with CRLF, none begins with a dot, and there is no other CR or LF and no
+    NUL. That holds for each line by itself, so joining needs no second look: a message made of
+    pieces that were checked once costs nothing to check. Plain `bytes` of such a piece are just
+    that, and so are slices.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def check(cls, data: bytes) -> Self:
+        """Check it. Raises `LocalProtocolError` for what is no such lines; nothing is mended."""
+        _check_lines(data)
+        if data.startswith(b".") or b"\n." in data:
+            raise LocalProtocolError("a line begins with a dot")
+        return cls(data)
+
+    @classmethod
+    def join(cls, pieces: Iterable[WireLines]) -> Self:
+        """Join without looking at a byte."""
+        return cls(b"".join(pieces))
 
 
 def stuff_dots(message: bytes) -> bytes:
@@ -394,6 +437,12 @@ def stuff_dots(message: bytes) -> bytes:
     end and what follows for commands (CVE-2023-51764, "SMTP smuggling"), for a NUL, and for a
     message whose last line has no end.
     """
+    _check_lines(message)
+    first = b"." if message.startswith(b".") else b""
+    return first + message.replace(b"\r\n.", b"\r\n..")
+
+
+def _check_lines(message: bytes) -> None:
     if not message.endswith(b"\r\n"):
         raise LocalProtocolError("the message does not end with CRLF")
     newlines = message.count(b"\r\n")
@@ -401,8 +450,6 @@ def stuff_dots(message: bytes) -> bytes:
         raise LocalProtocolError("the message holds a bare CR or LF")
     if b"\0" in message:
         raise LocalProtocolError("the message holds a NUL")
-    first = b"." if message.startswith(b".") else b""
-    return first + message.replace(b"\r\n.", b"\r\n..")
 
 
 def _check_path(address: str) -> str:
@@ -437,6 +484,8 @@ def _read_extensions(reply: Reply) -> dict[str, str]:
 def _shown(text: bytes) -> str:
     """Decode a relay's words for people and logs: no control characters, never an error."""
     decoded = text.decode("utf-8", "backslashreplace").replace("\t", " ")
+    if decoded.isprintable():
+        return decoded
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in decoded)
 
 
