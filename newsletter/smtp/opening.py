@@ -102,9 +102,7 @@ class Opening:
         relay = self._relay
         extensions_needed = relay.tls == "starttls" or relay.user or client.lmtp
         if reply.code in _KNOWS_NO_EHLO and not extensions_needed:
-            reply = await self.wire.ask(
-                Phase.HELLO, lambda: client.hello(name, extended=False)
-            )
+            reply = await self.wire.ask(Phase.HELLO, lambda: client.hello(name, extended=False))
         if not reply.positive:
             raise self._turned_away(
                 reply, "LHLO" if client.lmtp else "EHLO", "check delivery.ehlo_name"
@@ -140,9 +138,7 @@ class Opening:
             reply = await self.wire.ask(Phase.AUTH, client.auth_login)
             for secret in (relay.user, relay.password):
                 if reply.code == 334:
-                    reply = await self.wire.ask(
-                        Phase.AUTH, partial(client.auth_answer, secret)
-                    )
+                    reply = await self.wire.ask(Phase.AUTH, partial(client.auth_answer, secret))
         else:
             raise RelayRefusedUs(
                 f"{relay} offers no login that we know ({', '.join(offered) or 'none at all'})",

@@ -106,8 +106,7 @@ class Wire(asyncio.BufferedProtocol):
 
     async def answer(self, phase: Phase) -> Reply:
         """Read the reply that is due next. Raises `ConnectionLost`."""
-        if not self._answers:
-            await self.hear(1)
+        await self.hear(1)
         return self.take(phase)
 
     async def hear(self, count: int) -> None:
@@ -229,18 +228,15 @@ class Wire(asyncio.BufferedProtocol):
         finally:
             self._waiter = None
 
-    @property
-    def _waits(self) -> bool:
-        return self._waiter is not None and not self._waiter.done()
-
     def _look(self) -> None:
         """Wake who waits, if what it waits for has happened or never will."""
-        if self._waits and (self.failure or self._happened()):
+        if self._waiter is not None and (self.failure or self._happened()):
             self._wake()
 
     def _wake(self) -> None:
-        assert self._waiter is not None
-        self._waiter.set_result(None)
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():  # a cancelled one is
+            waiter.set_result(None)
 
     def _set_clock(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
@@ -252,7 +248,7 @@ class Wire(asyncio.BufferedProtocol):
 
     def _ring(self) -> None:
         self._alarm = None
-        if not self._waits:
+        if self._waiter is None:
             return  # whoever waits next sets it anew
         loop = asyncio.get_running_loop()
         if loop.time() < self._deadline:
@@ -277,7 +273,7 @@ class Wire(asyncio.BufferedProtocol):
         if self.failure:
             return
         data, answers = self._received[:nbytes].tobytes(), self._answers
-        before = len(answers)
+        so_far = len(answers)
         try:
             if self._tls is None:
                 answers.extend(self._client.receive(data))
@@ -290,7 +286,7 @@ class Wire(asyncio.BufferedProtocol):
         except ssl.SSLError as error:
             self._disbelieve(f"TLS broke ({error.reason or error})", error)
         self._look()
-        if len(answers) > before and self._waits:
+        if self._waiter is not None and len(answers) > so_far:  # it waits for more of a group
             self._set_clock(self._ceilings[self._client.next_due])
 
     def _disbelieve(self, problem: str, cause: Exception) -> None:
