@@ -31,11 +31,14 @@ from newsletter.smtp.wire import Timeouts, Wire
 __all__ = ["Connection", "Timeouts", "build_tls_context"]
 
 
+_GROUP = (Phase.MAIL, Phase.RCPT, Phase.DATA)
+
+
 class Connection:
     """An SMTP or LMTP connection, ready for messages once `open` has returned it."""
 
-    def __init__(self, client: Client, wire: Wire, timeouts: Timeouts) -> None:
-        self._client, self._wire, self._timeouts = client, wire, timeouts
+    def __init__(self, client: Client, wire: Wire) -> None:
+        self._client, self._wire = client, wire
         self._begun: Envelope | None = None
 
     @classmethod
@@ -52,10 +55,9 @@ class Connection:
         Raises `RelayUnavailable`, or `ConfigurationError` and its kind `RelayRefusedUs`.
         Credentials leave only once the policy on TLS is met.
         """
-        timeouts = timeouts or Timeouts()
-        opening = Opening(relay, ehlo_name=ehlo_name, tls=tls, timeouts=timeouts)
+        opening = Opening(relay, ehlo_name=ehlo_name, tls=tls, timeouts=timeouts or Timeouts())
         await opening.run()
-        return cls(opening.client, opening.wire, timeouts)
+        return cls(opening.client, opening.wire)
 
     @property
     def usable(self) -> bool:
@@ -94,7 +96,7 @@ class Connection:
             return dot + self._begin(then, size_bytes) if then is not None else dot
 
         try:
-            verdict = await self._wire.ask(Phase.DOT, self._timeouts.dot, say)
+            verdict = await self._wire.ask(Phase.DOT, say)
         except BaseException:
             self.abort()
             raise
@@ -105,7 +107,7 @@ class Connection:
         """Say goodbye if there is anyone to say it to. Its failure never changes a result."""
         if self.usable and self._client.idle:
             try:
-                await self._wire.ask(Phase.QUIT, self._timeouts.quit, self._client.quit)
+                await self._wire.ask(Phase.QUIT, self._client.quit)
             except ConnectionLost:
                 return
         self._wire.part()
@@ -143,14 +145,11 @@ class Connection:
 
     async def _read_group(self) -> Refused | None:
         """Read the replies to MAIL, RCPT and DATA that went out in one go."""
-        seconds, refused = self._timeouts, None
-        for phase, ceiling in (
-            (Phase.MAIL, seconds.mail),
-            (Phase.RCPT, seconds.rcpt),
-            (Phase.DATA, seconds.data),
-        ):
+        wire, refused = self._wire, None
+        await wire.hear(len(_GROUP))
+        for phase in _GROUP:
             try:
-                reply = await self._wire.answer(phase, ceiling)
+                reply = wire.take(phase)
             except ConnectionLost:
                 if refused is not None:
                     return refused
@@ -169,20 +168,20 @@ class Connection:
         return refused
 
     async def _ask_one_by_one(self, envelope: Envelope, size_bytes: int) -> Refused | None:
-        client, wire, seconds = self._client, self._wire, self._timeouts
+        client, wire = self._client, self._wire
 
         def mail() -> bytes:
             return client.mail(envelope.sender, size_bytes=size_bytes, smtputf8=envelope.smtputf8)
 
-        reply = await wire.ask(Phase.MAIL, seconds.mail, mail)
+        reply = await wire.ask(Phase.MAIL, mail)
         if not reply.positive:
             self._heed_goodbye(reply)
             return Refused(Phase.MAIL, reply)
-        reply = await wire.ask(Phase.RCPT, seconds.rcpt, lambda: client.rcpt(envelope.recipient))
+        reply = await wire.ask(Phase.RCPT, lambda: client.rcpt(envelope.recipient))
         if not reply.positive:
             await self._reset(reply)
             return Refused(Phase.RCPT, reply)
-        reply = await wire.ask(Phase.DATA, seconds.data, client.data)
+        reply = await wire.ask(Phase.DATA, client.data)
         if reply.code != 354:
             await self._reset(reply)
             return Refused(Phase.DATA, reply)
@@ -190,7 +189,7 @@ class Connection:
 
     async def _hand_over(self, content: bytes) -> Refused | None:
         self._wire.check_usable(Phase.DATA)
-        early = await self._wire.hand_over(self._client.content(content), self._timeouts.block)
+        early = await self._wire.hand_over(self._client.content(content))
         if early is None:
             return None
         self.abort()  # the relay would read what follows as commands, or not at all
@@ -217,7 +216,7 @@ class Connection:
         if not self.usable:
             return
         try:
-            reply = await self._wire.ask(Phase.RSET, self._timeouts.mail, self._client.rset)
+            reply = await self._wire.ask(Phase.RSET, self._client.rset)
         except ConnectionLost:
             return
         if not reply.positive:

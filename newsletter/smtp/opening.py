@@ -39,7 +39,7 @@ class Opening:
         self._relay, self._name, self._timeouts = relay, ehlo_name, timeouts
         self._tls = TlsLayer(tls, relay.host) if relay.tls != "none" else None
         self.client = Client(lmtp=relay.kind == "lmtp")
-        self.wire = Wire(self.client, self._tls if relay.tls == "implicit" else None)
+        self.wire = Wire(self.client, timeouts, self._tls if relay.tls == "implicit" else None)
 
     async def run(self) -> None:
         """Raise `RelayUnavailable`, or `ConfigurationError` and its kind `RelayRefusedUs`."""
@@ -90,21 +90,19 @@ class Opening:
             raise self._unavailable(problem) from None
 
     async def _greet(self) -> None:
-        greeting = await self.wire.answer(Phase.GREETING, self._timeouts.greeting)
+        greeting = await self.wire.answer(Phase.GREETING)
         if greeting.code != 220:
             raise self._turned_away(
                 greeting, "the connection", "ask its operator to let this machine send"
             )
 
     async def _hello(self) -> None:
-        client, name, seconds = self.client, self._name, self._timeouts.hello
-        reply = await self.wire.ask(Phase.HELLO, seconds, lambda: client.hello(name))
+        client, name = self.client, self._name
+        reply = await self.wire.ask(Phase.HELLO, lambda: client.hello(name))
         relay = self._relay
         extensions_needed = relay.tls == "starttls" or relay.user or client.lmtp
         if reply.code in _KNOWS_NO_EHLO and not extensions_needed:
-            reply = await self.wire.ask(
-                Phase.HELLO, seconds, lambda: client.hello(name, extended=False)
-            )
+            reply = await self.wire.ask(Phase.HELLO, lambda: client.hello(name, extended=False))
         if not reply.positive:
             raise self._turned_away(
                 reply, "LHLO" if client.lmtp else "EHLO", "check delivery.ehlo_name"
@@ -117,7 +115,7 @@ class Opening:
                 field="delivery.relay",
                 mend="someone may be stripping it; if the relay really has no TLS, say ?tls=none",
             )
-        reply = await self.wire.ask(Phase.STARTTLS, self._timeouts.hello, self.client.starttls)
+        reply = await self.wire.ask(Phase.STARTTLS, self.client.starttls)
         if reply.code != 220:
             raise self._turned_away(reply, "STARTTLS", "have TLS mended there")
         self.wire.check_usable(Phase.STARTTLS)
@@ -126,23 +124,21 @@ class Opening:
 
     async def _secure(self) -> None:
         assert self._tls is not None
-        await self.wire.secure(self._tls, self._timeouts.connect)
+        await self.wire.secure(self._tls)
 
     async def _log_in(self) -> None:
-        relay, client, seconds = self._relay, self.client, self._timeouts.hello
+        relay, client = self._relay, self.client
         assert self.wire.secured or relay.is_local
         offered = client.extensions.get("AUTH", "").upper().split()
         if "PLAIN" in offered:
             reply = await self.wire.ask(
-                Phase.AUTH, seconds, lambda: client.auth_plain(relay.user, relay.password)
+                Phase.AUTH, lambda: client.auth_plain(relay.user, relay.password)
             )
         elif "LOGIN" in offered:
-            reply = await self.wire.ask(Phase.AUTH, seconds, client.auth_login)
+            reply = await self.wire.ask(Phase.AUTH, client.auth_login)
             for secret in (relay.user, relay.password):
                 if reply.code == 334:
-                    reply = await self.wire.ask(
-                        Phase.AUTH, seconds, partial(client.auth_answer, secret)
-                    )
+                    reply = await self.wire.ask(Phase.AUTH, partial(client.auth_answer, secret))
         else:
             raise RelayRefusedUs(
                 f"{relay} offers no login that we know ({', '.join(offered) or 'none at all'})",

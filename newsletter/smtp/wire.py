@@ -1,10 +1,14 @@
 """The socket under a connection: the protocol's bytes, TLS, and clocks, over asyncio.
 
-Clocks: every wait has an absolute ceiling. It runs from the command, not from the last byte,
-so a server that drips one byte at a time gains nothing.
+Clocks: every reply has an absolute ceiling, that of its phase. It runs from the command, or
+from the reply before where several commands went out together, and never from the last byte,
+so a server that drips one byte at a time gains nothing. One timer a connection keeps them
+all: it is set for the nearest end there may be, and looks again when it rings.
 
 "Written" means here that the kernel has the bytes: the transport keeps no buffer that counts
 as written. So a relay that stalls does so in `hand_over`, where nothing is in doubt yet.
+
+This is the hot path: a caller wakes once, when all that it waits for is there.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from newsletter.smtp.protocol import Answer, Client, Phase, RemoteProtocolError,
 from newsletter.smtp.tls import TlsLayer
 
 CLOSED = "the relay closed the connection"
+_RECEIVE_BYTES = 4096  # replies are short; asyncio's own way allocates 256 KiB for each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +41,7 @@ class Timeouts:
     hello: float = 300
     """For EHLO, STARTTLS and each step of a login."""
     mail: float = 300
+    """For MAIL and RSET."""
     rcpt: float = 300
     data: float = 120
     block: float = 180
@@ -44,10 +50,10 @@ class Timeouts:
     quit: float = 5
 
 
-class Wire(asyncio.Protocol):
+class Wire(asyncio.BufferedProtocol):
     """Carries one `Client`'s bytes. Only one caller may wait for it at a time."""
 
-    def __init__(self, client: Client, tls: TlsLayer | None = None) -> None:
+    def __init__(self, client: Client, timeouts: Timeouts, tls: TlsLayer | None = None) -> None:
         """Begin with `tls` from the first byte, or in the clear."""
         self.failure = ""
         """Why nothing more can be said, once that is so."""
@@ -55,10 +61,27 @@ class Wire(asyncio.Protocol):
         """The violation of SMTP or TLS behind `failure`, if there was one."""
         self._client = client
         self._tls = tls
+        self._timeouts = timeouts
+        self._ceilings = {
+            Phase.GREETING: timeouts.greeting,
+            Phase.HELLO: timeouts.hello,
+            Phase.STARTTLS: timeouts.hello,
+            Phase.AUTH: timeouts.hello,
+            Phase.MAIL: timeouts.mail,
+            Phase.RCPT: timeouts.rcpt,
+            Phase.DATA: timeouts.data,
+            Phase.DOT: timeouts.dot,
+            Phase.RSET: timeouts.mail,
+            Phase.QUIT: timeouts.quit,
+        }
         self._transport: asyncio.Transport | None = None
         self._answers: deque[Answer] = deque()
-        self._news = asyncio.Event()
         self._everything_written = True
+        self._received = memoryview(bytearray(_RECEIVE_BYTES))
+        self._waiter: asyncio.Future[None] | None = None
+        self._happened: Callable[[], bool] = bool
+        self._deadline = 0.0
+        self._alarm: asyncio.TimerHandle | None = None
 
     @property
     def usable(self) -> bool:
@@ -72,19 +95,31 @@ class Wire(asyncio.Protocol):
 
     # -- for the connection --------------------------------------------------------------------
 
-    async def ask(self, phase: Phase, seconds: float, say: Callable[[], bytes]) -> Reply:
+    async def ask(self, phase: Phase, say: Callable[[], bytes]) -> Reply:
         """Send a command, built only if the wire is usable, and read its reply.
 
         Raises `ConnectionLost`.
         """
         self.check_usable(phase)
         self.write(say())
-        return await self.answer(phase, seconds)
+        return await self.answer(phase)
 
-    async def answer(self, phase: Phase, seconds: float) -> Reply:
+    async def answer(self, phase: Phase) -> Reply:
         """Read the reply that is due next. Raises `ConnectionLost`."""
-        silence = f"no answer to {phase.value} within {seconds:g} s"
-        await self._until(lambda: bool(self._answers), seconds, phase, silence)
+        await self.hear(1)
+        return self.take(phase)
+
+    async def hear(self, count: int) -> None:
+        """Wait until so many replies are there to `take`, or no more will come."""
+        answers = self._answers
+        if len(answers) < count:
+            await self._until(lambda: len(answers) >= count, self._ceilings[self._client.next_due])
+
+    def take(self, phase: Phase) -> Reply:
+        """Take a reply that was waited for. Raises `ConnectionLost` if it is not there."""
+        if not self._answers:
+            silence = f"no answer to {phase.value} within {self._ceilings[phase]:g} s"
+            raise self.lost(self.failure or silence, phase)
         answer = self._answers.popleft()
         assert answer.phase is phase
         return answer.reply
@@ -93,22 +128,24 @@ class Wire(asyncio.Protocol):
         """Take what the relay said unasked, if it did: a goodbye, or an early refusal."""
         return self._answers.popleft().reply if self._answers else None
 
-    async def hand_over(self, content: bytes, seconds: float) -> Reply | None:
+    async def hand_over(self, content: bytes) -> Reply | None:
         """Write content until the kernel has it all, or the relay refuses it early.
 
         Raises `ConnectionLost`.
         """
         self.write(content)
-        silence = f"the relay did not take the message in within {seconds:g} s"
-        await self._until(
-            lambda: self._everything_written or bool(self._answers), seconds, Phase.DATA, silence
-        )
+        if not self._everything_written:
+            seconds = self._timeouts.block
+            await self._until(lambda: self._everything_written or bool(self._answers), seconds)
+            if not self.failure and not self._everything_written and not self._answers:
+                silence = f"the relay did not take the message in within {seconds:g} s"
+                raise self.lost(silence, Phase.DATA)
         if refusal := self.take_unasked():
             return refusal
         self.check_usable(Phase.DATA)
         return None
 
-    async def secure(self, tls: TlsLayer, seconds: float) -> None:
+    async def secure(self, tls: TlsLayer) -> None:
         """Finish the TLS handshake, begun now unless it began with the connection.
 
         Raises `ConnectionLost`; `cause` then tells what was wrong, if it was not the line.
@@ -116,8 +153,12 @@ class Wire(asyncio.Protocol):
         if self._tls is None:
             self._tls = tls
             self.write(b"")
-        silence = f"the TLS handshake did not end within {seconds:g} s"
-        await self._until(lambda: tls.established, seconds, Phase.STARTTLS, silence)
+        seconds = self._timeouts.connect
+        if not tls.established:
+            await self._until(lambda: tls.established, seconds)
+        if not tls.established:
+            silence = f"the TLS handshake did not end within {seconds:g} s"
+            raise self.lost(self.failure or silence, Phase.STARTTLS)
 
     @property
     def secured(self) -> bool:
@@ -155,7 +196,7 @@ class Wire(asyncio.Protocol):
         """Believe nothing more. The first problem is the one that counts."""
         if not self.failure:
             self.failure, self.cause = problem, cause
-        self._news.set()
+        self._look()
 
     def part(self) -> None:
         """Close, with TLS's own goodbye if there is TLS."""
@@ -170,20 +211,50 @@ class Wire(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    async def _until(
-        self, happened: Callable[[], bool], seconds: float, phase: Phase, silence: str
-    ) -> None:
-        if happened():
+    # -- waiting -------------------------------------------------------------------------------
+
+    async def _until(self, happened: Callable[[], bool], seconds: float) -> None:
+        """Wait until it happened, the wire failed, or the time is over; the caller looks which.
+
+        The caller has looked before, too: what has happened is not waited for.
+        """
+        if self.failure:
             return
+        self._set_clock(seconds)
+        self._happened = happened
+        self._waiter = asyncio.get_running_loop().create_future()
         try:
-            async with asyncio.timeout(seconds):
-                while not happened():
-                    if self.failure:
-                        raise self.lost(self.failure, phase)
-                    self._news.clear()
-                    await self._news.wait()
-        except TimeoutError:
-            raise self.lost(silence, phase) from None
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _look(self) -> None:
+        """Wake who waits, if what it waits for has happened or never will."""
+        if self._waiter is not None and (self.failure or self._happened()):
+            self._wake()
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():  # a cancelled one is
+            waiter.set_result(None)
+
+    def _set_clock(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._deadline = deadline = loop.time() + seconds
+        if self._alarm is None or self._alarm.when() > deadline:
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._alarm = loop.call_at(deadline, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        if self._waiter is None:
+            return  # whoever waits next sets it anew
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._deadline:
+            self._alarm = loop.call_at(self._deadline, self._ring)
+        else:
+            self._wake()
 
     # -- for asyncio ---------------------------------------------------------------------------
 
@@ -193,20 +264,30 @@ class Wire(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=0)
         self.write(b"")
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Lend the room that bytes are received into."""
+        return self._received
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Feed TLS and the state machine."""
         if self.failure:
             return
+        data, answers = self._received[:nbytes].tobytes(), self._answers
+        so_far = len(answers)
         try:
-            for said in self._tls.take(data) if self._tls is not None else (data,):
-                for answer in self._client.receive(said):
-                    self._answers.append(answer)
+            if self._tls is None:
+                answers.extend(self._client.receive(data))
+            else:
+                for said in self._tls.take(data):
+                    answers.extend(self._client.receive(said))
+                self.write(b"")
         except RemoteProtocolError as violation:
             self._disbelieve(f"the relay broke the protocol: {violation}", violation)
         except ssl.SSLError as error:
             self._disbelieve(f"TLS broke ({error.reason or error})", error)
-        self.write(b"")
-        self._news.set()
+        self._look()
+        if self._waiter is not None and len(answers) > so_far:  # it waits for more of a group
+            self._set_clock(self._ceilings[self._client.next_due])
 
     def _disbelieve(self, problem: str, cause: Exception) -> None:
         self.fail(problem, cause)
@@ -220,6 +301,8 @@ class Wire(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Note the end."""
         self.fail(f"{CLOSED} ({describe_os_error(exc)})" if isinstance(exc, OSError) else CLOSED)
+        if self._alarm is not None:
+            self._alarm.cancel()  # it would keep all this in memory until it rings
 
     def pause_writing(self) -> None:
         """Note that the kernel takes no more for now."""
@@ -228,7 +311,7 @@ class Wire(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Note that the kernel has taken everything."""
         self._everything_written = True
-        self._news.set()
+        self._look()
 
 
 def describe_os_error(error: OSError) -> str:

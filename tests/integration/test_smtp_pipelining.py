@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +13,7 @@ from newsletter.errors import ConnectionLost
 from newsletter.smtp.connection import Connection, Timeouts, build_tls_context
 from newsletter.smtp.protocol import Client, Envelope, LocalProtocolError, Phase, Refused, Reply
 from newsletter.smtp.relay import parse_relay
-from tests.relays import Script, ScriptedRelay, drop, reset, wait
+from tests.relays import Script, ScriptedRelay, drip, drop, reset, wait
 
 OFFERS = ("PIPELINING", "SIZE 50000000", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES")
 QUICK = Timeouts(connect=2, greeting=2, hello=2, mail=2, rcpt=2, data=2, block=2, dot=2, quit=0.5)
@@ -179,3 +181,47 @@ def test_another_message_than_the_one_begun_ends_the_connection() -> None:
         assert [taken.recipient for taken in relay.accepted] == [PEOPLE[0].recipient]
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("slow", "ceilings", "words"),
+    [
+        ("MAIL", {"mail": 0.2}, "no answer to MAIL within 0.2 s"),
+        ("RCPT", {"rcpt": 0.2}, "no answer to RCPT within 0.2 s"),
+        ("DATA", {"data": 0.2}, "no answer to DATA within 0.2 s"),
+    ],
+)
+def test_each_reply_of_a_group_has_its_own_ceiling(
+    slow: str, ceilings: dict[str, float], words: str
+) -> None:
+    async def scenario(relay: ScriptedRelay) -> float:
+        connection = await Connection.open(
+            parse_relay(relay.url),
+            ehlo_name="x.example",
+            tls=build_tls_context(),
+            timeouts=replace(Timeouts(), **ceilings),
+        )
+        began = time.monotonic()
+        with pytest.raises(ConnectionLost, match=words) as raised:
+            await connection.prepare(PEOPLE[0], content_for(PEOPLE[0]))
+        assert not raised.value.in_doubt
+        return time.monotonic() - began
+
+    with ScriptedRelay({slow: drip(b"250-" + b"x" * 900, 0.02)}, offers=OFFERS) as relay:
+        assert 0.15 < asyncio.run(scenario(relay)) < 4
+
+
+def test_the_clock_of_a_wait_does_not_ring_in_the_next() -> None:
+    async def scenario(relay: ScriptedRelay) -> None:
+        connection = await Connection.open(
+            parse_relay(relay.url),
+            ehlo_name="x.example",
+            tls=build_tls_context(),
+            timeouts=replace(Timeouts(), mail=0.3, rcpt=0.3, data=0.3, dot=30),
+        )
+        await connection.prepare(PEOPLE[0], content_for(PEOPLE[0]))
+        assert (await connection.finish()).positive  # after 0.6 s: the group's clock has rung
+        await connection.close()
+
+    with ScriptedRelay({".": (wait(0.6), "250 2.0.0 queued")}, offers=OFFERS) as relay:
+        asyncio.run(scenario(relay))

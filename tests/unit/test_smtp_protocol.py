@@ -18,6 +18,7 @@ from newsletter.smtp.protocol import (
     Phase,
     RemoteProtocolError,
     Reply,
+    WireLines,
     stuff_dots,
 )
 
@@ -441,6 +442,38 @@ def test_eight_bit_bytes_go_where_smtputf8_was_agreed() -> None:
     assert client.content("Subject: grün\r\n".encode()) == "Subject: grün\r\n".encode()
 
 
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "end with CRLF"),
+        (b"no end", "end with CRLF"),
+        (b"a\r\nno end", "end with CRLF"),
+        (b"a\nb\r\n", "bare CR or LF"),
+        (b"a\rb\r\n", "bare CR or LF"),
+        (b"a\n\r\n", "bare CR or LF"),
+        (b"a\0\r\n", "NUL"),
+        (b".\r\n", "begins with a dot"),
+        (b".a\r\n", "begins with a dot"),
+        (b"a\r\n.\r\n", "begins with a dot"),
+        (b"a\r\n\r\n.b\r\n", "begins with a dot"),
+    ],
+)
+def test_lines_that_are_not_fit_for_the_wire(data: bytes, words: str) -> None:
+    with pytest.raises(LocalProtocolError, match=words):
+        WireLines.check(data)
+
+
+def test_checked_lines_go_as_they_are_but_not_with_eight_bits() -> None:
+    lines = WireLines.check(MESSAGE)
+    client = at_content()
+    assert client.content(lines) is lines
+    assert client.final_dot() == b".\r\n"
+    with pytest.raises(LocalProtocolError, match="8-bit"):
+        at_content().content(WireLines.check("grün\r\n".encode()))
+    assert type(lines[1:]) is bytes
+    assert type(lines + b".\n") is bytes  # no longer checked, and so checked again
+
+
 # -- laws ------------------------------------------------------------------------------------------
 
 _FRAGMENTS = (
@@ -533,3 +566,17 @@ def test_no_message_ends_before_its_end(text: str) -> None:
     assert message.endswith(b"\r\n")
     for end in (b"\r\n.\r\n", b"\n.\n", b"\n.\r", b"\r.\r", b"\r.\n"):
         assert end not in b"\r\n" + wire
+
+
+@given(st.lists(st.text("\r\n.a\0", max_size=6), max_size=8))
+def test_checked_lines_can_be_joined_unseen(texts: list[str]) -> None:
+    pieces = []
+    for text in texts:
+        try:
+            pieces.append(WireLines.check(text.encode()))
+        except LocalProtocolError:
+            continue
+    joined = WireLines.join(pieces)
+    assert joined == b"".join(pieces)
+    if joined:
+        assert WireLines.check(joined) == joined == stuff_dots(joined)
