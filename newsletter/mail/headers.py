@@ -48,6 +48,10 @@ def build_address_header(name: str, display: str, address: str) -> bytes:
     if not display:
         return _fold(name, [address.encode()])
     if _ATOM.fullmatch(display):
+        if len(display) <= LINE_BYTES - 20 and "=?" not in display:
+            line = f"{name}: {display} ".encode() + angle
+            if len(line) <= LINE_BYTES:  # most of them: nothing to encode, nothing to fold
+                return line + b"\r\n"
         phrase = display
     else:
         phrase = '"' + display.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -10,7 +10,6 @@ selection of blocks: a `_Plan`, cached. Once a reader: the values of the slots a
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import html
@@ -36,7 +35,7 @@ from newsletter.mail.tokens import Keyring, Purpose, TokenSigner
 from newsletter.mail.verp import ReturnPaths
 from newsletter.render.compiled import WORDS_PER_MINUTE, CompiledEdition, Slot
 from newsletter.render.wire import encode_value
-from newsletter.smtp.protocol import Envelope
+from newsletter.smtp.protocol import Envelope, WireLines
 
 HEADER_NAMES = (
     "From",
@@ -59,6 +58,8 @@ HEADER_NAMES = (
 """Every header field of a digest, each exactly once; Reply-To as well where it is set, and one
 DKIM-Signature for each key."""
 
+_NEEDS_ESCAPE = re.compile("[&<>\"']")  # what html.escape would change
+
 _PART = (
     b"Content-Type: text/%s; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
 )
@@ -69,7 +70,7 @@ class Message:
     """One reader's copy."""
 
     envelope: Envelope
-    content: bytes
+    content: WireLines
     """RFC 5322 bytes with CRLF; no line begins with a dot."""
     message_id: str
 
@@ -87,7 +88,7 @@ class _ReaderSlot:
 class _Static:
     """Bytes that all readers of a plan share, as sent and as DKIM hashes them."""
 
-    wire: bytes
+    wire: WireLines
     canonical: bytes
 
 
@@ -128,8 +129,13 @@ class Addresser:
             list_id=letterhead.list_id,
             edition_id=letterhead.edition_id,
         )
-        self._unsubscribe_mailto = _build_mailto(letterhead.unsubscribe_address)
-        self._message_id_key = keyring.derive(key_id, b"message-id")
+        self._unsubscribe_field = self._build_unsubscribe()
+        # Keyed, and fed with what all readers share: a reader's own is a copy and one step more.
+        self._message_ids = hmac.new(
+            keyring.derive(key_id, b"message-id"),
+            f"{letterhead.list_id}/{letterhead.edition_id}/".encode(),
+            hashlib.sha256,
+        )
         self._boundary = _build_boundary(letterhead)
         self._before, self._after = _build_shared_headers(
             compiled, letterhead, self._boundary, subject_mark
@@ -141,26 +147,24 @@ class Addresser:
 
         Raises `AudienceError` for an address that cannot stand in a header.
         """
-        letterhead = self._letterhead
-        token = self._unsubscribe.sign(reader.subscriber_id)
-        message_id = self._message_id(reader.subscriber_id)
+        letterhead, subscriber_id = self._letterhead, reader.subscriber_id
+        token = self._unsubscribe.sign(subscriber_id)
+        message_id = self._message_id(subscriber_id)
         email = _check_email(reader.email)
         values = {
             "name": clean_text(reader.name),
             "email": clean_text(reader.email),
             "unsubscribe_url": f"{letterhead.url}/u/{token}",
-            "preferences_url": f"{letterhead.url}/p/{self._preferences.sign(reader.subscriber_id)}",
+            "preferences_url": f"{letterhead.url}/p/{self._preferences.sign(subscriber_id)}",
         }
-        unsubscribe = (
-            f"<{values['unsubscribe_url']}>,",
-            f"<{self._unsubscribe_mailto}?subject=unsubscribe%20{token}>",
-        )
         fields = b"".join(
             (
                 self._before,
                 build_address_header("To", reader.name, email),
-                f"Message-ID: {message_id}\r\n".encode(),
-                build_token_header("List-Unsubscribe", unsubscribe),
+                b"Message-ID: ",
+                message_id.encode(),
+                b"\r\nList-Unsubscribe: ",
+                token.encode().join(self._unsubscribe_field),
                 self._after,
             )
         )
@@ -170,37 +174,50 @@ class Addresser:
             if isinstance(piece, _Static):
                 body.append(piece.wire)
                 canonical.append(piece.canonical)
-            else:
-                value = values.get(piece.name)
-                if value is None:
-                    value = clean_text(reader.fields.get(piece.name.removeprefix("fields."), ""))
-                value = value or piece.default
-                encoded = encode_value(html.escape(value) if piece.escaped else value)
-                body.append(encoded)
-                if self._signers:
-                    canonical.append(canonical_body(encoded))
-        signatures = b""
+                continue
+            value = values.get(piece.name)
+            if value is None:
+                value = clean_text(reader.fields.get(piece.name.removeprefix("fields."), ""))
+            value = value or piece.default
+            if piece.escaped and _NEEDS_ESCAPE.search(value):
+                value = html.escape(value)
+            encoded = encode_value(value)
+            body.append(encoded)
+            if self._signers:
+                canonical.append(canonical_body(encoded))
+        head = [WireLines.check(fields)]
         if self._signers:
             body_hash = hash_body(canonical)
-            signatures = b"".join(
-                signer.sign(fields, body_hash, letterhead.dated_at) for signer in self._signers
-            )
+            head[:0] = [
+                WireLines.check(signer.sign(fields, body_hash, letterhead.dated_at))
+                for signer in self._signers
+            ]
         return Message(
             envelope=Envelope(
-                sender=self._return_paths.build(reader.subscriber_id),
+                sender=self._return_paths.build(subscriber_id),
                 recipient=email,
                 smtputf8=not email.isascii(),
             ),
-            content=b"".join((signatures, fields, b"\r\n", *body)),
+            # The static pieces were checked once; a value's lines are safe as they are encoded.
+            content=WireLines(b"".join((*head, b"\r\n", *body))),
             message_id=message_id,
         )
 
     def _message_id(self, subscriber_id: int) -> str:
         """Derive the Message-ID: opaque, unique, and the same at every attempt."""
-        letterhead = self._letterhead
-        named = f"{letterhead.list_id}/{letterhead.edition_id}/{subscriber_id}".encode()
-        digest = hmac.digest(self._message_id_key, named, hashlib.sha256)[:20]
-        return f"<{base64.b32encode(digest).decode().lower()}@{letterhead.domain}>"
+        mac = self._message_ids.copy()
+        mac.update(b"%d" % subscriber_id)
+        return f"<{mac.hexdigest()[:40]}@{self._letterhead.domain}>"
+
+    def _build_unsubscribe(self) -> list[bytes]:
+        """Build List-Unsubscribe's value, folded, and cut it where a reader's token stands."""
+        place = self._unsubscribe.sign(0)  # of the length that all have
+        url = f"<{self._letterhead.url}/u/{place}>,"
+        mailto = _build_mailto(self._letterhead.unsubscribe_address)
+        field = build_token_header(
+            "List-Unsubscribe", (url, f"<{mailto}?subject=unsubscribe%20{place}>")
+        )
+        return field.removeprefix(b"List-Unsubscribe: ").split(place.encode())
 
     def _build_plan(self, wanted: Callable[[str], bool]) -> _Plan:
         """Select blocks, fill what depends on the selection alone, and join what then meets."""
@@ -233,7 +250,7 @@ class Addresser:
                 else:
                     plan.append(step)
         return tuple(
-            _Static(step, canonical_body(step) if self._signers else b"")
+            _Static(WireLines.check(step), canonical_body(step) if self._signers else b"")
             if isinstance(step, bytes)
             else step
             for step in plan

@@ -23,6 +23,7 @@ from enum import Enum
 from newsletter.errors import ConfigurationError, InputError
 
 _MAC_BYTES = 16
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _TOKEN_CHARACTERS = 43
 
 
@@ -81,16 +82,19 @@ class TokenSigner:
     def __init__(
         self, keyring: Keyring, key_id: bytes, purpose: Purpose, *, list_id: str, edition_id: int
     ) -> None:
-        self._key = keyring.derive(key_id, purpose.value)
         self._list_id = list_id.encode()
         self._start = purpose.value + key_id
         self._end = edition_id.to_bytes(4)
+        # A copy of a keyed state costs half of what keying one anew for each reader does.
+        self._begun = hmac.new(keyring.derive(key_id, purpose.value), self._start, hashlib.sha256)
 
     def sign(self, subscriber_id: int) -> str:
         """Give the token of one reader."""
-        body = self._start + subscriber_id.to_bytes(8) + self._end
-        mac = hmac.digest(self._key, body + self._list_id, hashlib.sha256)[:_MAC_BYTES]
-        return base64.urlsafe_b64encode(body + mac).rstrip(b"=").decode()
+        rest = subscriber_id.to_bytes(8) + self._end
+        mac = self._begun.copy()
+        mac.update(rest + self._list_id)
+        signed = self._start + rest + mac.digest()[:_MAC_BYTES]
+        return binascii.b2a_base64(signed, newline=False).translate(_URL_SAFE, b"=").decode()
 
 
 def read_token(token: str, purpose: Purpose, *, keyring: Keyring, list_id: str) -> Claim:

@@ -131,7 +131,7 @@ def test_a_message_is_what_a_receiver_expects() -> None:
     assert parsedate_to_datetime(read["Date"]) == MOMENT
     assert read["Date"].endswith("+0000")
     assert read["Message-ID"] == message.message_id
-    assert re.fullmatch(r"<[a-z2-7]{32}@news\.example>", message.message_id)
+    assert re.fullmatch(r"<[0-9a-f]{40}@news\.example>", message.message_id)
     assert read["List-Id"] == "Harbor Daily <daily.news.example>"
     assert read["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     assert read["List-Owner"] == "<mailto:daily@news.example>"
