@@ -20,13 +20,13 @@ from datetime import date, datetime
 
 from newsletter.audience.reader import Choices, Reader
 from newsletter.briefs.gather import SourceReport, gather_sources
-from newsletter.delivery.channel import OpenChannel, build_opener
 from newsletter.delivery.holder import describe_self
+from newsletter.delivery.lanes import build_domain_limits, build_lanes, read_relays
 from newsletter.delivery.ledger import Ledger
 from newsletter.delivery.lifecycle import State
 from newsletter.delivery.retry import judge_reply
 from newsletter.delivery.sender import Sender
-from newsletter.delivery.shift import Policy, Surroundings
+from newsletter.delivery.shift import Lane, Policy, Surroundings
 from newsletter.delivery.signing import choose_signers, read_signers
 from newsletter.editions.desk import Composed, compose_edition
 from newsletter.editions.lifecycle import RELEASED
@@ -42,7 +42,13 @@ from newsletter.editions.shelf import (
     store_compiled,
     store_letterhead,
 )
-from newsletter.errors import IllegalMove, RefusedError, RelayRefusedUs, TemporaryError
+from newsletter.errors import (
+    IllegalMove,
+    RefusedError,
+    RelayRefusedUs,
+    RelayUnavailable,
+    TemporaryError,
+)
 from newsletter.mail import Addresser, Keyring, Letterhead, Message, build_letterhead
 from newsletter.mail.dkim import Signer
 from newsletter.render.compile import compile_edition
@@ -51,7 +57,7 @@ from newsletter.render.preflight import Finding, check_edition
 from newsletter.render.templates import find_templates
 from newsletter.settings import Settings
 from newsletter.smtp.protocol import Phase, Refused
-from newsletter.smtp.relay import Relay, parse_relay
+from newsletter.smtp.relay import Relay
 from newsletter.store import Database
 
 TEST_MARK = "[Test] "
@@ -82,23 +88,14 @@ class Press:
         return Ledger(self.database, in_doubt=self.settings.delivery.in_doubt)
 
     @property
-    def relay(self) -> Relay:
-        """Where mail is handed to."""
-        delivery = self.settings.delivery
-        return parse_relay(
-            delivery.relay,
-            password=delivery.relay_password.get_secret_value(),
-            root=self.settings.root,
-        )
+    def relays(self) -> tuple[Relay, ...]:
+        """Where mail is handed to, `delivery.relay` first."""
+        return read_relays(self.settings)
 
-    def open_channel(self) -> OpenChannel:
-        """Give what opens channels to the relay."""
-        delivery = self.settings.delivery
-        return build_opener(
-            self.relay,
-            ehlo_name=delivery.ehlo_name or self.settings.publication.sender_domain,
-            ca_file=self.settings.path(delivery.ca_file) if delivery.ca_file else None,
-        )
+    @property
+    def lanes(self) -> tuple[Lane, ...]:
+        """The relays as a run uses them."""
+        return build_lanes(self.settings)
 
     def today(self) -> date:
         """Give the editorial date: today in the publication's time zone."""
@@ -233,7 +230,7 @@ async def deliver(
     settings = press.settings.delivery
     ledger = press.ledger
     address = addresser(press, record.id).address
-    open_channel = press.open_channel()
+    lanes = press.lanes
     with press.database.reading() as connection:
         record = read_edition(connection, record.id)
     if record.state == "sent":
@@ -243,14 +240,12 @@ async def deliver(
     sender = Sender(
         ledger=ledger,
         run=run,
-        open_channel=open_channel,
-        relay_name=str(press.relay),
+        lanes=lanes,
         address=address,
         policy=Policy(
-            connections=settings.connections,
-            per_second=settings.rate,
             not_after=record.not_after,
             retry_after=settings.retry_after,
+            domains=build_domain_limits(press.settings),
         ),
         around=Surroundings(
             now=press.now,
@@ -267,9 +262,21 @@ async def deliver(
 
 
 async def check_relay(press: Press) -> None:
-    """Open one channel and close it: what an operator must mend shows before anybody is mailed."""
-    channel = await press.open_channel()()
-    await channel.close()
+    """Open a channel and close it: what an operator must mend shows before anybody is mailed.
+
+    Of several relays one that can be used is enough; a configuration that is wrong is not.
+    """
+    unavailable: RelayUnavailable | None = None
+    for lane in press.lanes:
+        try:
+            channel = await lane.open_channel()
+        except RelayUnavailable as error:
+            unavailable = unavailable or error
+        else:
+            await channel.close()
+            return
+    assert unavailable is not None
+    raise unavailable
 
 
 async def send_test(press: Press, printed: Printed, email: str) -> str:
@@ -277,7 +284,8 @@ async def send_test(press: Press, printed: Printed, email: str) -> str:
     letterhead = _letterhead_of(press, printed.record, press.now())
     maker = _build_addresser(press, printed.compiled, letterhead, subject_mark=TEST_MARK)
     message = maker.address(Reader(subscriber_id=0, email=email, choices=Choices()))
-    channel = await press.open_channel()()
+    lane = press.lanes[0]
+    channel = await lane.open_channel()
     try:
         answer = await channel.prepare(message.envelope, message.content)
         phase, reply = (
@@ -288,7 +296,7 @@ async def send_test(press: Press, printed: Printed, email: str) -> str:
     finally:
         await channel.close()
     if judge_reply(phase, reply).state is not State.ACCEPTED:
-        raise RelayRefusedUs(f"{press.relay} refused the test message at {phase.value} ({reply})")
+        raise RelayRefusedUs(f"{lane.name} refused the test message at {phase.value} ({reply})")
     return str(reply)
 
 

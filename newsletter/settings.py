@@ -391,6 +391,42 @@ class Delivery(Section):
     )
 
 
+class RelaySettings(Section):
+    """One more relay, beside `delivery.relay`: it shares the mail, or stands by."""
+
+    url: Line = Field(
+        repr=False, description="Where it is, as in delivery.relay: smtp://user@host:587."
+    )
+    password_file: Path | None = Field(
+        default=None, description="File that holds the relay's password; mode 0600."
+    )
+    connections: int = Field(default=10, ge=1, le=1000, description="Connections to it at once.")
+    rate: float = Field(
+        default=0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Messages a second; 0 = as the relay allows.",
+    )
+    weight: float = Field(
+        default=1,
+        ge=0,
+        allow_inf_nan=False,
+        description="Its share, where delivery.relay has 1; 0 = only while no other is well.",
+    )
+
+
+class DomainSettings(Section):
+    """How much the readers of one domain may be sent, over all relays."""
+
+    domain: Line = Field(description='Domain of recipients, or "*" for every other one.')
+    connections: int = Field(
+        default=0, ge=0, le=1000, description="Messages under way at once; 0 = no limit."
+    )
+    rate: float = Field(
+        default=0, ge=0, allow_inf_nan=False, description="Messages a second; 0 = no limit."
+    )
+
+
 class Database(Section):
     """Where everything is kept."""
 
@@ -436,6 +472,8 @@ class Settings(BaseSettings):
     schedule: Schedule = Schedule()
     edition: EditionSettings = EditionSettings()
     delivery: Delivery = Delivery()
+    relays: tuple[RelaySettings, ...] = ()
+    domains: tuple[DomainSettings, ...] = ()
     dkim: tuple[DkimKey, ...] = ()
     database: Database = Database()
     web: Web = Web()
@@ -620,12 +658,14 @@ def describe_settings() -> Iterator[SettingRow]:
     yield from _describe(LensSettings, "vocabulary.lenses[].")
     yield from _describe(FolderSource, "sources[folder].")
     yield from _describe(FeedSource, "sources[feed].")
+    yield from _describe(RelaySettings, "relays[].")
+    yield from _describe(DomainSettings, "domains[].")
     yield from _describe(DkimKey, "dkim[].")
 
 
 def _describe(model: type[BaseModel], prefix: str) -> Iterator[SettingRow]:
     for name, field in model.model_fields.items():
-        if field.exclude or name in ("sources", "dkim"):
+        if field.exclude or name in ("sources", "dkim", "relays", "domains"):
             continue
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, Section):

@@ -27,8 +27,8 @@ def serve(ctx: typer.Context) -> None:
     logger.setLevel(logging.INFO)
     with session.database() as database:
         press = Press(session.settings, database, session.now)
-        press.open_channel()  # a relay URL that is wrong shows now and not at seven
-        if warning := clear_text_warning(press.relay):
+        _ = press.lanes  # a relay URL that is wrong shows now and not at seven
+        for warning in filter(None, map(clear_text_warning, press.relays)):
             session.err.print(warning, markup=False, soft_wrap=True)
 
         async def run() -> bool:

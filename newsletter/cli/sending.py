@@ -71,9 +71,10 @@ def send(
     with session.database() as database:
         press = Press(session.settings, database, session.now)
         if not dry_run:
-            press.open_channel()  # a relay URL that is wrong shows before anything is gathered
-            if warning := clear_text_warning(press.relay):
+            # A relay URL that is wrong shows before anything is gathered.
+            for warning in filter(None, map(clear_text_warning, press.relays)):
                 session.err.print(warning, markup=False, soft_wrap=True)
+            _ = press.lanes
         printed = prepare_edition(session, press, day, as_json=as_json)
         if printed is None:
             return
@@ -86,7 +87,7 @@ def send(
             counts = press.ledger.counts(printed.record.id)
             audience, to_mail = sum(counts.values()), count_open(counts)
         if not as_json:
-            relay = "" if dry_run else str(press.relay)
+            relay = "" if dry_run else ", ".join(map(str, press.relays))
             session.out.print(edition_table(printed, audience=f"{audience:,}", relay=relay))
         if printed.record.state in _UNSENT:
             if not as_json:

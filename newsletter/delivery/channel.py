@@ -28,6 +28,20 @@ class Channel(Protocol):
         The next `prepare` must be of that envelope.
         """
 
+    @property
+    def window(self) -> int:
+        """How many messages may be under way at once; 1 without CHUNKING."""
+
+    @property
+    def answered(self) -> int:
+        """How many verdicts can be collected without waiting."""
+
+    def post(self, envelope: Envelope, content: bytes) -> Refused | None:
+        """Hand over a whole message; from here on it may be in doubt."""
+
+    async def collect(self) -> Reply | Refused:
+        """Wait for the verdict on the oldest message posted."""
+
     async def close(self) -> None:
         """Part politely; what is prepared and not finished is not delivered."""
 

@@ -20,7 +20,7 @@ that index used, and a lease costs the same at the first reader and the milliont
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -31,6 +31,7 @@ from sqlalchemy import (
     Row,
     bindparam,
     case,
+    delete,
     exists,
     func,
     insert,
@@ -42,13 +43,16 @@ from sqlalchemy import (
     update,
 )
 
+from newsletter.audience.address import build_key
 from newsletter.audience.reader import Choices, Reader
+from newsletter.audience.suppression import suppress
 from newsletter.delivery.entries import Grant, Intent, Job, Leased, Outcome, Run
+from newsletter.delivery.guards import Alert
 from newsletter.delivery.holder import is_gone, shown_holder
 from newsletter.delivery.journal import Journal, taken_over
 from newsletter.delivery.lifecycle import State, origins
 from newsletter.errors import AlreadyRunning, RefusedError
-from newsletter.store import Database
+from newsletter.store import Database, tables
 from newsletter.store.tables import (
     OPEN_STATES,
     Instant,
@@ -56,6 +60,7 @@ from newsletter.store.tables import (
     deliveries,
     editions,
     is_in,
+    relay_states,
     runs,
     subscribers,
     suppressions,
@@ -76,6 +81,14 @@ class Doubt:
     via: str
     reply: str
     since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """What was learned about one destination's pace, in `Dispatcher.snapshot`'s form."""
+
+    learned: Mapping[str, Any]
+    learned_at: datetime
 
 
 class Ledger:
@@ -198,15 +211,20 @@ class Ledger:
             self._recover(connection, run, now)
         return run
 
-    def renew(self, run: Run, now: datetime) -> None:
-        """Keep the run alive; raises `LeaseLost` when another has taken over."""
+    def renew(self, run: Run, now: datetime, progress: Mapping[str, Any] | None = None) -> None:
+        """Keep the run alive, and tell how it stands; raises `LeaseLost` if it was taken over."""
         with self._database.writing() as connection:
             self._assert_fence(connection, run)
             connection.execute(
                 update(runs)
                 .where(runs.c.edition_id == run.edition_id)
-                .values(lease_until=now + LEASE)
+                .values(lease_until=now + LEASE, progress=dict(progress) if progress else None)
             )
+
+    def is_halted(self, run: Run) -> bool:
+        """Tell whether the edition was paused or cancelled."""
+        with self._database.reading() as connection:
+            return bool(connection.execute(_STATE, _of(run)).scalar_one() != "sending")
 
     def lease(self, run: Run, limit: int, now: datetime) -> Leased:
         """Take up to `limit` deliveries that are due; those suppressed meanwhile drop out."""
@@ -223,6 +241,20 @@ class Ledger:
             self._assert_fence(connection, run)
             connection.execute(_GIVE_BACK, _of(run) | {"now": now})
 
+    def put_off(self, run: Run, rows: Sequence[tuple[Job, datetime]], now: datetime) -> None:
+        """Give some of what is leased back, due at a later time."""
+        if not rows:
+            return
+        with self._database.writing() as connection:
+            self._assert_fence(connection, run)
+            connection.execute(
+                _PUT_OFF,
+                [
+                    _of(run) | {"now": now, "of": job.reader.subscriber_id, "due": due}
+                    for job, due in rows
+                ],
+            )
+
     def record(
         self, run: Run, outcomes: Sequence[Outcome], intents: Sequence[Intent], now: datetime
     ) -> dict[int, Grant]:
@@ -238,6 +270,54 @@ class Ledger:
     def open_journal(self, run: Run) -> Journal:
         """Give what records for a run, commit after commit; close it at the end."""
         return Journal(self._database, run, retries_doubt=self._retries_doubt)
+
+    def remember(
+        self,
+        run: Run,
+        alerts: Sequence[Alert],
+        dead: Sequence[tuple[Reader, str]],
+        lessons: Mapping[str, Mapping[str, Any]],
+        now: datetime,
+    ) -> None:
+        """Store what a run found out: for a person, about addresses, and about relays' pace."""
+        with self._database.writing() as connection:
+            self._assert_fence(connection, run)
+            if alerts:
+                connection.execute(
+                    insert(tables.alerts),
+                    [
+                        {
+                            "edition_id": run.edition_id,
+                            "raised_at": now,
+                            "kind": alert.kind.value,
+                            "sentence": alert.sentence,
+                        }
+                        for alert in alerts
+                    ],
+                )
+            for reader, said in dead:
+                suppress(connection, [build_key(reader.email)], "bounced", now, detail=said)
+            known = set(connection.scalars(select(relay_states.c.relay)))
+            forgotten = known - lessons.keys()
+            if forgotten:
+                connection.execute(
+                    delete(relay_states).where(relay_states.c.relay.in_(sorted(forgotten)))
+                )
+            for relay, learned in lessons.items():
+                values = {"learned": dict(learned), "learned_at": now}
+                connection.execute(
+                    update(relay_states).where(relay_states.c.relay == relay).values(values)
+                    if relay in known
+                    else insert(relay_states).values(relay=relay, **values)
+                )
+
+    def load_lessons(self) -> dict[str, Lesson]:
+        """Load what earlier runs learned about the pace of relays and domains."""
+        with self._database.reading() as connection:
+            return {
+                row.relay: Lesson(learned=row.learned, learned_at=row.learned_at)
+                for row in connection.execute(select(relay_states))
+            }
 
     def expire(self, run: Run, now: datetime) -> int:
         """Give up what is still open once the edition's `not_after` has passed."""
@@ -371,6 +451,21 @@ _GIVE_BACK = (
     update(deliveries)
     .where(_OF_EDITION, _D.fence == bindparam("mine"), _in_state(State.LEASED), _IS_OPEN)
     .values(state=State.PENDING.value, changed_at=_NOW)
+)
+_STATE = select(editions.c.state).where(editions.c.id == bindparam("edition"))
+_PUT_OFF = (
+    update(deliveries)
+    .where(
+        _OF_EDITION,
+        _D.subscriber_id == bindparam("of"),
+        _D.fence == bindparam("mine"),
+        _in_state(State.LEASED),
+    )
+    .values(
+        state=State.PENDING.value,
+        changed_at=_NOW,
+        next_attempt_at=bindparam("due", type_=Instant),
+    )
 )
 _EXPIRE = (
     update(deliveries)

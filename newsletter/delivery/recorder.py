@@ -13,22 +13,54 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
-from newsletter.delivery.ledger import Grant, Intent, Ledger, Outcome, Run
+from newsletter.delivery.entries import Grant, Intent, Outcome, Run
+from newsletter.delivery.ledger import Ledger
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    outcome: Outcome | None
-    intent: Intent | None
-    answer: asyncio.Future[Grant] = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
+class Commit:
+    """What one connection has to commit: outcomes of its last messages, intents of the next."""
+
+    __slots__ = ("_answer", "_failure", "_grants", "intents", "outcomes")
+
+    def __init__(self, outcomes: Sequence[Outcome], intents: Sequence[Intent]) -> None:
+        self.outcomes, self.intents = outcomes, intents
+        self._grants: Sequence[Grant] | None = None
+        self._failure: Exception | None = None
+        self._answer = asyncio.get_running_loop().create_future()
+
+    async def settle(self) -> asyncio.CancelledError | None:
+        """Wait until it is committed, or has failed, even when cancelled; tell whether that was."""
+        interruption = None
+        while self._grants is None and self._failure is None:
+            if self._answer.done():  # a cancelled task takes the future that it waits for along
+                self._answer = asyncio.get_running_loop().create_future()
+            try:
+                await self._answer
+            except asyncio.CancelledError as cancelled:
+                interruption = cancelled
+        return interruption
+
+    def grants(self) -> Sequence[Grant]:
+        """Give the answer to each intent, once settled.
+
+        Raises `LeaseLost` or `StorageError`: then nothing of the group is known to be
+        committed, and no message may be ended.
+        """
+        if self._failure is not None:
+            raise self._failure
+        assert self._grants is not None
+        return self._grants
+
+    def answer(self, grants: Sequence[Grant] | None, failure: Exception | None = None) -> None:
+        """Wake whoever waits."""
+        self._grants, self._failure = grants, failure
+        if not self._answer.done():
+            self._answer.set_result(None)
 
 
 async def outlast(work: asyncio.Future[Any]) -> bool:
@@ -46,24 +78,19 @@ class Recorder:
     """Commits for one run, from one thread of its own."""
 
     def __init__(self, ledger: Ledger, run: Run, clock: Callable[[], datetime]) -> None:
-        self._ledger, self._run, self._clock = ledger, run, clock
+        self._journal, self._clock = ledger.open_journal(run), clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
-        self._group: list[_Entry] = []
-        self._committing: asyncio.Future[list[Grant]] | None = None
+        self._group: list[Commit] = []
+        self._committing: asyncio.Future[dict[int, Grant]] | None = None
         self._closed = False
 
-    def record(self, outcome: Outcome | None, intent: Intent | None) -> asyncio.Future[Grant]:
-        """Commit an outcome and an intent with whatever else is ready.
-
-        The future tells whether the intent stands (`GIVEN` when none was asked). It raises
-        `LeaseLost` or `StorageError`: then nothing of the group is known to be committed, and
-        no dot may follow.
-        """
-        entry = _Entry(outcome, intent)
-        self._group.append(entry)
+    def record(self, outcomes: Sequence[Outcome], intents: Sequence[Intent]) -> Commit:
+        """Commit outcomes and intents with whatever else is ready."""
+        commit = Commit(outcomes, intents)
+        self._group.append(commit)
         if len(self._group) == 1:  # whoever else is ready by now still gets in
             asyncio.get_running_loop().call_soon(self._commit)
-        return entry.answer
+        return commit
 
     async def call(self, work: Callable[[], T]) -> T:
         """Run other work of the ledger on the same thread."""
@@ -72,7 +99,10 @@ class Recorder:
     async def drain(self) -> None:
         """Wait until everything that was handed in is committed, or has failed."""
         while self._group or self._committing:
-            await asyncio.wait([self._committing or self._group[-1].answer])
+            if self._committing:
+                await asyncio.wait([self._committing])
+            else:
+                await asyncio.sleep(0)
 
     def close(self) -> None:
         """End the thread, once everything that was handed in is committed."""
@@ -84,6 +114,7 @@ class Recorder:
             return  # it ends by looking for more
         if not self._group:
             if self._closed:
+                self._thread.submit(self._journal.close)
                 self._thread.shutdown(wait=False)
             return
         group, self._group = self._group, []
@@ -91,20 +122,19 @@ class Recorder:
         self._committing = loop.run_in_executor(self._thread, self._write, group)
         self._committing.add_done_callback(lambda done: self._answer(group, done))
 
-    def _write(self, group: Sequence[_Entry]) -> list[Grant]:
-        outcomes = [entry.outcome for entry in group if entry.outcome is not None]
-        intents = [entry.intent for entry in group if entry.intent is not None]
-        grants = self._ledger.record(self._run, outcomes, intents, self._clock())
-        return [grants[e.intent.subscriber_id] if e.intent else Grant.GIVEN for e in group]
+    def _write(self, group: Sequence[Commit]) -> dict[int, Grant]:
+        outcomes = [outcome for commit in group for outcome in commit.outcomes]
+        intents = [intent for commit in group for intent in commit.intents]
+        return self._journal.record(outcomes, intents, self._clock())
 
-    def _answer(self, group: Sequence[_Entry], done: asyncio.Future[list[Grant]]) -> None:
+    def _answer(self, group: Sequence[Commit], done: asyncio.Future[dict[int, Grant]]) -> None:
         self._committing = None
-        error = done.exception()
-        for index, entry in enumerate(group):
-            if entry.answer.cancelled():
-                continue  # nobody waits for it any more
-            if error is not None:
-                entry.answer.set_exception(error)
+        failure = done.exception()
+        for commit in group:
+            if failure is not None:
+                assert isinstance(failure, Exception)
+                commit.answer(None, failure)
             else:
-                entry.answer.set_result(done.result()[index])
+                grants = done.result()
+                commit.answer([grants[intent.subscriber_id] for intent in commit.intents])
         self._commit()

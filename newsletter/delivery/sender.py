@@ -1,41 +1,43 @@
 """The sender: takes due deliveries, hands each message over, and records what became of it.
 
-    ledger ─ lease ─▶ queue ─▶ worker: address ─ prepare ─ {last outcome + intent} ─ finish ─┐
-       ▲                               everything but the dot  one group commit     the dot  │
-       └──────────────── outcome, with the next intent's commit ◀───────────────────────────┘
+    ledger ─ lease ─▶ desk ─▶ worker: address ─ prepare ─ {last outcome + intent} ─ finish ─┐
+       ▲                              everything but the dot  one group commit     the dot  │
+       └──────────────── outcome, with the next intent's commit ◀──────────────────────────┘
 
-A run ends when no row is open, when `stop` is called, when another process has taken the
-edition over, or when anything fails for good: the database, the relay, this program. Whatever
-the reason, a worker that has not committed its intent drops its connection and its row goes
-back; one that has waits for the relay's answer.
+A run ends when no row is open, when `stop` is called, when the edition is paused, cancelled or
+taken over by another process, or when anything fails for good: the database, the relay, this
+program. Whatever the reason, a worker that has not committed its intent drops its connection
+and its row goes back; one that has waits for the relay's answer.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from datetime import timedelta
 
 from newsletter.audience.reader import Reader
-from newsletter.delivery.channel import OpenChannel
-from newsletter.delivery.health import Health
+from newsletter.delivery.dispatch import Dispatcher
 from newsletter.delivery.ledger import LEASE, Ledger, Run
 from newsletter.delivery.lifecycle import State
-from newsletter.delivery.pacing import Pace
 from newsletter.delivery.recorder import Recorder, outlast
-from newsletter.delivery.shift import Policy, Shift, Surroundings
+from newsletter.delivery.shift import Lane, Policy, Shift, Surroundings
 from newsletter.delivery.worker import Worker
 from newsletter.mail import Message
 
 BATCH = 500
 """Deliveries leased at once."""
+MOST_PARKED = 5_000
+"""Leased deliveries that may wait for their domain; beyond, they go back into the ledger."""
 STOP_GRACE_SECONDS = 10.0
 """How long a stopping run waits for the answers to dots already written."""
-_LOOK_AGAIN_SECONDS = 5.0
+LOOK_SECONDS = 0.5
+"""How often a run looks whether the edition was paused or cancelled."""
+_RATE_SECONDS = 10.0
+"""The rate that is told is that of so many seconds."""
 _SHORTEST_WAIT_SECONDS = 0.02
-_LONGEST_WAIT_SECONDS = 60.0
 
 
 class Sender:
@@ -46,30 +48,28 @@ class Sender:
         *,
         ledger: Ledger,
         run: Run,
-        open_channel: OpenChannel,
-        relay_name: str,
+        lanes: Sequence[Lane],
         address: Callable[[Reader], Message],
         policy: Policy,
         around: Surroundings,
         on_progress: Callable[[Counter[State]], None] = lambda _tally: None,
     ) -> None:
         self._ledger, self._run, self._around = ledger, run, around
-        self._policy = policy
+        self._policy, self._lanes = policy, tuple(lanes)
         self._recorder = Recorder(ledger, run, around.now)
+        desk = Dispatcher([lane.limits for lane in self._lanes], policy.domains)
         self._shift = Shift(
-            relay_name=relay_name,
-            open_channel=open_channel,
+            desk=desk,
+            relays=len(self._lanes),
             address=address,
             policy=policy,
             around=around,
             recorder=self._recorder,
             renew=self._renew,
-            lease_ends=-math.inf,  # until it is renewed for the first time
-            pace=Pace(policy.per_second),
-            health=Health(policy.connections),
             on_progress=on_progress,
         )
-        self._failure: Exception | None = None
+        self._started_at = around.now()
+        self._samples: deque[tuple[float, int]] = deque()
         self._is_sent = False
 
     def stop(self) -> None:
@@ -82,12 +82,13 @@ class Sender:
         Raises what made the run fail. A new run goes on from there; nobody gets a second copy.
         """
         workers = [
-            asyncio.create_task(self._guard(Worker(self._shift, number).run))
-            for number in range(1, self._policy.connections + 1)
+            asyncio.create_task(self._guard(Worker(self._shift, lane, number).run))
+            for lane in self._lanes
+            for number in range(1, lane.limits.connections + 1)
         ]
         others = [
             asyncio.create_task(self._guard(work))
-            for work in (self._beat, self._feed, lambda: self._watch(workers))
+            for work in (self._beat, self._look, self._feed, lambda: self._watch(workers))
         ]
         try:
             await self._shift.stopping.wait()
@@ -100,8 +101,8 @@ class Sender:
             concluding = asyncio.create_task(self._conclude([*workers, *others]))
             if await outlast(concluding):
                 raise asyncio.CancelledError
-        if self._failure is not None:
-            raise self._failure
+        if self._shift.failure is not None:
+            raise self._shift.failure
         return self._is_sent
 
     async def _conclude(self, tasks: list[asyncio.Task[None]]) -> None:
@@ -111,13 +112,14 @@ class Sender:
         await asyncio.wait(tasks)
         # An outcome of a message never begun needs its row leased: record before giving back.
         await self._recorder.drain()
-        call, ledger, run, now = self._recorder.call, self._ledger, self._run, self._around.now
-        unrecorded = self._shift.unrecorded
+        shift, ledger, run, now = self._shift, self._ledger, self._run, self._around.now
+        call, unrecorded = self._recorder.call, shift.unrecorded
         with contextlib.closing(self._recorder):
             with self._failing():
                 if unrecorded:
                     await call(lambda: ledger.record(run, unrecorded, [], now()))
             with self._failing():
+                await call(self._remember)
                 await call(lambda: ledger.give_back(run, now()))
                 self._is_sent = await call(lambda: ledger.release(run, now()))
 
@@ -131,63 +133,147 @@ class Sender:
         try:
             yield
         except Exception as error:  # noqa: BLE001 - nothing is swallowed, whatever it is
-            self._failure = self._failure or error
-            self._shift.stopping.set()
+            self._shift.fail(error)
 
     async def _watch(self, workers: list[asyncio.Task[None]]) -> None:
         """End the run when the last worker has come to its end."""
         await asyncio.wait(workers)
         self._shift.stopping.set()
 
+    # -- what goes on beside -------------------------------------------------------------------
+
     async def _beat(self) -> None:
         """Renew the lease; without it another process may take the edition over."""
+        shift = self._shift
+        learned = await self._recorder.call(self._ledger.load_lessons)
+        age = {name: self._around.now() - lesson.learned_at for name, lesson in learned.items()}
+        for name, lesson in learned.items():
+            seconds = max(age[name], timedelta(0)).total_seconds()
+            now = self._around.monotonic()
+            shift.desk.restore({name: lesson.learned}, now, age_seconds=seconds)
         while True:
             await self._renew()
+            await self._recorder.call(self._remember)
             await asyncio.sleep(LEASE.total_seconds() / 4)
+
+    async def _look(self) -> None:
+        """End the run within a moment of a pause or a cancellation, whatever it waits for."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            self._sample()
+            if await self._recorder.call(lambda: self._ledger.is_halted(self._run)):
+                self._shift.stopping.set()
 
     async def _renew(self) -> None:
         begun = self._around.monotonic()
-        await self._recorder.call(lambda: self._ledger.renew(self._run, self._around.now()))
+        await self._recorder.call(
+            lambda: self._ledger.renew(self._run, self._around.now(), self._progress())
+        )
         self._shift.lease_ends = begun + LEASE.total_seconds()
 
+    def _remember(self) -> None:
+        """Store what a person should know, and what was learned about the relays' pace."""
+        shift, now = self._shift, self._around.now()
+        alerts, shift.alerts = shift.alerts, []
+        dead, shift.dead = shift.dead, []
+        lessons = shift.desk.snapshot(self._around.monotonic())
+        self._ledger.remember(
+            self._run,
+            alerts,
+            [
+                (reader, said)
+                for reader, said in dead
+                if shift.desk.guards.believes_dead(_domain(reader))
+            ],
+            lessons,
+            now,
+        )
+
+    def _sample(self) -> None:
+        now, samples = self._around.monotonic(), self._samples
+        samples.append((now, self._shift.tally[State.ACCEPTED]))
+        while now - samples[0][0] > _RATE_SECONDS:
+            samples.popleft()
+
+    def _progress(self) -> dict[str, object]:
+        """Tell how the run stands, for whoever asks from outside."""
+        desk, samples = self._shift.desk, self._samples
+        rate = 0.0
+        if len(samples) > 1 and samples[-1][0] > samples[0][0]:
+            rate = (samples[-1][1] - samples[0][1]) / (samples[-1][0] - samples[0][0])
+        return {
+            "at": self._around.now().isoformat(),
+            "started_at": self._started_at.isoformat(),
+            "accepted": self._shift.tally[State.ACCEPTED],
+            "rate": round(rate, 2),
+            "connections": desk.connections,
+            "parked": desk.parked,
+            "waiting": desk.explain_wait(self._around.monotonic()),
+        }
+
+    # -- from the ledger to the desk -----------------------------------------------------------
+
     async def _feed(self) -> None:
-        """Keep the queue filled from the ledger until no row is open, then end the workers."""
+        """Keep the desk supplied from the ledger until no row is open, then let workers part."""
         while await self._feed_once():
             pass
-        for _ in range(self._policy.connections):
-            self._shift.jobs.put_nowait(None)
+        self._shift.is_finished = True
+        self._shift.stir()
 
     async def _feed_once(self) -> bool:
         shift, ledger, run, call = self._shift, self._ledger, self._run, self._recorder.call
         now = self._around.now()
         if now >= self._policy.not_after:
+            for _ in shift.desk.drain():
+                shift.leave_job()
             await self._wait_while(lambda: shift.unsettled > 0)
+            await call(lambda: ledger.give_back(run, self._around.now()))
             expired = await call(lambda: ledger.expire(run, self._around.now()))
             shift.settle(State.EXPIRED, expired)
             return False
+        await self._shed()
         leased = await call(lambda: ledger.lease(run, BATCH, now))
         if leased.suppressed:
             shift.settle(State.SUPPRESSED, leased.suppressed)
         if leased.jobs or leased.suppressed:
             shift.unsettled += len(leased.jobs)
-            for job in leased.jobs:
-                shift.jobs.put_nowait(job)
-            await self._wait_while(lambda: shift.jobs.qsize() > BATCH // 2)
+            shift.put(leased.jobs)
+            await self._wait_while(lambda: shift.desk.queued > BATCH // 2)
             return True
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LOOK_AGAIN_SECONDS):
-                await self._wait_while(lambda: shift.unsettled > 0)
         if shift.unsettled > 0:
-            return True  # one connection may wait long; what was put off may be due before
+            # Something is under way; what was put off may be due before that ends.
+            await self._wait_while(lambda: shift.unsettled > 0, at_most=LOOK_SECONDS)
+            return True
         due = await call(lambda: ledger.next_due(run))
         if due is None:
             return False
         wait = (min(due, self._policy.not_after) - self._around.now()).total_seconds()
         # By the wall clock, which may be set, or go on while the machine sleeps.
-        await asyncio.sleep(min(max(wait, _SHORTEST_WAIT_SECONDS), _LONGEST_WAIT_SECONDS))
+        await asyncio.sleep(min(max(wait, _SHORTEST_WAIT_SECONDS), LOOK_SECONDS))
         return True
 
-    async def _wait_while(self, condition: Callable[[], bool]) -> None:
-        while condition():
-            self._shift.settled.clear()
-            await self._shift.settled.wait()
+    async def _shed(self) -> None:
+        """Put back into the ledger what waits for its domain beyond what memory should hold."""
+        shift = self._shift
+        if shift.desk.parked <= MOST_PARKED:
+            return
+        shed = shift.desk.shed(self._around.monotonic())
+        now = self._around.now()
+        rows = [(job, now + timedelta(seconds=seconds)) for job, seconds in shed]
+        await self._recorder.call(lambda: self._ledger.put_off(self._run, rows, now))
+        for _ in rows:
+            shift.leave_job()
+
+    async def _wait_while(self, condition: Callable[[], bool], at_most: float = 0) -> None:
+        """Wait for jobs to be settled; never past the edition's time."""
+        left = (self._policy.not_after - self._around.now()).total_seconds()
+        seconds = at_most or (left if left > 0 else None)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while condition():
+                    self._shift.settled.clear()
+                    await self._shift.settled.wait()
+
+
+def _domain(reader: Reader) -> str:
+    return reader.email.rpartition("@")[2].lower()

@@ -1,14 +1,16 @@
-"""One connection at work: prepare a message, commit its intent, write its dot, keep the answer.
+"""One connection at work: prepare a message, commit its intent, write its end, keep the answer.
 
 The order is the promise. `prepare` hands over everything but the final dot; the intent of
 this message and the outcome of the last one are committed together; only then the dot. An
 outcome is kept for the next commit only as long as there is a next message at hand.
 
 While the commit is under way the next message is made, and where the relay offers PIPELINING
-its MAIL, RCPT and DATA leave with the dot: one round trip a message.
+its MAIL, RCPT and DATA leave with the dot: one round trip a message. Over a connection with a
+window (CHUNKING) several messages are under way, each with its intent committed before its
+first byte is written, and verdicts are collected in order.
 
 A worker may be cancelled anywhere, and leaves behind what is true: before the intent nothing,
-between the intent and the dot a message to be tried again, after the dot one in doubt. A
+between the intent and the end a message to be tried again, after the end one in doubt. A
 commit is waited for even then, since what is in it must be known. This file is over 300
 lines because they are one sequence.
 """
@@ -16,16 +18,24 @@ lines because they are one sequence.
 from __future__ import annotations
 
 import asyncio
-import contextlib
+from collections import deque
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from newsletter.delivery.channel import Channel
-from newsletter.delivery.ledger import Grant, Intent, Job, Outcome
+from newsletter.delivery.dispatch import CONNECT, FOR_EVER, Connect, Wait
+from newsletter.delivery.entries import Grant, Intent, Job, Outcome
+from newsletter.delivery.guards import Action, Alert, AlertKind
 from newsletter.delivery.lifecycle import State
-from newsletter.delivery.recorder import outlast
-from newsletter.delivery.retry import Scope, decide_backoff, judge_loss, judge_reply
-from newsletter.delivery.shift import Shift
+from newsletter.delivery.retry import (
+    Reason,
+    Scope,
+    Verdict,
+    decide_pause,
+    judge_loss,
+    judge_reply,
+)
+from newsletter.delivery.shift import Lane, Shift
 from newsletter.errors import (
     ConnectionLost,
     InputError,
@@ -34,118 +44,185 @@ from newsletter.errors import (
     StorageError,
 )
 from newsletter.mail import Message
-from newsletter.smtp.protocol import LocalProtocolError, Phase, Reply
+from newsletter.smtp.protocol import LocalProtocolError, Phase, Refused, Reply
 
 MESSAGES_PER_CONNECTION = 100
 IDLE_SECONDS = 5.0
 """How long a connection is kept open with nothing to send over it."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Ahead:
-    """The next job, and its message unless that cannot be made."""
+@dataclass(slots=True, kw_only=True)
+class _Letter:
+    """A job at hand, and how far it is."""
 
     job: Job
     message: Message | None
+    """None if it cannot be made."""
+    fault: str = ""
+    """Why it cannot."""
+    begun_at: datetime
+
+    @property
+    def number(self) -> int:
+        return self.job.attempts + 1
+
+
+class _Retired(Exception):
+    """This relay refuses us, and another one goes on."""
 
 
 class Worker:
     """One connection's loop."""
 
-    def __init__(self, shift: Shift, number: int) -> None:
-        self._shift = shift
-        self._via = f"{shift.relay_name} #{number}"
+    def __init__(self, shift: Shift, lane: Lane, number: int) -> None:
+        self._shift, self._lane = shift, lane
+        self._via = f"{lane.name} #{number}"
+        self._seat = shift.desk.seat(lane.name)
         self._channel: Channel | None = None
         self._used = 0
         """Messages begun over the channel."""
-        self._last: Outcome | None = None
-        self._ahead: _Ahead | None = None
+        self._kept: list[Outcome] = []
+        """Outcomes for the next commit."""
+        self._ahead: _Letter | None = None
+        self._under_way: deque[_Letter] = deque()
+        """Posted over a connection with a window, and not answered yet."""
+        self._refusal: RelayRefusedUs | None = None
+        """The relay refuses us: once what is under way is answered, this worker ends."""
 
     async def run(self) -> None:
-        """Work until the queue says None. Raises what must end the whole run."""
+        """Work until the run is finished. Raises what must end all of it."""
         try:
-            while (job := await self._next_job()) is not None:
-                pause = 0.0 if self._is_too_late() else await self._be_ready()
-                if self._is_too_late():
-                    self._forget_ahead()
-                    self._shift.leave_job()
-                elif pause:
-                    self._forget_ahead()
-                    self._shift.jobs.put_nowait(job)  # another connection may have room for it
-                    await asyncio.sleep(pause)
+            while (letter := await self._next()) is not None:
+                assert self._channel is not None
+                if self._channel.window > 1:
+                    await self._send_window(letter)
                 else:
-                    await self._send(job)
+                    await self._send(letter)
+                if self._refusal is not None:
+                    self._drop()
+                    self._retire(self._refusal)
             await self._part()
+        except _Retired:
+            pass
         finally:
             self._drop()
+            self._forget_ahead()
             await self._flush()
 
-    async def _next_job(self) -> Job | None:
-        jobs = self._shift.jobs
-        if self._shift.stopping.is_set():
-            return None
+    # -- work ----------------------------------------------------------------------------------
+
+    async def _next(self) -> _Letter | None:
+        """Give the next message and have a connection for it; None when there is no more."""
+        shift, idle_since = self._shift, None
+        if self._ahead is not None and self._may_begin() and self._channel is not None:
+            letter, self._ahead = self._ahead, None
+            if self._channel.usable:
+                return letter
+            self._ahead = letter
+        self._forget_ahead()
+        while not (shift.stopping.is_set() or shift.is_finished):
+            if self._lane.name in shift.refusing:
+                raise _Retired
+            await self._be_open()
+            now = shift.around.monotonic()
+            if not self._may_begin():
+                found: Job | Connect | Wait = FOR_EVER  # what waits still is the ledger's to expire
+            else:
+                found = shift.desk.take(self._seat, now)
+            if isinstance(found, Job):
+                return self._write(found)
+            await self._flush()
+            if found is CONNECT:
+                await self._connect()
+                continue
+            assert isinstance(found, Wait)
+            idle_since = now if idle_since is None else idle_since
+            if self._channel is None:
+                await shift.wait(found.seconds)
+            elif (left := idle_since + IDLE_SECONDS - now) > 0:
+                await shift.wait(min(found.seconds, left))
+            else:
+                await self._part()
+        return None
+
+    def _may_begin(self) -> bool:
+        shift = self._shift
+        return not shift.stopping.is_set() and shift.around.now() < shift.policy.not_after
+
+    def _forget_ahead(self) -> None:
         if self._ahead is not None:
-            return self._ahead.job
-        if jobs.empty():
-            await self._flush()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(IDLE_SECONDS):
-                    return await jobs.get()
-            await self._part()
-        return await jobs.get()
+            letter, self._ahead = self._ahead, None
+            self._drop()  # its first commands may have been said already
+            self._give_back(letter, again=True)
 
-    def _is_too_late(self) -> bool:
-        return self._shift.around.now() >= self._shift.policy.not_after
+    def _look_ahead(self) -> None:
+        """Take the next job and make its message, if it may follow at once on this connection."""
+        shift = self._shift
+        if self._used < MESSAGES_PER_CONNECTION and not shift.stopping.is_set():
+            job = shift.desk.take_at_once(self._seat, shift.around.monotonic())
+            if job is not None:
+                self._ahead = self._write(job)
+
+    def _write(self, job: Job) -> _Letter:
+        message, fault = None, ""
+        begun_at = self._shift.around.now()
+        try:
+            message = self._shift.address(job.reader)
+        except (InputError, LocalProtocolError) as error:
+            fault = str(error)
+        return _Letter(job=job, message=message, fault=fault, begun_at=begun_at)
+
+    def _give_back(self, letter: _Letter, *, again: bool = False) -> None:
+        """Leave a job that was not begun to the ledger, or to whoever takes it up `again`."""
+        shift = self._shift
+        shift.desk.done(self._seat, letter.job, None, shift.around.monotonic())
+        if again and self._may_begin():
+            shift.put((letter.job,))
+        else:
+            shift.leave_job()
 
     # -- a connection --------------------------------------------------------------------------
 
-    async def _be_ready(self) -> float:
-        """Have a channel, and the turn to use it; else tell how many seconds to pause."""
-        pause = await self._connect()
-        if not pause and self._ahead is None and await self._wait_for_turn():
-            pause = await self._connect()  # the wait may have cost the connection
-        return pause
+    async def _be_open(self) -> None:
+        """Part from a connection that can or should take no more; keep what is recorded small."""
+        if len(self._kept) > 1:
+            await self._flush()
+        channel = self._channel
+        if channel is not None and (not channel.usable or self._used >= MESSAGES_PER_CONNECTION):
+            await self._part()
 
-    async def _connect(self) -> float:
-        """Have a usable channel; if there is none to be had, tell how many seconds to pause."""
-        if self._channel and self._channel.usable and self._used < MESSAGES_PER_CONNECTION:
-            return 0
-        await self._part()
+    async def _connect(self) -> None:
+        shift = self._shift
         try:
-            self._channel = await self._open()
+            self._channel = await self._lane.open_channel()
         except RelayUnavailable:
-            pause = self._shift.health.unreachable(self._shift.around.monotonic())
+            pause = shift.desk.unreachable(self._seat, shift.around.monotonic())
+            shift.stir()
             if pause is None:
                 raise
-            return pause
-        self._shift.health.opened()
-        self._used = 0
-        return 0
+        except RelayRefusedUs as refusal:
+            self._retire(refusal)
+        except BaseException:
+            shift.desk.disconnected(self._seat)
+            raise
+        else:
+            self._used = 0
+            shift.desk.connected(self._seat)
+            shift.stir()
 
-    async def _open(self) -> Channel:
-        # A relay that lets in fewer connections than we try refuses one before another is
-        # through its login. Only the first attempt of a run tells whether it is there at all.
-        shift = self._shift
-        if not shift.reached:
-            async with shift.reaching:
-                if not shift.reached:
-                    channel = await shift.open_channel()
-                    shift.reached = True
-                    return channel
-        return await shift.open_channel()
-
-    async def _wait_for_turn(self) -> bool:
-        """Wait as long as the pace asks, without a connection if that is long."""
-        around = self._shift.around
-        delay = self._shift.pace.claim(around.monotonic())
-        if delay <= 0:
-            return False
-        await self._flush()
-        if delay > IDLE_SECONDS:
-            await self._part()
-        left = (self._shift.policy.not_after - around.now()).total_seconds()
-        await asyncio.sleep(min(delay, left))
-        return True
+    def _retire(self, refusal: RelayRefusedUs) -> None:
+        """Leave a relay that refuses us to a person; raises the refusal if there is no other."""
+        shift, name = self._shift, self._lane.name
+        shift.desk.unreachable(self._seat, shift.around.monotonic())
+        first, shift.refusing[name] = name not in shift.refusing, refusal
+        shift.stir()
+        if len(shift.refusing) == shift.relays:
+            raise refusal
+        if first:
+            shift.alert(
+                Alert(kind=AlertKind.RELAY, action=Action.BREAK, about=name, sentence=str(refusal))
+            )
+        raise _Retired
 
     async def _part(self) -> None:
         """Part politely, if there is a channel, with nothing left to record meanwhile."""
@@ -158,97 +235,50 @@ class Worker:
         if self._channel is not None:
             self._channel.abort()
             self._channel = None
-            self._shift.health.closed()
+            self._shift.desk.disconnected(self._seat)
+            self._shift.stir()
 
-    # -- a message -----------------------------------------------------------------------------
+    # -- a message, its end held back ----------------------------------------------------------
 
-    def _look_ahead(self) -> None:
-        """Take the next job and make its message, if it may follow at once on this connection."""
-        shift = self._shift
-        if (
-            shift.jobs.empty()
-            or shift.stopping.is_set()
-            or self._used >= MESSAGES_PER_CONNECTION
-            or not shift.pace.claim_at_once(shift.around.monotonic())
-        ):
-            return
-        job = shift.jobs.get_nowait()
-        if job is None:
-            shift.jobs.put_nowait(None)  # the end: whoever asks next will see it
-            return
-        try:
-            message = shift.address(job.reader)
-        except InputError:  # it is `_send` that will say so
-            message = None
-        self._ahead = _Ahead(job, message)
-
-    def _forget_ahead(self) -> None:
-        if self._ahead is not None:
-            self._ahead = None
-            self._drop()  # its first commands may have been said already
-
-    async def _send(self, job: Job) -> None:
+    async def _send(self, letter: _Letter) -> None:
         assert self._channel is not None
-        started = self._shift.around.now()
         self._used += 1
+        message = letter.message
+        if message is None:
+            self._fail(letter)
+            return
         try:
-            ahead, self._ahead = self._ahead, None
-            message = (ahead and ahead.message) or self._shift.address(job.reader)
             refused = await self._channel.prepare(message.envelope, message.content)
-        except (InputError, LocalProtocolError) as error:
-            await self._keep(job, State.FAILED, f"not sent: {error}", started, intended=False)
+        except LocalProtocolError as error:
+            letter.fault = str(error)
+            self._drop()
+            self._fail(letter)
         except ConnectionLost as lost:
             self._drop()
             if lost.phase == Phase.MAIL.value and self._used > 1:
                 # Relays hang up on idle connections; that is nobody's fault and no attempt.
-                self._shift.jobs.put_nowait(job)
-                return
-            await self._keep(job, State.DEFERRED, lost.problem, started, intended=False)
-            self._blame_relay(lost)
+                self._give_back(letter, again=True)
+            else:
+                self._keep(letter, judge_loss(in_doubt=False), lost.problem, intended=False)
+        except BaseException:
+            self._give_back(letter)
+            raise
         else:
             if refused is not None:
-                await self._judge(job, refused.phase, refused.reply, started, intended=False)
+                self._judge(letter, refused.phase, refused.reply, intended=False)
                 return
             task = asyncio.current_task()
             self._shift.committed.add(task)
             try:
-                if await self._intend(job, started):
-                    await self._finish(job, started)
+                if await self._intend([letter]):
+                    await self._finish(letter)
             finally:
                 self._shift.committed.discard(task)
 
-    async def _intend(self, job: Job, started: datetime) -> bool:
-        """Commit the intent, with the last outcome; tell whether the dot may be written."""
-        shift = self._shift
-        intent = Intent(
-            subscriber_id=job.reader.subscriber_id, number=job.attempts + 1, via=self._via
-        )
-        last, self._last = self._last, None
-        grant, interruption = await self._commit(last, intent)
-        if grant is not Grant.GIVEN:
-            self._drop()  # the only way to take back a message without its dot
-            if grant is Grant.SUPPRESSED:
-                shift.settle_job(State.SUPPRESSED)
-            else:
-                shift.stopping.set()
-        try:
-            if interruption is not None:
-                raise interruption
-            while grant is Grant.GIVEN and shift.around.monotonic() > shift.lease_ends:
-                await shift.renew()  # we stood still for long: is the edition still ours?
-        except BaseException:
-            self._drop()
-            if grant is Grant.GIVEN:
-                self._last = self._outcome(
-                    job, State.DEFERRED, "stopped before its end was sent", started, at_once=True
-                )
-            raise
-        return grant is Grant.GIVEN
-
-    async def _finish(self, job: Job, started: datetime) -> None:
+    async def _finish(self, letter: _Letter) -> None:
         assert self._channel is not None
+        following = self._ahead.message if self._ahead else None
         try:
-            following = self._ahead.message if self._ahead else None
             if following is None:
                 reply = await self._channel.finish()
             else:
@@ -256,118 +286,225 @@ class Worker:
                 reply = await self._channel.finish(following.envelope, size_bytes=size_bytes)
         except ConnectionLost as lost:
             self._drop()
-            verdict = judge_loss(in_doubt=lost.in_doubt)
-            await self._keep(job, verdict.state, lost.problem, started)
-            self._blame_relay(lost)
+            self._keep(letter, judge_loss(in_doubt=lost.in_doubt), lost.problem)
         except BaseException:
-            words = "stopped before the relay answered"
-            self._last = self._outcome(job, State.IN_DOUBT, words, started)
+            self._keep(letter, judge_loss(in_doubt=True), "stopped before the relay answered")
             raise
         else:
-            await self._judge(job, Phase.DOT, reply, started)
+            self._judge(letter, Phase.DOT, reply)
 
-    async def _judge(
-        self, job: Job, phase: Phase, reply: Reply, started: datetime, *, intended: bool = True
-    ) -> None:
+    # -- several messages under way ------------------------------------------------------------
+
+    async def _send_window(self, letter: _Letter) -> None:
+        """Keep a connection's window full until there is no more, and collect what is due."""
+        task = asyncio.current_task()
+        self._shift.committed.add(task)
+        try:
+            fresh = self._fill([letter])
+            while fresh or self._under_way:
+                if fresh:
+                    await self._post(await self._intend(fresh))
+                await self._collect()
+                fresh = self._fill([])
+        except BaseException:
+            while self._under_way:
+                left = self._under_way.popleft()
+                self._keep(left, judge_loss(in_doubt=True), "stopped before the relay answered")
+            raise
+        finally:
+            self._shift.committed.discard(task)
+
+    def _fill(self, fresh: list[_Letter]) -> list[_Letter]:
+        """Take as many more as the window has room for."""
+        shift, channel = self._shift, self._channel
+        while (
+            channel is not None
+            and channel.usable
+            and self._refusal is None
+            and len(self._under_way) + len(fresh) < channel.window
+            and self._used + len(fresh) < MESSAGES_PER_CONNECTION
+            and self._may_begin()
+        ):
+            job = shift.desk.take_at_once(self._seat, shift.around.monotonic())
+            if job is None:
+                break
+            fresh.append(self._write(job))
+        self._used += len(fresh)
+        made = [letter for letter in fresh if letter.message is not None]
+        for letter in fresh:
+            if letter.message is None:
+                self._fail(letter)
+        return made
+
+    async def _post(self, letters: list[_Letter]) -> None:
+        for letter in letters:
+            assert letter.message is not None
+            try:
+                if self._channel is None:
+                    raise ConnectionLost("the connection is gone", phase="MAIL", in_doubt=False)
+                refused = self._channel.post(letter.message.envelope, letter.message.content)
+            except ConnectionLost as lost:
+                self._keep(letter, judge_loss(in_doubt=False), lost.problem)
+                await self._lose()
+            except LocalProtocolError as error:
+                letter.fault = str(error)
+                self._fail(letter, intended=True)
+            else:
+                if refused is None:
+                    self._under_way.append(letter)
+                else:
+                    self._judge(letter, refused.phase, refused.reply)
+
+    async def _collect(self) -> None:
+        """Wait for the oldest verdict, and take those that have come with it."""
+        while self._under_way:
+            assert self._channel is not None
+            letter = self._under_way[0]
+            try:
+                verdict = await self._channel.collect()
+            except ConnectionLost:
+                await self._lose()
+                return
+            self._under_way.popleft()
+            self._judge_verdict(letter, verdict)
+            if not self._channel.answered:
+                return
+
+    async def _lose(self) -> None:
+        """Judge everything under way on a connection that is gone, and drop it."""
+        while self._under_way:
+            assert self._channel is not None
+            letter = self._under_way.popleft()
+            try:
+                verdict = await self._channel.collect()
+            except ConnectionLost as lost:
+                self._keep(letter, judge_loss(in_doubt=lost.in_doubt), lost.problem)
+            else:
+                self._judge_verdict(letter, verdict)
+        self._drop()
+
+    def _judge_verdict(self, letter: _Letter, verdict: Reply | Refused) -> None:
+        if isinstance(verdict, Refused):
+            self._judge(letter, verdict.phase, verdict.reply)
+        else:
+            self._judge(letter, Phase.DOT, verdict)
+
+    # -- the intent ----------------------------------------------------------------------------
+
+    async def _intend(self, letters: list[_Letter]) -> list[_Letter]:
+        """Commit intents, with the outcomes kept; give those whose end may be written."""
+        shift = self._shift
+        intents = [
+            Intent(
+                subscriber_id=letter.job.reader.subscriber_id, number=letter.number, via=self._via
+            )
+            for letter in letters
+        ]
+        granted: list[_Letter] = []
+        try:
+            grants, interruption = await self._commit(intents)
+            for letter, grant in zip(letters, grants, strict=True):
+                if grant is Grant.GIVEN:
+                    granted.append(letter)
+                    continue
+                if self._channel is not None and self._channel.window == 1:
+                    self._drop()  # the only way to take back a message without its end
+                shift.desk.done(self._seat, letter.job, None, shift.around.monotonic())
+                if grant is Grant.SUPPRESSED:
+                    shift.settle_job(State.SUPPRESSED)
+                else:
+                    shift.leave_job()
+                    shift.stopping.set()
+            if interruption is not None:
+                raise interruption
+            while granted and shift.around.monotonic() > shift.lease_ends:
+                await shift.renew()  # we stood still for long: is the edition still ours?
+        except BaseException:
+            if not self._under_way:
+                self._drop()
+            for letter in granted:
+                self._keep(letter, _STOPPED, "stopped before its end was sent")
+            raise
+        return granted
+
+    # -- what became of it ---------------------------------------------------------------------
+
+    def _judge(self, letter: _Letter, phase: Phase, reply: Reply, *, intended: bool = True) -> None:
         verdict = judge_reply(phase, reply)
-        if verdict.state is State.ACCEPTED:
-            self._shift.health.accepted()
-        await self._keep(
-            job,
-            verdict.state,
-            str(reply),
-            started,
-            intended=intended,
-            at_once=verdict.scope is Scope.OURSELVES,
-        )
-        if verdict.scope is Scope.OURSELVES:
-            raise RelayRefusedUs(
-                f"{self._shift.relay_name} refuses us at {phase.value} ({reply})",
+        self._keep(letter, verdict, str(reply), intended=intended)
+        if verdict.wants_new_connection:
+            self._used = MESSAGES_PER_CONNECTION
+        if verdict.is_dead_address:
+            self._shift.dead.append((letter.job.reader, str(reply)))
+        if verdict.scope is Scope.OURSELVES and self._refusal is None:
+            self._refusal = RelayRefusedUs(
+                f"{self._lane.name} refuses us at {phase.value} ({reply})",
                 field="delivery.relay",
                 mend="mend the sender's identity or login; no reader is lost, "
                 "the same command goes on",
             )
 
-    def _blame_relay(self, lost: ConnectionLost) -> None:
-        if self._shift.health.lost():
-            raise RelayUnavailable(
-                f"{self._shift.relay_name} keeps breaking off ({lost.problem})",
-                mend="mend the relay and run the same command again; nobody gets a second copy",
+    def _fail(self, letter: _Letter, *, intended: bool = False) -> None:
+        """Judge a message that could not be made or said."""
+        verdict = self._shift.desk.guards.judge_fault()
+        self._keep(letter, verdict, f"not sent: {letter.fault}", intended=intended)
+
+    def _keep(self, letter: _Letter, verdict: Verdict, said: str, *, intended: bool = True) -> None:
+        """Keep an outcome for the next commit, and let the desk learn from it."""
+        shift, job = self._shift, letter.job
+        ended_at = shift.around.now()
+        pause = timedelta(0)
+        if verdict.state is not State.ACCEPTED and verdict is not _STOPPED:
+            pause = decide_pause(
+                verdict, shift.policy.retry_after, letter.number, spread=shift.around.spread()
             )
+        self._kept.append(
+            Outcome(
+                subscriber_id=job.reader.subscriber_id,
+                number=letter.number,
+                via=self._via,
+                state=verdict.state,
+                reply=said,
+                started_at=letter.begun_at,
+                ended_at=ended_at,
+                next_attempt_at=ended_at + pause,
+                intended=intended,
+            )
+        )
+        learned = None if verdict is _STOPPED else verdict
+        alert = shift.desk.done(self._seat, job, learned, shift.around.monotonic(), said)
+        shift.stir()
+        if alert is not None:
+            shift.alert(alert)
 
     # -- the ledger ----------------------------------------------------------------------------
 
-    async def _keep(
-        self,
-        job: Job,
-        state: State,
-        reply: str,
-        started: datetime,
-        *,
-        intended: bool = True,
-        at_once: bool = False,
-    ) -> None:
-        """Keep an outcome for the next commit, having committed the one before.
-
-        With an intent there is none before: it went into the intent's commit.
-        """
-        await self._flush()
-        self._last = self._outcome(job, state, reply, started, intended=intended, at_once=at_once)
-
-    def _outcome(
-        self,
-        job: Job,
-        state: State,
-        reply: str,
-        started: datetime,
-        *,
-        intended: bool = True,
-        at_once: bool = False,
-    ) -> Outcome:
-        shift = self._shift
-        ended = shift.around.now()
-        number = job.attempts + 1
-        pause = timedelta(0)
-        if state in (State.DEFERRED, State.IN_DOUBT) and not at_once:
-            pause = decide_backoff(shift.policy.retry_after, number, spread=shift.around.spread())
-        return Outcome(
-            subscriber_id=job.reader.subscriber_id,
-            number=number,
-            via=self._via,
-            state=state,
-            reply=reply,
-            started_at=started,
-            ended_at=ended,
-            next_attempt_at=ended + pause,
-            intended=intended,
-        )
-
     async def _flush(self) -> None:
-        last, self._last = self._last, None
-        if last is not None:
-            _, interruption = await self._commit(last, None)
+        if self._kept:
+            _, interruption = await self._commit([])
             if interruption is not None:
                 raise interruption
 
-    async def _commit(
-        self, outcome: Outcome | None, intent: Intent | None
-    ) -> tuple[Grant, BaseException | None]:
-        """Commit, whatever happens; tell the answer, and what interrupted us meanwhile."""
-        interruption: BaseException | None = None
-        committing = self._shift.recorder.record(outcome, intent)
-        if intent is not None:
+    async def _commit(self, intents: list[Intent]) -> tuple[list[Grant], BaseException | None]:
+        """Commit, whatever happens; tell the answers, and what interrupted us meanwhile."""
+        shift, interruption = self._shift, None
+        kept, self._kept = self._kept, []
+        commit = shift.recorder.record(kept, intents)
+        if intents and self._channel is not None and self._channel.window == 1:
             try:
                 self._look_ahead()
             except BaseException as error:  # noqa: BLE001 - the caller raises it, after the commit
                 interruption = error
-        if await outlast(committing):
-            interruption = interruption or asyncio.CancelledError()
+        interruption = await commit.settle() or interruption
         try:
-            grant = committing.result()
+            grants = commit.grants()
         except StorageError:
-            if outcome is not None:
-                self._shift.unrecorded.append(outcome)
+            shift.unrecorded.extend(kept)
             raise
-        if outcome is not None:
-            self._shift.settle_job(outcome.state)
-        return grant, interruption
+        for outcome in kept:
+            shift.settle_job(outcome.state)
+        return list(grants), interruption
+
+
+_STOPPED = Verdict(State.DEFERRED, Scope.MESSAGE, Reason.OTHER)
+"""We ended before the message did: due again at once, and nobody's fault."""

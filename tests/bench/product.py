@@ -23,10 +23,11 @@ from sqlalchemy import insert
 
 from newsletter.audience.reader import Reader
 from newsletter.delivery.channel import build_opener
+from newsletter.delivery.dispatch import RelayLimits
 from newsletter.delivery.ledger import Ledger
 from newsletter.delivery.lifecycle import State
 from newsletter.delivery.sender import Sender
-from newsletter.delivery.shift import Policy, Surroundings
+from newsletter.delivery.shift import Lane, Policy, Surroundings
 from newsletter.mail import Addresser, Keyring, build_letterhead
 from newsletter.render.compiled import Begin, CompiledEdition, End, Part, Piece, Slot
 from newsletter.render.wire import encode_text
@@ -164,12 +165,14 @@ def send(database: Database, order: Order, addresser: Addresser) -> tuple[int, f
     sender = Sender(
         ledger=ledger,
         run=ledger.take(1, "bench", now),
-        open_channel=build_opener(relay, ehlo_name="news.example"),
-        relay_name=str(relay),
+        lanes=[
+            Lane(
+                limits=RelayLimits(name=str(relay), connections=order.connections),
+                open_channel=build_opener(relay, ehlo_name="news.example"),
+            )
+        ],
         address=addresser.address,
         policy=Policy(
-            connections=order.connections,
-            per_second=0,
             not_after=now + timedelta(hours=16),
             retry_after=timedelta(seconds=1),
         ),

@@ -16,10 +16,11 @@ from sqlalchemy import select, update
 
 from newsletter.audience.reader import Reader
 from newsletter.delivery.channel import OpenChannel, build_opener
+from newsletter.delivery.dispatch import RelayLimits
 from newsletter.delivery.ledger import Ledger
 from newsletter.delivery.lifecycle import State
 from newsletter.delivery.sender import Sender
-from newsletter.delivery.shift import Policy, Surroundings
+from newsletter.delivery.shift import Lane, Policy, Surroundings
 from newsletter.mail import Message
 from newsletter.smtp.relay import parse_relay
 from newsletter.store import Database
@@ -160,12 +161,14 @@ class Edition:
         return Sender(
             ledger=ledger,
             run=ledger.take(self.id, holder, datetime.now(UTC)),
-            open_channel=limit(build_opener(parse_relay(url), ehlo_name="news.example")),
-            relay_name="relay",
+            lanes=[
+                Lane(
+                    limits=RelayLimits(name="relay", connections=connections, rate=per_second),
+                    open_channel=limit(build_opener(parse_relay(url), ehlo_name="news.example")),
+                )
+            ],
             address=address or make_addresser(self.id).address,
             policy=Policy(
-                connections=connections,
-                per_second=per_second,
                 not_after=self.now + self.not_after,
                 retry_after=timedelta(seconds=retry_after),
             ),
