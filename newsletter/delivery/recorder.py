@@ -75,7 +75,12 @@ async def outlast(work: asyncio.Future[Any]) -> bool:
 
 
 class Recorder:
-    """Commits for one run, from one thread of its own."""
+    """Commits for one run, from one thread of its own.
+
+    Where a commit waits for nothing (SQLite that need not survive a power loss) it is done on
+    the spot: handing it to a thread, and the interpreter with it, costs more than it does. The
+    thread is for that case, too, when another process writes just then.
+    """
 
     def __init__(self, ledger: Ledger, run: Run, clock: Callable[[], datetime]) -> None:
         self._journal, self._clock = ledger.open_journal(run), clock
@@ -118,6 +123,8 @@ class Recorder:
                 self._thread.shutdown(wait=False)
             return
         group, self._group = self._group, []
+        if self._journal.is_quick and self._write_at_once(group):
+            return
         loop = asyncio.get_running_loop()
         self._committing = loop.run_in_executor(self._thread, self._write, group)
         self._committing.add_done_callback(lambda done: self._answer(group, done))
@@ -126,6 +133,22 @@ class Recorder:
         outcomes = [outcome for commit in group for outcome in commit.outcomes]
         intents = [intent for commit in group for intent in commit.intents]
         return self._journal.record(outcomes, intents, self._clock())
+
+    def _write_at_once(self, group: Sequence[Commit]) -> bool:
+        """Commit here and now, unless another process is at it; tell whether that was done."""
+        outcomes = [outcome for commit in group for outcome in commit.outcomes]
+        intents = [intent for commit in group for intent in commit.intents]
+        try:
+            grants = self._journal.try_record(outcomes, intents, self._clock())
+        except Exception as failure:  # noqa: BLE001 - whoever waits is told
+            for commit in group:
+                commit.answer(None, failure)
+            return True
+        if grants is None:
+            return False
+        for commit in group:
+            commit.answer([grants[intent.subscriber_id] for intent in commit.intents])
+        return True
 
     def _answer(self, group: Sequence[Commit], done: asyncio.Future[dict[int, Grant]]) -> None:
         self._committing = None

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import timedelta
@@ -38,6 +39,8 @@ LOOK_SECONDS = 0.5
 _RATE_SECONDS = 10.0
 """The rate that is told is that of so many seconds."""
 _SHORTEST_WAIT_SECONDS = 0.02
+_GARBAGE = 10_000
+"""Objects between two looks of the collector: a message makes some dozens, and no cycles."""
 
 
 class Sender:
@@ -81,6 +84,10 @@ class Sender:
 
         Raises what made the run fail. A new run goes on from there; nobody gets a second copy.
         """
+        with _steady_heap():
+            return await self._send()
+
+    async def _send(self) -> bool:
         workers = [
             asyncio.create_task(self._guard(Worker(self._shift, lane, number).run))
             for lane in self._lanes
@@ -273,6 +280,20 @@ class Sender:
                 while condition():
                     self._shift.settled.clear()
                     await self._shift.settled.wait()
+
+
+@contextlib.contextmanager
+def _steady_heap() -> Iterator[None]:
+    """Keep the collector of cycles from looking through the whole program again and again."""
+    thresholds = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GARBAGE, *thresholds[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
 
 
 def _domain(reader: Reader) -> str:

@@ -84,15 +84,16 @@ class _ReaderSlot:
     escaped: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Static:
-    """Bytes that all readers of a plan share, as sent and as DKIM hashes them."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """A body with holes: what all readers of a selection share, and where their own goes."""
 
-    wire: WireLines
-    canonical: bytes
-
-
-_Plan = tuple[_Static | _ReaderSlot, ...]
+    wire: list[WireLines]
+    """As sent, with nothing where a slot is."""
+    canonical: list[bytes]
+    """The same as DKIM hashes it; empty where nobody signs."""
+    slots: tuple[tuple[int, _ReaderSlot], ...]
+    """Where each slot is in both."""
 
 
 class Addresser:
@@ -168,23 +169,22 @@ class Addresser:
                 self._after,
             )
         )
-        body: list[bytes] = []
-        canonical: list[bytes] = []
-        for piece in self._plan:
-            if isinstance(piece, _Static):
-                body.append(piece.wire)
-                canonical.append(piece.canonical)
-                continue
-            value = values.get(piece.name)
+        plan = self._plan
+        body: list[bytes] = [*plan.wire]
+        canonical = plan.canonical.copy()
+        encoded: dict[str, bytes] = {}
+        for place, slot in plan.slots:
+            value = values.get(slot.name)
             if value is None:
-                value = clean_text(reader.fields.get(piece.name.removeprefix("fields."), ""))
-            value = value or piece.default
-            if piece.escaped and _NEEDS_ESCAPE.search(value):
+                value = clean_text(reader.fields.get(slot.name.removeprefix("fields."), ""))
+            value = value or slot.default
+            if slot.escaped and _NEEDS_ESCAPE.search(value):
                 value = html.escape(value)
-            encoded = encode_value(value)
-            body.append(encoded)
-            if self._signers:
-                canonical.append(canonical_body(encoded))
+            if (lines := encoded.get(value)) is None:  # most stand in both parts
+                lines = encoded[value] = encode_value(value)
+            body[place] = lines
+            if canonical:
+                canonical[place] = canonical_body(lines)
         head = [WireLines.check(fields)]
         if self._signers:
             body_hash = hash_body(canonical)
@@ -249,11 +249,12 @@ class Addresser:
                     plan[-1] += step
                 else:
                     plan.append(step)
-        return tuple(
-            _Static(WireLines.check(step), canonical_body(step) if self._signers else b"")
-            if isinstance(step, bytes)
-            else step
-            for step in plan
+        return _Plan(
+            wire=[WireLines.check(p) if isinstance(p, bytes) else WireLines() for p in plan],
+            canonical=[canonical_body(p) if isinstance(p, bytes) else b"" for p in plan]
+            if self._signers
+            else [],
+            slots=tuple((n, p) for n, p in enumerate(plan) if isinstance(p, _ReaderSlot)),
         )
 
 

@@ -14,29 +14,32 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from newsletter.errors import ConfigurationError, DatabaseVersionError, StorageError
 
 Durability = Literal["full", "process"]
-_BUSY_SECONDS = 30.0
+BUSY_SECONDS = 30.0
+"""How long a writer waits for another before it gives up (SQLite)."""
 
 
 class Database:
     """One database, opened. Safe to share between threads; a connection is not."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, durability: Durability = "full") -> None:
         self.engine = engine
+        self.durability = durability
 
     @property
     def is_sqlite(self) -> bool:
         """Whether this is SQLite (else PostgreSQL)."""
         return self.engine.dialect.name == "sqlite"
+
+    @property
+    def commits_at_once(self) -> bool:
+        """Whether a commit waits neither for disk nor network: a thread costs more."""
+        return self.is_sqlite and self.durability == "process"
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -82,7 +85,7 @@ def open_database(url: str, *, durability: Durability = "full") -> Database:
             found = _read_revision(connection)
         if found == "":
             upgrade_database(database)
-        elif found != _scripts().get_current_head():
+        elif found != max(_revisions()):
             raise DatabaseVersionError(
                 "is of an older version than this program",
                 file=shown_url(url),
@@ -117,7 +120,7 @@ def connect_database(url: str, *, durability: Durability = "full") -> Database:
                 f"the folder {path.parent} does not exist", field="database.url", mend="make it"
             )
         _tune_sqlite(engine, durability)
-    return Database(engine)
+    return Database(engine, durability=durability)
 
 
 def upgrade_database(database: Database) -> None:
@@ -126,6 +129,9 @@ def upgrade_database(database: Database) -> None:
     Raises `DatabaseVersionError`, and changes nothing, when the database is not this
     program's or of a newer version.
     """
+    from alembic import command
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     with database.writing() as connection:
@@ -146,15 +152,21 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 _UPGRADE_LOCK = 7_310_579_602  # any number that no other program on the server uses
 
 
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory(str(_MIGRATIONS))
+def _revisions() -> set[str]:
+    """Give the versions that this program knows, by the names of their files: 0001_first….py.
+
+    Not asked of Alembic, which is loaded where there is something to upgrade, and only there.
+    """
+    return {path.name[:4] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py")}
 
 
 def _read_revision(connection: Connection) -> str:
     """Read which of our versions the schema is of; "" for a database without tables."""
-    if not inspect(connection).get_table_names():
+    tables = inspect(connection).get_table_names()
+    if not tables:
         return ""
-    found = MigrationContext.configure(connection).get_current_revision()
+    known = "alembic_version" in tables
+    found = connection.scalar(text("SELECT version_num FROM alembic_version")) if known else None
     place = connection.engine.url.render_as_string(hide_password=True)
     if found is None:
         raise DatabaseVersionError(
@@ -162,15 +174,14 @@ def _read_revision(connection: Connection) -> str:
             file=place,
             mend="name another database in database.url",
         )
-    scripts = _scripts()
-    if found not in {script.revision for script in scripts.walk_revisions()}:
+    if found not in _revisions():
         raise DatabaseVersionError(
             f"is of a newer version ({found}) than this program knows "
-            f"({scripts.get_current_head()}); nothing was changed",
+            f"({max(_revisions())}); nothing was changed",
             file=place,
             mend="install the newer program",
         )
-    return found
+    return str(found)
 
 
 def _enter_wal(database: Database) -> None:
@@ -199,7 +210,7 @@ def _tune_sqlite(engine: Engine, durability: Durability) -> None:
     @event.listens_for(engine, "connect")
     def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves
-        connection.execute(f"PRAGMA busy_timeout = {int(_BUSY_SECONDS * 1000)}")
+        connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         connection.execute("PRAGMA foreign_keys = ON")
 

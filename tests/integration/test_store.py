@@ -15,8 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, create_engine, event, func, insert, select
@@ -63,6 +66,44 @@ def test_migrations_lead_to_the_tables_of_the_program(database: Database) -> Non
     with database.reading() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
+
+
+def test_a_migrations_file_is_called_after_its_revision() -> None:
+    scripts = ScriptDirectory(str(store_database._MIGRATIONS))
+    assert {script.revision for script in scripts.walk_revisions()} == store_database._revisions()
+    assert scripts.get_current_head() == max(store_database._revisions())
+
+
+def test_an_edition_that_is_being_sent_survives_the_upgrade(tmp_path: Path) -> None:
+    path = tmp_path / "before.db"
+    with closing(connect(path)) as database:
+        config = Config()
+        config.set_main_option("script_location", str(store_database._MIGRATIONS))
+        with database.writing() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "0001")
+            for statement in (
+                "INSERT INTO editions (id, date, state, window_start, cut_off, created_at, fence, "
+                "holder, lease_until) VALUES (1, '2026-11-23', 'sending', 1, 2, 3, 4, 'me', 5)",
+                "INSERT INTO deliveries (edition_id, subscriber_id, email, email_key, name, "
+                "choices, fields, state, attempts, next_attempt_at, fence, changed_at, via, reply) "
+                "VALUES (1, 7, 'a@b.example', 'a@b.example', 'A', '{}', '{}', 'sending', 2, 6, 4, "
+                "7, 'relay #1', '450 Later')",
+                "INSERT INTO attempts (edition_id, subscriber_id, number, via, started_at, "
+                "ended_at, outcome, reply) VALUES (1, 7, 1, 'relay #1', 8, 9, 'deferred', '450')",
+            ):
+                connection.exec_driver_sql(statement)
+        upgrade_database(database)
+        with database.reading() as connection:
+            run = connection.exec_driver_sql("SELECT * FROM runs").one()
+            row = connection.exec_driver_sql("SELECT * FROM deliveries").one()
+            attempt = connection.exec_driver_sql("SELECT * FROM attempts").one()
+    assert tuple(run) == (1, 4, "me", 5, None)
+    assert tuple(row) == (
+        *(1, 7, "a@b.example", "a@b.example", "A", "{}", "{}", "sending", 2, 6, 4, 7),
+        *("relay #1", "450 Later"),
+    )
+    assert tuple(attempt) == (1, 7, 1, "relay #1", 8, 9, "deferred", "450")
 
 
 def read_schema(connection: Connection) -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 The columns of a run move out of the edition's row, which holds all of its content and was
 written anew at every heartbeat. Attempts lose a number of their own that nothing used. The
-index of open deliveries says OR instead of IN, which costs SQLite less at every row.
+index of open deliveries says OR instead of IN, which costs SQLite less at every row, and
+deliveries lose a foreign key that cost PostgreSQL half of an enrolment.
 """
 
 from __future__ import annotations
@@ -68,7 +69,31 @@ def upgrade() -> None:
         "ORDER BY edition_id, subscriber_id, number"
     )
     op.drop_table("attempts_before")
-    op.drop_index("ix_deliveries_open", "deliveries")
+    op.rename_table("deliveries", "deliveries_before")
+    op.drop_index("ix_deliveries_open", "deliveries_before")
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("ALTER INDEX pk_deliveries RENAME TO pk_deliveries_before")
+    op.create_table(
+        "deliveries",
+        sa.Column("edition_id", sa.BigInteger(), nullable=False),
+        sa.Column("subscriber_id", sa.BigInteger(), nullable=False),
+        sa.Column("email", sa.Text(), nullable=False),
+        sa.Column("email_key", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("choices", Document(), nullable=False),
+        sa.Column("fields", Document(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("next_attempt_at", Instant(), nullable=False),
+        sa.Column("fence", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("changed_at", Instant(), nullable=False),
+        sa.Column("via", sa.Text(), server_default="", nullable=False),
+        sa.Column("reply", sa.Text(), server_default="", nullable=False),
+        sa.PrimaryKeyConstraint("edition_id", "subscriber_id", name=op.f("pk_deliveries")),
+        sqlite_with_rowid=False,
+    )
+    op.execute("INSERT INTO deliveries SELECT * FROM deliveries_before ORDER BY 1, 2")
+    op.drop_table("deliveries_before")
     op.create_index(
         "ix_deliveries_open",
         "deliveries",
