@@ -110,9 +110,10 @@ class Recorder:
                 await asyncio.sleep(0)
 
     def close(self) -> None:
-        """End the thread, once everything that was handed in is committed."""
-        self._closed = True
-        self._commit()
+        """End the thread, once everything that was handed in is committed; again does nothing."""
+        if not self._closed:
+            self._closed = True
+            self._commit()
 
     def _commit(self) -> None:
         if self._committing is not None:

@@ -17,7 +17,8 @@ from sqlalchemy import select, update
 from newsletter.audience.reader import Reader
 from newsletter.delivery.channel import OpenChannel, build_opener
 from newsletter.delivery.dispatch import RelayLimits
-from newsletter.delivery.ledger import Ledger
+from newsletter.delivery.journal import Journal
+from newsletter.delivery.ledger import Ledger, Run
 from newsletter.delivery.lifecycle import State
 from newsletter.delivery.sender import Sender
 from newsletter.delivery.shift import Lane, Policy, Surroundings
@@ -130,6 +131,17 @@ class _Dialogue(SMTP):
     def connection_lost(self, error: Exception | None) -> None:
         self.event_handler.open -= 1
         super().connection_lost(error)
+
+
+class LedgerWith(Ledger):
+    """A ledger whose runs record through a journal of another kind."""
+
+    def __init__(self, database: Database, journal: type[Journal]) -> None:
+        super().__init__(database)
+        self._journal = journal
+
+    def open_journal(self, run: Run) -> Journal:
+        return self._journal(self._database, run, retries_doubt=self._retries_doubt)
 
 
 class Edition:

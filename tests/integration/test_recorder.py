@@ -11,44 +11,53 @@ from typing import Any
 
 import pytest
 
-from newsletter.delivery.ledger import Grant, Intent, Job, Ledger, Outcome, Run
+from newsletter.audience.suppression import suppress
+from newsletter.delivery.entries import Grant, Intent, Job, Outcome, Run
+from newsletter.delivery.journal import Journal
+from newsletter.delivery.ledger import Ledger
 from newsletter.delivery.lifecycle import State
-from newsletter.delivery.recorder import Recorder, outlast
+from newsletter.delivery.recorder import Commit, Recorder, outlast
 from newsletter.errors import StorageError
 from newsletter.store import Database
 from tests.integration.editions import store_approved_edition, store_readers
 
 
-class CountingLedger(Ledger):
+class CountingJournal(Journal):
     """Notes the size of each transaction, which takes a moment; refuses when told to."""
 
-    refuses = False
-
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
+    def __init__(self, database: Database, run: Run) -> None:
+        super().__init__(database, run, retries_doubt=False)
         self.groups: list[int] = []
+        self.refuses = False
 
     def record(
-        self, run: Run, outcomes: Sequence[Outcome], intents: Sequence[Intent], now: datetime
+        self, outcomes: Sequence[Outcome], intents: Sequence[Intent], now: datetime
     ) -> dict[int, Grant]:
         self.groups.append(len(outcomes) + len(intents))
         time.sleep(0.02)
         if self.refuses:
             raise StorageError("the database refused")
-        return super().record(run, outcomes, intents, now)
+        return super().record(outcomes, intents, now)
+
+
+class CountingLedger(Ledger):
+    def open_journal(self, run: Run) -> CountingJournal:
+        return CountingJournal(self._database, run)
 
 
 class Table:
     """Ten leased deliveries and a recorder for them."""
 
     def __init__(self, database: Database) -> None:
-        now = datetime.now(UTC)
+        now, self.database = datetime.now(UTC), database
         store_readers(database, 10, now)
         self.edition_id = store_approved_edition(database, now)
         self.ledger = CountingLedger(database)
         self.run = self.ledger.take(self.edition_id, "test", now)
         self.jobs = self.ledger.lease(self.run, 10, now).jobs
         self.recorder = Recorder(self.ledger, self.run, lambda: datetime.now(UTC))
+        assert isinstance(self.recorder._journal, CountingJournal)
+        self.journal = self.recorder._journal
 
     def counts(self) -> dict[State, int]:
         return self.ledger.counts(self.edition_id)
@@ -86,22 +95,44 @@ def outcome(job: Job, state: State = State.ACCEPTED) -> Outcome:
     )
 
 
+async def settled(commit: Commit) -> list[Grant]:
+    assert await commit.settle() is None
+    return list(commit.grants())
+
+
 def test_what_is_ready_together_is_one_transaction(table: Table) -> None:
     async def part() -> None:
-        first = [table.recorder.record(None, intent(job)) for job in table.jobs[:4]]
+        first = [table.recorder.record([], [intent(job)]) for job in table.jobs[:4]]
         await asyncio.sleep(0.01)  # the first group is under way
-        second = [table.recorder.record(None, intent(job)) for job in table.jobs[4:]]
-        assert await asyncio.gather(*first, *second) == [Grant.GIVEN] * 10
+        second = [table.recorder.record([], [intent(job)]) for job in table.jobs[4:]]
+        assert [await settled(commit) for commit in [*first, *second]] == [[Grant.GIVEN]] * 10
 
     table.play(part)
-    assert table.ledger.groups == [4, 6]
+    assert table.journal.groups == [4, 6]
     assert table.counts() == {State.SENDING: 10}
+
+
+def test_each_is_answered_in_the_order_of_its_intents(table: Table) -> None:
+    jobs = table.jobs
+    with table.database.writing() as connection:
+        suppress(connection, [jobs[1].reader.email], "unsubscribed", datetime.now(UTC))
+
+    async def part() -> None:
+        two = table.recorder.record([], [intent(jobs[0]), intent(jobs[1])])
+        none = table.recorder.record([], [])
+        others = table.recorder.record([], [intent(jobs[3]), intent(jobs[2])])
+        assert await settled(two) == [Grant.GIVEN, Grant.SUPPRESSED]
+        assert await settled(none) == []
+        assert await settled(others) == [Grant.GIVEN] * 2
+
+    table.play(part)
+    assert table.journal.groups == [4]
 
 
 def test_what_was_handed_in_is_committed_though_nobody_waits(table: Table) -> None:
     async def part() -> None:
         async def send(job: Job) -> None:
-            await table.recorder.record(None, intent(job))
+            await table.recorder.record([], [intent(job)]).settle()
 
         tasks = [asyncio.create_task(send(job)) for job in table.jobs]
         await asyncio.sleep(0)
@@ -116,11 +147,12 @@ def test_drained_means_that_outcomes_in_the_queue_are_committed_too(table: Table
     """Else what is given back next would take the rows from under them."""
 
     async def part() -> None:
-        await table.recorder.record(None, intent(table.jobs[0]))
-        table.recorder.record(None, intent(table.jobs[1]))
+        await settled(table.recorder.record([], [intent(table.jobs[0])]))
+        table.recorder.record([], [intent(table.jobs[1])])
         await asyncio.sleep(0.005)
-        table.recorder.record(replace(outcome(table.jobs[2], State.FAILED), intended=False), None)
-        table.recorder.record(outcome(table.jobs[0]), None)
+        never_begun = replace(outcome(table.jobs[2], State.FAILED), intended=False)
+        table.recorder.record([never_begun], [])
+        table.recorder.record([outcome(table.jobs[0])], [])
         await table.recorder.drain()
         await table.recorder.call(lambda: table.ledger.give_back(table.run, datetime.now(UTC)))
 
@@ -135,13 +167,13 @@ def test_drained_means_that_outcomes_in_the_queue_are_committed_too(table: Table
 
 def test_a_refusal_reaches_everybody_of_the_group_and_nobody_else(table: Table) -> None:
     async def part() -> None:
-        table.ledger.refuses = True
-        refused = [table.recorder.record(None, intent(job)) for job in table.jobs[:3]]
-        for answer in refused:
+        table.journal.refuses = True
+        refused = [table.recorder.record([], [intent(job)]) for job in table.jobs[:3]]
+        for commit in refused:
             with pytest.raises(StorageError):
-                await answer
-        table.ledger.refuses = False
-        assert await table.recorder.record(None, intent(table.jobs[3])) is Grant.GIVEN
+                await settled(commit)
+        table.journal.refuses = False
+        assert await settled(table.recorder.record([], [intent(table.jobs[3])])) == [Grant.GIVEN]
 
     table.play(part)
     assert table.counts() == {State.LEASED: 9, State.SENDING: 1}
@@ -149,24 +181,38 @@ def test_a_refusal_reaches_everybody_of_the_group_and_nobody_else(table: Table) 
 
 def test_closed_with_work_in_the_queue_it_does_the_work(table: Table) -> None:
     async def part() -> None:
-        first = table.recorder.record(None, intent(table.jobs[0]))
+        first = table.recorder.record([], [intent(table.jobs[0])])
         await asyncio.sleep(0.005)
-        second = table.recorder.record(None, intent(table.jobs[1]))
+        second = table.recorder.record([], [intent(table.jobs[1])])
         table.recorder.close()
-        assert await first is await second is Grant.GIVEN
+        assert await settled(first) == await settled(second) == [Grant.GIVEN]
 
     table.play(part)
 
 
-def test_outlasting_waits_and_tells_of_the_cancellation(table: Table) -> None:
+def test_whoever_waits_outlasts_a_cancellation_and_is_told_of_it(table: Table) -> None:
     async def part() -> None:
-        answer = table.recorder.record(None, intent(table.jobs[0]))
-        waiting = asyncio.create_task(outlast(answer))
+        commit = table.recorder.record([], [intent(table.jobs[0])])
+        waiting = asyncio.create_task(commit.settle())
+        for _ in range(3):
+            await asyncio.sleep(0.001)
+            waiting.cancel()
+        assert isinstance(await waiting, asyncio.CancelledError)
+        assert commit.grants() == [Grant.GIVEN]
+        assert await commit.settle() is None
+
+    table.play(part)
+
+
+def test_outlasting_waits_and_tells_of_the_cancellation() -> None:
+    async def whole() -> None:
+        work = asyncio.get_running_loop().run_in_executor(None, time.sleep, 0.02)
+        waiting = asyncio.create_task(outlast(work))
         for _ in range(3):
             await asyncio.sleep(0.001)
             waiting.cancel()
         assert await waiting
-        assert answer.result() is Grant.GIVEN
-        assert not await outlast(answer)
+        assert work.done()
+        assert not await outlast(work)
 
-    table.play(part)
+    asyncio.run(whole())

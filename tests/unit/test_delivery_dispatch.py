@@ -530,6 +530,16 @@ def test_a_relay_that_is_only_full_is_never_given_up_and_asked_for_less() -> Non
     assert desk.take(second) == FOR_EVER
 
 
+def test_the_patience_begins_when_the_last_connection_has_gone() -> None:
+    desk = Desk()
+    first, second = desk.seats["relay"][:2]
+    desk.dispatcher.connected(first)
+    assert desk.dispatcher.unreachable(second, 0.0) is not None
+    desk.dispatcher.disconnected(first)
+    assert desk.dispatcher.unreachable(second, PATIENCE_SECONDS * 2) is not None
+    assert desk.dispatcher.unreachable(second, PATIENCE_SECONDS * 3.1) is None
+
+
 # -- books -----------------------------------------------------------------------------------------
 
 
