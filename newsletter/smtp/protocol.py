@@ -12,12 +12,20 @@ charged to the wrong one. Bytes that nobody asked for are a desynchronised peer:
 on nothing it says can be trusted, and the only safe move is to close.
 
     GREETING ─ 220 ─▶ HELLO ─ 250 ─▶ ready ─ MAIL ─ RCPT ─ DATA ─ 354 ─▶ content ─▶ DOT ─▶ ready
+                                       └──── RSET ─ MAIL ─ RCPT ─ BDAT LAST + content ──▶ DOT ┘
 
 `dot_left` is the one bit that decides whether mail can be lost or doubled: it is true from
 the moment `final_dot` hands out its bytes until a verdict on them has been read. A
 connection that ends while it is true leaves the message in doubt (RFC 1047); one that ends
 while it is false certainly did not deliver it, because a server that sees the connection
 close before the dot must discard the message (RFC 5321 §4.1.1.10 and §3.8).
+
+With CHUNKING (RFC 3030) a message needs no dot: its length goes ahead of it, and its last byte
+is its end. `post` gives a whole transaction to write, and another may follow before anything
+of the first is answered. Only the caller knows when the last byte is out of its hands, so it
+says so (`end_left`). Ends and verdicts are counted: the n-th verdict is the n-th message's, the
+messages in doubt are those from `judged` up to `ended`, and a server that takes a message
+before its end has left has said something about nothing.
 
 What was well said stands: answers that precede a violation are given before it is raised,
 however the packets were cut. A 250 to the dot is not lost to garbage in the same packet.
@@ -58,6 +66,10 @@ class LocalProtocolError(Exception):
 
 class RemoteProtocolError(Exception):
     """The other side broke the protocol. Close the connection; believe nothing after this."""
+
+
+class OutOfStep(RemoteProtocolError):
+    """A reply came before its turn: one before it was lost, or is still to come."""
 
 
 class NotSmtp(RemoteProtocolError):
@@ -204,6 +216,7 @@ def _too_long() -> RemoteProtocolError:
 
 
 _GROUP = (Phase.MAIL, Phase.RCPT, Phase.DATA)
+_POSTED = (Phase.RSET, Phase.MAIL, Phase.RCPT, Phase.DOT)
 _LAST_OF_A_GROUP = {  # nothing may follow these before their reply (RFC 2920 §3.1)
     Phase.GREETING,
     Phase.HELLO,
@@ -222,11 +235,15 @@ class Client:
     def __init__(self, *, lmtp: bool = False) -> None:
         self.lmtp = lmtp
         self.extensions: dict[str, str] = {}
-        self.dot_left = False
+        self.ended = 0
+        """Messages whose end has left."""
+        self.judged = 0
+        """Messages whose verdict has been read."""
         self._due: deque[Phase] = deque([Phase.GREETING])
         self._reader = ReplyReader()
         self._extended = True
         self._smtputf8 = False
+        self._fresh = True
         self._content_open = False
         self._content_given = False
         self._awaits_tls = False
@@ -237,6 +254,16 @@ class Client:
     def idle(self) -> bool:
         """Whether no reply is due and no message open: the moment to say QUIT."""
         return not self._due and not self._content_open
+
+    @property
+    def dot_left(self) -> bool:
+        """Whether the end of a message has left that no verdict has come to."""
+        return self.ended > self.judged
+
+    @property
+    def parted(self) -> bool:
+        """Whether the other side has said its last word, unasked."""
+        return self._parted
 
     @property
     def next_due(self) -> Phase:
@@ -260,7 +287,7 @@ class Client:
                 raise RemoteProtocolError(_IN_THE_CLEAR)
             due = self._due
             for reply in self._reader.feed(data):
-                yield self._match(due.popleft(), reply) if due else self._match_unasked(reply)
+                yield self._match(due[0], reply) if due else self._match_unasked(reply)
                 if self._awaits_tls and not self._reader.idle:
                     raise RemoteProtocolError(_IN_THE_CLEAR)
         except RemoteProtocolError as violation:
@@ -270,17 +297,20 @@ class Client:
     def _match(self, phase: Phase, reply: Reply) -> Answer:
         code = reply.code
         if 300 <= code < 400 and code != _GO_ON.get(phase):
-            raise RemoteProtocolError(f"it answers {phase.value} with {code}")
+            raise OutOfStep(f"it answers {phase.value} with {code}")
         if phase is Phase.DATA:
             if code < 300:
                 raise RemoteProtocolError(f"it answers DATA with {code}, not 354")
             self._content_open = code == 354
         elif phase is Phase.DOT:
-            self.dot_left = False
+            if self.judged >= self.ended and reply.positive:
+                raise RemoteProtocolError("it takes a message that it has not had in full")
+            self.judged += 1
         elif phase is Phase.HELLO and reply.positive and self._extended:
             self.extensions = _read_extensions(reply)
         elif phase is Phase.STARTTLS:
             self._awaits_tls = code == 220
+        self._due.popleft()
         return Answer(phase, reply)
 
     def _match_unasked(self, reply: Reply) -> Answer:
@@ -296,7 +326,7 @@ class Client:
         """EHLO, LHLO for LMTP, or HELO for a server that knows no better."""
         verb = "LHLO" if self.lmtp else "EHLO" if extended else "HELO"
         command = self._command(Phase.HELLO, f"{verb} {name}")
-        self.extensions, self._extended = {}, extended
+        self.extensions, self._extended, self._fresh = {}, extended, True
         return command
 
     def starttls(self) -> bytes:
@@ -329,7 +359,7 @@ class Client:
         """MAIL FROM, with SIZE where offered (RFC 1870) and SMTPUTF8 where asked (RFC 6531)."""
         line = self._mail(sender, size_bytes, smtputf8)
         command = self._say((Phase.MAIL,), line, utf8=smtputf8)
-        self._smtputf8 = smtputf8
+        self._smtputf8, self._fresh = smtputf8, False
         return command
 
     def rcpt(self, recipient: str) -> bytes:
@@ -351,8 +381,35 @@ class Client:
         mail = self._mail(envelope.sender, size_bytes, envelope.smtputf8)
         lines = f"{mail}\r\nRCPT TO:<{_check_path(envelope.recipient)}>\r\nDATA"
         commands = self._say(_GROUP, lines, utf8=envelope.smtputf8)
-        self._smtputf8 = envelope.smtputf8
+        self._smtputf8, self._fresh = envelope.smtputf8, False
         return commands
+
+    def post(self, envelope: Envelope, message: bytes) -> bytes:
+        """Give a whole transaction, content and all, to be written in one go (RFC 3030 §2).
+
+        It may follow another whose replies are still due. RSET opens all but a connection's
+        first: a relay may keep the transaction that it refused a part of, and then MAIL would be
+        refused as nested, or RCPT added to it (RFC 3030 §2 wants RSET after a failed BDAT). Call
+        `end_left` when the last byte has left. Raises `LocalProtocolError` before any of it
+        counts as said.
+        """
+        if not {"CHUNKING", "PIPELINING"} <= self.extensions.keys():
+            raise LocalProtocolError("CHUNKING and PIPELINING were not both offered")
+        if not isinstance(message, WireLines):
+            _check_lines(message)
+        _check_bits(message, smtputf8=envelope.smtputf8)
+        mail = self._mail(envelope.sender, len(message), envelope.smtputf8)
+        lines = f"{mail}\r\nRCPT TO:<{_check_path(envelope.recipient)}>\r\nBDAT {len(message)} LAST"
+        if self._fresh:
+            commands = self._say(_POSTED[1:], lines, utf8=envelope.smtputf8)
+        else:
+            commands = self._say(_POSTED, f"RSET\r\n{lines}", utf8=envelope.smtputf8)
+        self._smtputf8, self._fresh = envelope.smtputf8, False
+        return commands + message
+
+    def end_left(self) -> None:
+        """Count the last byte of the oldest message posted as gone: it may be in doubt now."""
+        self.ended += 1
 
     def _mail(self, sender: str, size_bytes: int, smtputf8: bool) -> str:
         extensions = self.extensions
@@ -379,8 +436,7 @@ class Client:
         """
         if not self._content_open:
             raise LocalProtocolError("the relay has not said 354")
-        if not self._smtputf8 and not message.isascii():
-            raise LocalProtocolError("the message holds 8-bit bytes")
+        _check_bits(message, smtputf8=self._smtputf8)
         stuffed = message if isinstance(message, WireLines) else stuff_dots(message)
         self._content_given = True
         return stuffed
@@ -390,7 +446,7 @@ class Client:
         if not self._content_given:
             raise LocalProtocolError("there is no message to end")
         self._content_open = self._content_given = False
-        self.dot_left = True
+        self.ended += 1
         self._due.append(Phase.DOT)
         return b".\r\n"
 
@@ -431,8 +487,8 @@ class WireLines(bytes):
 
     Every line ends with CRLF, none begins with a dot, and there is no other CR or LF and no
     NUL. That holds for each line by itself, so joining needs no second look: a message made of
-    pieces that were checked once costs nothing to check. Plain `bytes` of such a piece are just
-    that, and so are slices.
+    pieces that were checked once costs nothing to check. Since no dot needs stuffing, DATA and
+    BDAT say the same bytes. A slice or a sum of such lines is plain `bytes` again.
     """
 
     __slots__ = ()
@@ -471,6 +527,11 @@ def _check_lines(message: bytes) -> None:
         raise LocalProtocolError("the message holds a bare CR or LF")
     if b"\0" in message:
         raise LocalProtocolError("the message holds a NUL")
+
+
+def _check_bits(message: bytes, *, smtputf8: bool) -> None:
+    if not smtputf8 and not message.isascii():
+        raise LocalProtocolError("the message holds 8-bit bytes")
 
 
 def _check_path(address: str) -> str:
