@@ -58,9 +58,8 @@ class Connection:
         self._pipelines = self._pipelining.trusted and "PIPELINING" in client.extensions
         # LMTP answers BDAT once for each recipient, and so not at all where there is none.
         chunks = self._pipelines and "CHUNKING" in client.extensions and not client.lmtp
-        self._window = Window(client, wire, self._pipelining)
-        self.window = window if chunks else 1
-        """How many messages may be under way at once; 1 without CHUNKING."""
+        width = window if chunks and self._pipelining.tells_apart else 1
+        self._window = Window(client, wire, self._pipelining, width=width)
 
     @classmethod
     async def open(
@@ -160,6 +159,11 @@ class Connection:
     # -- several messages ----------------------------------------------------------------------
 
     @property
+    def window(self) -> int:
+        """How many messages may be under way at once; 1 without CHUNKING."""
+        return self._window.width
+
+    @property
     def under_way(self) -> int:
         """How many messages have been posted and their verdicts not collected."""
         return self._window.under_way
@@ -176,7 +180,8 @@ class Connection:
         doubt, if the connection takes no more, and `LocalProtocolError` for what may not be
         sent or is one too many; those under way go on.
         """
-        if self.window == 1 or self.under_way >= self.window or self._begun is not None:
+        busy = not self.under_way and not self._client.idle
+        if busy or self.window == 1 or self.under_way >= self.window:
             raise LocalProtocolError("there is no room for another message")
         if refused := self._refuse_ourselves(envelope, len(content)):
             return refused

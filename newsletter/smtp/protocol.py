@@ -243,7 +243,6 @@ class Client:
         self._reader = ReplyReader()
         self._extended = True
         self._smtputf8 = False
-        self._fresh = True
         self._content_open = False
         self._content_given = False
         self._awaits_tls = False
@@ -326,7 +325,7 @@ class Client:
         """EHLO, LHLO for LMTP, or HELO for a server that knows no better."""
         verb = "LHLO" if self.lmtp else "EHLO" if extended else "HELO"
         command = self._command(Phase.HELLO, f"{verb} {name}")
-        self.extensions, self._extended, self._fresh = {}, extended, True
+        self.extensions, self._extended = {}, extended
         return command
 
     def starttls(self) -> bytes:
@@ -359,7 +358,7 @@ class Client:
         """MAIL FROM, with SIZE where offered (RFC 1870) and SMTPUTF8 where asked (RFC 6531)."""
         line = self._mail(sender, size_bytes, smtputf8)
         command = self._say((Phase.MAIL,), line, utf8=smtputf8)
-        self._smtputf8, self._fresh = smtputf8, False
+        self._smtputf8 = smtputf8
         return command
 
     def rcpt(self, recipient: str) -> bytes:
@@ -381,31 +380,32 @@ class Client:
         mail = self._mail(envelope.sender, size_bytes, envelope.smtputf8)
         lines = f"{mail}\r\nRCPT TO:<{_check_path(envelope.recipient)}>\r\nDATA"
         commands = self._say(_GROUP, lines, utf8=envelope.smtputf8)
-        self._smtputf8, self._fresh = envelope.smtputf8, False
+        self._smtputf8 = envelope.smtputf8
         return commands
 
     def post(self, envelope: Envelope, message: bytes) -> bytes:
         """Give a whole transaction, content and all, to be written in one go (RFC 3030 §2).
 
-        It may follow another whose replies are still due. RSET opens all but a connection's
-        first: a relay may keep the transaction that it refused a part of, and then MAIL would be
-        refused as nested, or RCPT added to it (RFC 3030 §2 wants RSET after a failed BDAT). Call
-        `end_left` when the last byte has left. Raises `LocalProtocolError` before any of it
-        counts as said.
+        It may follow another whose replies are still due. RSET opens it: a relay may keep the
+        transaction that it refused a part of, and then MAIL would be refused as nested, or RCPT
+        added to it; after a failed BDAT RFC 3030 wants it anyhow. Call `end_left` when the last
+        byte has left. Raises `LocalProtocolError` before any of it counts as said.
         """
+        lines = self.check_post(envelope, message)
+        commands = self._say(_POSTED, lines, utf8=envelope.smtputf8)
+        self._smtputf8 = envelope.smtputf8
+        return commands + message
+
+    def check_post(self, envelope: Envelope, message: bytes) -> str:
+        """Raise `LocalProtocolError` for what may not be posted, saying nothing."""
         if not {"CHUNKING", "PIPELINING"} <= self.extensions.keys():
             raise LocalProtocolError("CHUNKING and PIPELINING were not both offered")
         if not isinstance(message, WireLines):
             _check_lines(message)
         _check_bits(message, smtputf8=envelope.smtputf8)
         mail = self._mail(envelope.sender, len(message), envelope.smtputf8)
-        lines = f"{mail}\r\nRCPT TO:<{_check_path(envelope.recipient)}>\r\nBDAT {len(message)} LAST"
-        if self._fresh:
-            commands = self._say(_POSTED[1:], lines, utf8=envelope.smtputf8)
-        else:
-            commands = self._say(_POSTED, f"RSET\r\n{lines}", utf8=envelope.smtputf8)
-        self._smtputf8, self._fresh = envelope.smtputf8, False
-        return commands + message
+        rcpt = f"RCPT TO:<{_check_path(envelope.recipient)}>"
+        return f"RSET\r\n{mail}\r\n{rcpt}\r\nBDAT {len(message)} LAST"
 
     def end_left(self) -> None:
         """Count the last byte of the oldest message posted as gone: it may be in doubt now."""
