@@ -37,6 +37,7 @@ from newsletter.smtp.wire import Timeouts, Wire
 __all__ = ["Connection", "Pipelining", "Timeouts", "build_tls_context"]
 
 _GROUP = (Phase.MAIL, Phase.RCPT, Phase.DATA)
+_ALL_AGREED = [250, 250, 354]
 _COMPANY_SECONDS = 3.0
 """How long a dot's verdict waits for each of the replies to what left with the dot."""
 
@@ -148,9 +149,8 @@ class Connection:
         if self._begun is None:
             return await wire.answer(Phase.DOT)
         await wire.hear(1 + len(_GROUP), patience=_COMPANY_SECONDS)
-        heard = list(wire.answers)
         verdict = wire.take(Phase.DOT)
-        if not is_mixed_up(heard) and not isinstance(wire.cause, OutOfStep):
+        if not is_mixed_up(wire.answers) and not isinstance(wire.cause, OutOfStep):
             return verdict
         problem = wire.failure or "the relay's replies are mixed up"
         self._pipelining.distrust(problem)
@@ -240,6 +240,9 @@ class Connection:
         """Read the replies to MAIL, RCPT and DATA that went out in one go."""
         wire, refused = self._wire, None
         await wire.hear(len(_GROUP))
+        if [answer.reply.code for answer in wire.answers] == _ALL_AGREED:  # as nearly always
+            wire.answers.clear()
+            return None
         if is_mixed_up(wire.answers):
             problem = "the relay agrees to a recipient after it refused the sender"
             self._pipelining.distrust(problem)

@@ -70,11 +70,11 @@ class Pipelining:
 
 def is_mixed_up(answers: Iterable[Answer]) -> bool:
     """Whether a recipient was agreed to, or content asked for, after the sender was refused."""
-    sender_is_refused = False
+    refused = False
     for phase, reply in answers:
         if phase is Phase.MAIL:
-            sender_is_refused = not reply.positive
-        elif sender_is_refused and phase in (Phase.RCPT, Phase.DATA) and reply.code < 400:
+            refused = reply.code >= 400
+        elif refused and reply.code < 400 and phase in (Phase.RCPT, Phase.DATA):
             return True
     return False
 
