@@ -83,15 +83,6 @@ class Connection:
         await opening.run()
         return cls(opening.client, opening.wire, window=window, pipelining=pipelining)
 
-    window = 1
-    answered = 0
-
-    def post(self, envelope: Envelope, content: bytes) -> Refused | None:
-        raise NotImplementedError
-
-    async def collect(self) -> Reply | Refused:
-        raise NotImplementedError
-
     @property
     def usable(self) -> bool:
         """Whether the connection can still take a message, or is taking the one begun."""

@@ -45,15 +45,6 @@ class Folder:
                 mend="mend the disk and run the same command again; nobody was mailed by this try",
             ) from None
 
-    window = 1
-    answered = 0
-
-    def post(self, envelope: Envelope, content: bytes) -> Refused | None:
-        raise NotImplementedError
-
-    async def collect(self) -> Reply | Refused:
-        raise NotImplementedError
-
     @property
     def usable(self) -> bool:
         """A folder is always ready."""
