@@ -162,7 +162,7 @@ class ScriptedRelay:
         tls: ssl.SSLContext | None = None,
         implicit: bool = False,
         login: tuple[str, str] | None = None,
-        mechanisms: str = "PLAIN LOGIN",
+        mechanisms: str = "PLAIN LOGIN XOAUTH2 OAUTHBEARER",
         lmtp: bool = False,
         path: Path | None = None,
         receive_buffer_bytes: int = 0,
@@ -339,7 +339,9 @@ class ScriptedRelay:
     def _authenticate(self, session: Session, line: str, peer: Peer) -> None:
         _, _, rest = line.partition(" ")
         mechanism, _, initial = rest.partition(" ")
-        if mechanism == "PLAIN":
+        if mechanism in ("XOAUTH2", "OAUTHBEARER"):
+            said = self._read_token(peer, mechanism, initial)
+        elif mechanism == "PLAIN":
             said = base64.b64decode(initial).decode().split("\0")[1:]
         else:
             said = []
@@ -347,7 +349,26 @@ class ScriptedRelay:
                 peer.send(b"334 " + base64.b64encode(prompt) + b"\r\n")
                 said.append(base64.b64decode(peer.read_line()).decode())
         session.logged_in = self._login is not None and tuple(said) == self._login
+        if mechanism in ("XOAUTH2", "OAUTHBEARER") and not session.logged_in:
+            peer.send(b"334 " + base64.b64encode(b'{"status":"401"}') + b"\r\n")
+            farewell = b"" if mechanism == "XOAUTH2" else b"AQ=="
+            assert peer.read_line() == farewell + b"\r\n"
         peer.send(b"235 2.7.0 welcome\r\n" if session.logged_in else b"535 5.7.8 no\r\n")
+
+    def _read_token(self, peer: Peer, mechanism: str, initial: str) -> list[str]:
+        """Read a user and an access token (RFC 7628 for OAUTHBEARER)."""
+        if not initial:
+            peer.send(b"334 \r\n")
+            initial = peer.read_line().decode()
+        response = base64.b64decode(initial).decode()
+        fields = dict(part.split("=", 1) for part in response.split("\x01") if "=" in part)
+        assert response.endswith("\x01\x01")
+        if mechanism == "OAUTHBEARER":
+            assert (fields["host"], fields["port"]) == (HOST, str(self.port))
+            user = fields["n,a"].removesuffix(",").replace("=2C", ",").replace("=3D", "=")
+        else:
+            user = fields["user"]
+        return [user, fields["auth"].removeprefix("Bearer ")]
 
     def _read_chunk(self, peer: Peer, session: Session, chunks: bytearray, count: int) -> None:
         session.truncated = bytes(chunks)

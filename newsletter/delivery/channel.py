@@ -10,6 +10,7 @@ from newsletter.smtp.connection import Connection, Pipelining, Timeouts, build_t
 from newsletter.smtp.folder import Folder
 from newsletter.smtp.protocol import Envelope, Refused, Reply
 from newsletter.smtp.relay import Relay
+from newsletter.smtp.tokens import TokenCommand
 
 
 class Channel(Protocol):
@@ -67,6 +68,8 @@ def build_opener(
     ca_file: Path | None = None,
     timeouts: Timeouts | None = None,
     window: int = 1,
+    tokens: TokenCommand | None = None,
+    dsn: bool = False,
 ) -> OpenChannel:
     """Build what opens channels to a relay. Raises `ConfigurationError` for a bad `ca_file`.
 
@@ -90,6 +93,8 @@ def build_opener(
             timeouts=timeouts,
             window=window,
             pipelining=pipelining,
+            tokens=tokens,
+            dsn=dsn,
         )
 
     return open_connection

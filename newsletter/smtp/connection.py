@@ -32,6 +32,7 @@ from newsletter.smtp.protocol import (
 )
 from newsletter.smtp.relay import Relay
 from newsletter.smtp.tls import build_tls_context
+from newsletter.smtp.tokens import TokenCommand
 from newsletter.smtp.wire import Timeouts, Wire
 
 __all__ = ["Connection", "Pipelining", "Timeouts", "build_tls_context"]
@@ -72,14 +73,24 @@ class Connection:
         timeouts: Timeouts | None = None,
         window: int = 1,
         pipelining: Pipelining | None = None,
+        tokens: TokenCommand | None = None,
+        dsn: bool = False,
     ) -> Self:
         """Connect, greet, secure and log in.
 
-        `pipelining` is what this relay's connections have in common. Raises `RelayUnavailable`,
-        or `ConfigurationError` and its kind `RelayRefusedUs`. Credentials leave only once the
-        policy on TLS is met.
+        `pipelining` is what this relay's connections have in common; `tokens` are for a login
+        without password; `dsn` asks for notifications of failures (RFC 3461) where they are
+        offered. Raises `RelayUnavailable`, or `ConfigurationError` and its kind
+        `RelayRefusedUs`. Credentials leave only once the policy on TLS is met.
         """
-        opening = Opening(relay, ehlo_name=ehlo_name, tls=tls, timeouts=timeouts or Timeouts())
+        opening = Opening(
+            relay,
+            ehlo_name=ehlo_name,
+            tls=tls,
+            timeouts=timeouts or Timeouts(),
+            tokens=tokens,
+            dsn=dsn,
+        )
         await opening.run()
         return cls(opening.client, opening.wire, window=window, pipelining=pipelining)
 
@@ -263,10 +274,7 @@ class Connection:
     async def _ask_one_by_one(self, envelope: Envelope, size_bytes: int) -> Refused | None:
         client, wire = self._client, self._wire
 
-        def mail() -> bytes:
-            return client.mail(envelope.sender, size_bytes=size_bytes, smtputf8=envelope.smtputf8)
-
-        reply = await wire.ask(Phase.MAIL, mail)
+        reply = await wire.ask(Phase.MAIL, lambda: client.mail(envelope, size_bytes=size_bytes))
         if not reply.positive:
             self._heed_goodbye(reply)
             return Refused(Phase.MAIL, reply)

@@ -53,10 +53,15 @@ MAX_REPLY_BYTES = 65536
 MAX_REPLY_LINES = 100
 MAX_COMMAND_BYTES = 2048  # RFC 5321 §4.5.3.1.4 says 512, extensions and AUTH add to it
 
+MAX_AUTH_BYTES = 12288  # RFC 4954 §4
+MAX_ENVID_CHARACTERS = 100  # RFC 3461 §4.4
+MAX_ORCPT_CHARACTERS = 500  # RFC 3461 §4.2
+_MAX_INITIAL_BYTES = 512  # a longer AUTH command gives its response in a second step (ib.)
 _KEPT_LINES = 64  # of replies, read; relays say the same few again and again
 _REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])(?![0-9])([ -]?)(.*)", re.DOTALL)
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:\s|$)")  # RFC 2034 §4, RFC 3463 §2
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_NOT_XTEXT = re.compile(r"[^!-*,-<>-~]")  # RFC 3461 §4: all but printable ASCII without + and =
 _UNSAFE_IN_PATH = re.compile(r"[\x00-\x20\x7f<>]")  # would end the path or the command
 
 
@@ -96,11 +101,16 @@ class Phase(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """RFC 5321 sender and recipient, and whether the message needs SMTPUTF8 (RFC 6531)."""
+    """RFC 5321 sender and recipient, and whether the message needs SMTPUTF8 (RFC 6531).
+
+    `envelope_id` is what a delivery status notification would name it by (ENVID, RFC 3461
+    §4.4), such as the edition's id; it is said only where such notifications are asked for.
+    """
 
     sender: str
     recipient: str
     smtputf8: bool = False
+    envelope_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,8 +242,10 @@ _GO_ON = {Phase.AUTH: 334, Phase.DATA: 354}  # the only 3yz there are (RFC 4954 
 class Client:
     """The client's side of one connection. One transaction at a time, one recipient each."""
 
-    def __init__(self, *, lmtp: bool = False) -> None:
+    def __init__(self, *, lmtp: bool = False, dsn: bool = False) -> None:
+        """Speak LMTP; ask for notifications of failures (RFC 3461) where they are offered."""
         self.lmtp = lmtp
+        self._wants_dsn = dsn
         self.extensions: dict[str, str] = {}
         self.ended = 0
         """Messages whose end has left."""
@@ -350,20 +362,30 @@ class Client:
         """AUTH LOGIN; answer its two challenges with `auth_answer`."""
         return self._command(Phase.AUTH, "AUTH LOGIN")
 
+    def auth_token(self, mechanism: str, response: str) -> bytes:
+        """AUTH with an initial response, or without one that is too long (RFC 4954 §4).
+
+        Without it, `auth_answer` the first challenge with the same response.
+        """
+        command = f"AUTH {mechanism} {_base64(response)}"
+        if not fits_auth_command(mechanism, response):
+            command = f"AUTH {mechanism}"
+        return self._command(Phase.AUTH, command)
+
     def auth_answer(self, text: str) -> bytes:
         """Answer a 334 challenge (RFC 4954 §4)."""
         return self._command(Phase.AUTH, _base64(text))
 
-    def mail(self, sender: str, *, size_bytes: int, smtputf8: bool = False) -> bytes:
+    def mail(self, envelope: Envelope, *, size_bytes: int) -> bytes:
         """MAIL FROM, with SIZE where offered (RFC 1870) and SMTPUTF8 where asked (RFC 6531)."""
-        line = self._mail(sender, size_bytes, smtputf8)
-        command = self._say((Phase.MAIL,), line, utf8=smtputf8)
-        self._smtputf8 = smtputf8
+        line = self._mail(envelope, size_bytes)
+        command = self._say((Phase.MAIL,), line, utf8=envelope.smtputf8)
+        self._smtputf8 = envelope.smtputf8
         return command
 
     def rcpt(self, recipient: str) -> bytes:
         """RCPT TO."""
-        return self._command(Phase.RCPT, f"RCPT TO:<{_check_path(recipient)}>")
+        return self._command(Phase.RCPT, self._rcpt(recipient))
 
     def data(self) -> bytes:
         """Ask for the floor: DATA."""
@@ -377,8 +399,7 @@ class Client:
         """
         if "PIPELINING" not in self.extensions:
             raise LocalProtocolError("PIPELINING was not offered")
-        mail = self._mail(envelope.sender, size_bytes, envelope.smtputf8)
-        lines = f"{mail}\r\nRCPT TO:<{_check_path(envelope.recipient)}>\r\nDATA"
+        lines = f"{self._mail(envelope, size_bytes)}\r\n{self._rcpt(envelope.recipient)}\r\nDATA"
         commands = self._say(_GROUP, lines, utf8=envelope.smtputf8)
         self._smtputf8 = envelope.smtputf8
         return commands
@@ -403,23 +424,34 @@ class Client:
         if not isinstance(message, WireLines):
             _check_lines(message)
         _check_bits(message, smtputf8=envelope.smtputf8)
-        mail = self._mail(envelope.sender, len(message), envelope.smtputf8)
-        rcpt = f"RCPT TO:<{_check_path(envelope.recipient)}>"
+        mail, rcpt = self._mail(envelope, len(message)), self._rcpt(envelope.recipient)
         return f"RSET\r\n{mail}\r\n{rcpt}\r\nBDAT {len(message)} LAST"
 
     def end_left(self) -> None:
         """Count the last byte of the oldest message posted as gone: it may be in doubt now."""
         self.ended += 1
 
-    def _mail(self, sender: str, size_bytes: int, smtputf8: bool) -> str:
+    def _mail(self, envelope: Envelope, size_bytes: int) -> str:
         extensions = self.extensions
-        if smtputf8 and "SMTPUTF8" not in extensions:
+        if envelope.smtputf8 and "SMTPUTF8" not in extensions:
             raise LocalProtocolError("SMTPUTF8 was not offered")
-        line = f"MAIL FROM:<{_check_path(sender)}>"
+        line = f"MAIL FROM:<{_check_path(envelope.sender)}>"
         if "SIZE" in extensions:
             line += f" SIZE={size_bytes}"
-        if smtputf8:
+        if envelope.smtputf8:
             line += " BODY=8BITMIME SMTPUTF8" if "8BITMIME" in extensions else " SMTPUTF8"
+        if self._wants_dsn and "DSN" in extensions:
+            line += " RET=HDRS"
+            if envelope.envelope_id:
+                line += f" ENVID={_xtext(envelope.envelope_id, MAX_ENVID_CHARACTERS)}"
+        return line
+
+    def _rcpt(self, recipient: str) -> str:
+        line = f"RCPT TO:<{_check_path(recipient)}>"
+        if self._wants_dsn and "DSN" in self.extensions:
+            line += " NOTIFY=FAILURE"
+            if recipient.isascii():  # RFC 6533 has a type for others, which few servers know
+                line += f" ORCPT=rfc822;{_xtext(recipient, MAX_ORCPT_CHARACTERS)}"
         return line
 
     @property
@@ -476,8 +508,9 @@ class Client:
             commands = f"{lines}\r\n".encode("utf-8" if utf8 else "ascii")
         except UnicodeEncodeError:
             raise LocalProtocolError(f"{phase.value} holds characters that need SMTPUTF8") from None
-        if len(commands) > MAX_COMMAND_BYTES:
-            raise LocalProtocolError(f"{phase.value} is longer than {MAX_COMMAND_BYTES} bytes")
+        limit = MAX_AUTH_BYTES if phase is Phase.AUTH else MAX_COMMAND_BYTES
+        if len(commands) > limit:
+            raise LocalProtocolError(f"{phase.value} is longer than {limit} bytes")
         due += phases
         return commands
 
@@ -538,6 +571,21 @@ def _check_path(address: str) -> str:
     if found := _UNSAFE_IN_PATH.search(address):
         raise LocalProtocolError(f"an address holds {found[0]!r}")
     return address
+
+
+def _xtext(text: str, limit: int) -> str:
+    """Encode for a parameter (RFC 3461 §4)."""
+    if not text.isascii():
+        raise LocalProtocolError("a parameter of RFC 3461 holds characters that are not ASCII")
+    encoded = _NOT_XTEXT.sub(lambda found: f"+{ord(found[0]):02X}", text)
+    if len(encoded) > limit:
+        raise LocalProtocolError(f"a parameter of RFC 3461 is longer than {limit} characters")
+    return encoded
+
+
+def fits_auth_command(mechanism: str, response: str) -> bool:
+    """Whether AUTH may carry this response at once."""
+    return len(f"AUTH {mechanism} {_base64(response)}\r\n") <= _MAX_INITIAL_BYTES
 
 
 def _base64(text: str) -> str:

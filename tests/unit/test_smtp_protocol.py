@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import base64
 import itertools
+import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -46,7 +48,7 @@ def greeted(ehlo: bytes = EHLO) -> Client:
 
 def at_content(ehlo: bytes = EHLO, *, smtputf8: bool = False) -> Client:
     client = greeted(ehlo)
-    client.mail("a@news.example", size_bytes=1, smtputf8=smtputf8)
+    client.mail(replace(ADA, smtputf8=smtputf8), size_bytes=1)
     client.rcpt("b@reader.example")
     client.data()
     hear(client, b"250 ok\r\n250 ok\r\n354 go\r\n")
@@ -63,7 +65,7 @@ def at_dot() -> Client:
 def pipelined() -> Client:
     """Build a client with five replies of four kinds due."""
     client = at_dot()
-    client.mail("a@news.example", size_bytes=1)
+    client.mail(ADA, size_bytes=1)
     client.rcpt("b@reader.example")
     client.rset()
     client.quit()
@@ -93,7 +95,7 @@ def test_a_dialogue_says_what_rfc_5321_says() -> None:
     assert client.hello("news.example") == b"EHLO news.example\r\n"
     assert hear(client, EHLO)[0].phase is Phase.HELLO
     assert client.extensions == {"SIZE": "5000", "8BITMIME": ""}
-    assert client.mail("a@news.example", size_bytes=17) == b"MAIL FROM:<a@news.example> SIZE=17\r\n"
+    assert client.mail(ADA, size_bytes=17) == b"MAIL FROM:<a@news.example> SIZE=17\r\n"
     assert client.rcpt("b@reader.example") == b"RCPT TO:<b@reader.example>\r\n"
     assert client.data() == b"DATA\r\n"
     answers = hear(client, b"250 ok\r\n251 will forward\r\n354 go\r\n")
@@ -111,7 +113,10 @@ def test_a_dialogue_says_what_rfc_5321_says() -> None:
 
 
 def test_the_null_sender_and_a_server_without_size() -> None:
-    assert greeted(b"250 relay.example\r\n").mail("", size_bytes=9) == b"MAIL FROM:<>\r\n"
+    assert (
+        greeted(b"250 relay.example\r\n").mail(replace(ADA, sender=""), size_bytes=9)
+        == b"MAIL FROM:<>\r\n"
+    )
 
 
 def test_lmtp_says_lhlo() -> None:
@@ -332,10 +337,10 @@ def test_starttls_forgets_what_was_offered_in_the_clear() -> None:
 @pytest.mark.parametrize(
     ("before", "then"),
     [
-        (lambda c: c.hello("a.example"), lambda c: c.mail("", size_bytes=1)),
+        (lambda c: c.hello("a.example"), lambda c: c.mail(replace(ADA, sender=""), size_bytes=1)),
         (lambda c: c.data(), lambda c: c.rset()),
         (lambda c: c.quit(), lambda c: c.rset()),
-        (lambda c: c.auth_plain("u", "p"), lambda c: c.mail("", size_bytes=1)),
+        (lambda c: c.auth_plain("u", "p"), lambda c: c.mail(replace(ADA, sender=""), size_bytes=1)),
         (lambda c: c.starttls(), lambda c: c.hello("a.example")),
     ],
 )
@@ -386,6 +391,59 @@ def test_dot_left_is_true_from_the_dot_to_its_reply_and_at_no_other_time() -> No
         assert client.dot_left
     hear(client, b"\n")
     assert not client.dot_left
+
+
+# -- notifications (RFC 3461) ----------------------------------------------------------------------
+
+DSN = b"250-relay.example\r\n250-PIPELINING\r\n250-CHUNKING\r\n250-SMTPUTF8\r\n250 DSN\r\n"
+
+
+def asking_for_dsn(ehlo: bytes = DSN) -> Client:
+    client = Client(dsn=True)
+    hear(client, b"220 relay.example\r\n")
+    client.hello("news.example")
+    hear(client, ehlo)
+    return client
+
+
+def test_notifications_of_failures_are_asked_for_where_they_are_offered() -> None:
+    envelope = Envelope(
+        sender="a@news.example", recipient="a+d=a@reader.example", envelope_id="2026-11-25 é"[:10]
+    )
+    mail = b"MAIL FROM:<a@news.example> RET=HDRS ENVID=2026-11-25\r\n"
+    rcpt = (
+        b"RCPT TO:<a+d=a@reader.example> NOTIFY=FAILURE ORCPT=rfc822;a+2Bd+3Da@reader.example\r\n"
+    )
+    client = asking_for_dsn()
+    assert client.begin(envelope, size_bytes=9) == mail + rcpt + b"DATA\r\n"
+    client = asking_for_dsn()
+    assert client.mail(envelope, size_bytes=9) + client.rcpt(envelope.recipient) == mail + rcpt
+    assert mail + rcpt in asking_for_dsn().post(envelope, MESSAGE)
+    nothing = replace(envelope, envelope_id="")
+    assert asking_for_dsn().mail(nothing, size_bytes=9).endswith(b" RET=HDRS\r\n")
+    utf8 = replace(envelope, recipient="jürgen@b.example", smtputf8=True)
+    assert asking_for_dsn().begin(utf8, size_bytes=9).endswith(b"> NOTIFY=FAILURE\r\nDATA\r\n")
+    for client in (greeted(DSN), asking_for_dsn(EHLO)):
+        said = client.mail(envelope, size_bytes=9) + client.rcpt(envelope.recipient)
+        assert b"RET" not in said
+        assert b"NOTIFY" not in said
+
+
+@pytest.mark.parametrize("name", ["é", "x" * 101, "+" * 34])
+def test_an_envelope_id_that_cannot_be_said(name: str) -> None:
+    client = asking_for_dsn()
+    with pytest.raises(LocalProtocolError, match="RFC 3461"):
+        client.begin(replace(ADA, envelope_id=name), size_bytes=9)
+    assert client.idle
+
+
+@given(st.text(st.characters(max_codepoint=127), max_size=30))
+def test_an_envelope_id_can_be_read_back(name: str) -> None:
+    said = asking_for_dsn().mail(replace(ADA, envelope_id=name), size_bytes=9).decode()
+    encoded = said.partition(" ENVID=")[2].removesuffix("\r\n")
+    assert all("!" <= character <= "~" and character != "=" for character in encoded)
+    decoded = re.sub(r"\+([0-9A-F]{2})", lambda found: chr(int(found[1], 16)), encoded)
+    assert decoded == name
 
 
 # -- a window of messages (RFC 3030) ---------------------------------------------------------------
@@ -452,7 +510,7 @@ def test_an_address_cannot_smuggle_commands_or_parameters(bad: str) -> None:
     client = greeted()
     for address in (f"a{bad}@b.example", f"a@b.example{bad}", bad):
         with pytest.raises(LocalProtocolError):
-            client.mail(address, size_bytes=1)
+            client.mail(replace(ADA, sender=address), size_bytes=1)
         with pytest.raises(LocalProtocolError):
             client.rcpt(address)
     assert client.idle
@@ -472,9 +530,9 @@ def test_utf8_addresses_need_smtputf8() -> None:
     with pytest.raises(LocalProtocolError, match="need SMTPUTF8"):
         greeted().rcpt("jürgen@reader.example")
     with pytest.raises(LocalProtocolError, match="not offered"):
-        greeted().mail("a@news.example", size_bytes=1, smtputf8=True)
+        greeted().mail(replace(ADA, smtputf8=True), size_bytes=1)
     client = greeted(b"250-relay.example\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n")
-    mail = client.mail("a@news.example", size_bytes=1, smtputf8=True)
+    mail = client.mail(replace(ADA, smtputf8=True), size_bytes=1)
     assert mail == b"MAIL FROM:<a@news.example> BODY=8BITMIME SMTPUTF8\r\n"
     assert client.rcpt("jürgen@b.example") == "RCPT TO:<jürgen@b.example>\r\n".encode()
     with pytest.raises(LocalProtocolError):
