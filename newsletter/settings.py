@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import time, timedelta
@@ -76,6 +77,15 @@ def parse_days(value: object) -> tuple[str, ...]:
     return tuple(day for day in _DAYS if day in chosen)
 
 
+def parse_command(value: object) -> tuple[str, ...]:
+    """Read a program and its arguments: a list, or a line with quotes as a shell reads them."""
+    try:
+        parts = value if isinstance(value, (list, tuple)) else shlex.split(str(value))
+    except ValueError:
+        raise ValueError("must close its quotes") from None
+    return tuple(map(str, parts))
+
+
 def parse_clock(value: object) -> time:
     """Read "06:00" as a local time of day."""
     if isinstance(value, time):
@@ -139,6 +149,7 @@ def _single_line(value: str) -> str:
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 Clock = Annotated[time, BeforeValidator(parse_clock)]
 Days = Annotated[tuple[str, ...], BeforeValidator(parse_days)]
+Command = Annotated[tuple[str, ...], BeforeValidator(parse_command)]
 Line = Annotated[str, AfterValidator(_single_line)]
 Address = Annotated[str, AfterValidator(_check_address)]
 _SECOND = timedelta(seconds=1)
@@ -350,11 +361,16 @@ class Delivery(Section):
         default="",
         repr=False,  # it may hold a password before anybody has refused that
         description="smtp://, smtps:// or lmtp:// with user@host:port and "
-        "?tls=none|starttls|implicit; or maildir:DIR or eml:DIR.",
+        "?tls=none|starttls|implicit and ?auth=xoauth2|oauthbearer; or maildir:DIR or eml:DIR.",
     )
     relay_password: SecretStr = Field(
         default=SecretStr(""),
         description="The relay's password; give it in NEWSLETTER_DELIVERY__RELAY_PASSWORD.",
+    )
+    token_command: Command = Field(
+        default=(),
+        description="Program and arguments, no shell, that prints the access token for "
+        "?auth=xoauth2 or oauthbearer; run beside newsletter.toml.",
     )
     ca_file: Path | None = Field(
         default=None, description="PEM file of authorities to trust for the relay, if private."
@@ -388,6 +404,17 @@ class Delivery(Section):
         default=timedelta(minutes=5),
         ge=_SECOND,
         description="First pause before deferred mail is tried again; it grows from there.",
+    )
+    window: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Messages under way at once over a connection, where the relay offers "
+        "CHUNKING; as many may be in doubt when it breaks.",
+    )
+    dsn: bool = Field(
+        default=False,
+        description="Ask for notifications of failures (DSN, RFC 3461) where they are offered.",
     )
 
 

@@ -9,6 +9,7 @@ instead of the polite answer: a reply, raw bytes, a function of the `Peer`, or a
 these in order. A list is played through once, an entry for each time the verb comes, over
 all connections, and then the relay is polite again. What the relay does next follows from
 the first reply that was really sent: it reads content after a 354, starts TLS after a 220.
+BDAT is answered when its octets have been read; what "octets" maps to is played before that.
 """
 
 from __future__ import annotations
@@ -161,7 +162,7 @@ class ScriptedRelay:
         tls: ssl.SSLContext | None = None,
         implicit: bool = False,
         login: tuple[str, str] | None = None,
-        mechanisms: str = "PLAIN LOGIN",
+        mechanisms: str = "PLAIN LOGIN XOAUTH2 OAUTHBEARER",
         lmtp: bool = False,
         path: Path | None = None,
         receive_buffer_bytes: int = 0,
@@ -254,6 +255,8 @@ class ScriptedRelay:
 
     def _converse(self, peer: Peer, session: Session) -> None:
         sender = recipient = ""
+        agreed = {"MAIL": False, "RCPT": False}
+        chunks = bytearray()
         while True:
             line = peer.read_line().rstrip(b"\r\n").decode("latin-1")
             session.commands.append(line)
@@ -268,11 +271,28 @@ class ScriptedRelay:
                 case "AUTH":
                     self._play(peer, verb, partial(self._authenticate, session, line))
                 case "MAIL":
-                    sender = _path(line)
-                    self._play(peer, verb, "250 2.1.0 ok")
+                    nested = agreed["MAIL"]
+                    polite = "503 5.5.1 nested MAIL" if nested else "250 2.1.0 ok"
+                    if 200 <= self._play(peer, verb, polite) < 300:
+                        sender, agreed["MAIL"] = _path(line), True
                 case "RCPT":
-                    recipient = _path(line)
-                    self._play(peer, verb, "250 2.1.5 ok")
+                    if 200 <= self._play(peer, verb, "250 2.1.5 ok") < 300:
+                        recipient, agreed["RCPT"] = _path(line), True
+                case "BDAT":
+                    self._play(peer, "octets", ())
+                    self._read_chunk(peer, session, chunks, int(line.split()[1]))
+                    if not line.endswith(" LAST"):
+                        self._play(peer, verb, "250 2.0.0 more")
+                        continue
+                    wanted = all(agreed.values())
+                    polite = "250 2.0.0 queued" if wanted else "503 5.5.1 no recipient"
+                    taken = Taken(sender=sender, recipient=recipient, content=bytes(chunks))
+                    chunks.clear()
+                    if wanted:
+                        session.messages.append(taken)
+                    taken.accepted = 200 <= self._play(peer, verb, polite) < 300
+                    if taken.accepted:
+                        agreed = dict.fromkeys(agreed, False)
                 case "DATA":
                     if self._play(peer, verb, "354 go ahead") == 354:
                         content = self._read_content(peer, session)
@@ -280,9 +300,13 @@ class ScriptedRelay:
                         session.messages.append(taken)
                         code = self._play(peer, ".", "250 2.0.0 queued")
                         taken.accepted = 200 <= code < 300
+                        agreed = dict.fromkeys(agreed, False)
                 case "QUIT":
                     self._play(peer, verb, ("221 2.0.0 bye", drop))
-                case "HELO" | "RSET" | "NOOP":
+                case "RSET":
+                    if 200 <= self._play(peer, verb, "250 2.0.0 ok") < 300:
+                        agreed = dict.fromkeys(agreed, False)
+                case "HELO" | "NOOP":
                     self._play(peer, verb, "250 2.0.0 ok")
                 case _:
                     self._play(peer, verb, "500 5.5.1 no such command")
@@ -315,7 +339,9 @@ class ScriptedRelay:
     def _authenticate(self, session: Session, line: str, peer: Peer) -> None:
         _, _, rest = line.partition(" ")
         mechanism, _, initial = rest.partition(" ")
-        if mechanism == "PLAIN":
+        if mechanism in ("XOAUTH2", "OAUTHBEARER"):
+            said = self._read_token(peer, mechanism, initial)
+        elif mechanism == "PLAIN":
             said = base64.b64decode(initial).decode().split("\0")[1:]
         else:
             said = []
@@ -323,7 +349,31 @@ class ScriptedRelay:
                 peer.send(b"334 " + base64.b64encode(prompt) + b"\r\n")
                 said.append(base64.b64decode(peer.read_line()).decode())
         session.logged_in = self._login is not None and tuple(said) == self._login
+        if mechanism in ("XOAUTH2", "OAUTHBEARER") and not session.logged_in:
+            peer.send(b"334 " + base64.b64encode(b'{"status":"401"}') + b"\r\n")
+            farewell = b"" if mechanism == "XOAUTH2" else b"AQ=="
+            assert peer.read_line() == farewell + b"\r\n"
         peer.send(b"235 2.7.0 welcome\r\n" if session.logged_in else b"535 5.7.8 no\r\n")
+
+    def _read_token(self, peer: Peer, mechanism: str, initial: str) -> list[str]:
+        """Read a user and an access token (RFC 7628 for OAUTHBEARER)."""
+        if not initial:
+            peer.send(b"334 \r\n")
+            initial = peer.read_line().decode()
+        response = base64.b64decode(initial).decode()
+        fields = dict(part.split("=", 1) for part in response.split("\x01") if "=" in part)
+        assert response.endswith("\x01\x01")
+        if mechanism == "OAUTHBEARER":
+            assert (fields["host"], fields["port"]) == (HOST, str(self.port))
+            user = fields["n,a"].removesuffix(",").replace("=2C", ",").replace("=3D", "=")
+        else:
+            user = fields["user"]
+        return [user, fields["auth"].removeprefix("Bearer ")]
+
+    def _read_chunk(self, peer: Peer, session: Session, chunks: bytearray, count: int) -> None:
+        session.truncated = bytes(chunks)
+        chunks += peer.read_bytes(count)
+        session.truncated = None
 
     def _read_content(self, peer: Peer, session: Session) -> bytes:
         content = bytearray()

@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Protocol
 
-from newsletter.smtp.connection import Connection, Timeouts, build_tls_context
+from newsletter.smtp.connection import Connection, Pipelining, Timeouts, build_tls_context
 from newsletter.smtp.folder import Folder
 from newsletter.smtp.protocol import Envelope, Refused, Reply
 from newsletter.smtp.relay import Relay
+from newsletter.smtp.tokens import TokenCommand
 
 
 class Channel(Protocol):
@@ -30,17 +31,25 @@ class Channel(Protocol):
 
     @property
     def window(self) -> int:
-        """How many messages may be under way at once; 1 without CHUNKING."""
+        """How many messages may be under way at once with `post`; with 1 it is not to be used."""
+
+    @property
+    def under_way(self) -> int:
+        """How many messages have been posted and their verdicts not collected."""
 
     @property
     def answered(self) -> int:
         """How many verdicts can be collected without waiting."""
 
     def post(self, envelope: Envelope, content: bytes) -> Refused | None:
-        """Hand over a whole message; from here on it may be in doubt."""
+        """Hand over a whole message, its intent committed; from here it may be in doubt.
+
+        A refusal of our own is returned, and nothing was said. `ConnectionLost` here is never in
+        doubt, and those under way are still to be collected.
+        """
 
     async def collect(self) -> Reply | Refused:
-        """Wait for the verdict on the oldest message posted."""
+        """Read the verdict on the oldest message; `ConnectionLost` is about that one alone."""
 
     async def close(self) -> None:
         """Part politely; what is prepared and not finished is not delivered."""
@@ -53,9 +62,20 @@ OpenChannel = Callable[[], Awaitable[Channel]]
 
 
 def build_opener(
-    relay: Relay, *, ehlo_name: str, ca_file: Path | None = None, timeouts: Timeouts | None = None
+    relay: Relay,
+    *,
+    ehlo_name: str,
+    ca_file: Path | None = None,
+    timeouts: Timeouts | None = None,
+    window: int = 1,
+    tokens: TokenCommand | None = None,
+    dsn: bool = False,
 ) -> OpenChannel:
-    """Build what opens channels to a relay. Raises `ConfigurationError` for a bad `ca_file`."""
+    """Build what opens channels to a relay. Raises `ConfigurationError` for a bad `ca_file`.
+
+    The channels share what the relay has shown of itself: once it has broken PIPELINING, those
+    opened later ask it one thing at a time.
+    """
     if relay.kind == "maildir" or relay.kind == "eml":
         kind, path = relay.kind, relay.path or Path()
 
@@ -63,9 +83,18 @@ def build_opener(
             return Folder(path, kind)
 
         return open_folder
-    tls = build_tls_context(ca_file)
+    tls, pipelining = build_tls_context(ca_file), Pipelining(str(relay))
 
     async def open_connection() -> Channel:
-        return await Connection.open(relay, ehlo_name=ehlo_name, tls=tls, timeouts=timeouts)
+        return await Connection.open(
+            relay,
+            ehlo_name=ehlo_name,
+            tls=tls,
+            timeouts=timeouts,
+            window=window,
+            pipelining=pipelining,
+            tokens=tokens,
+            dsn=dsn,
+        )
 
     return open_connection

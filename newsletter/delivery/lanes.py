@@ -11,6 +11,7 @@ from newsletter.delivery.shift import Lane
 from newsletter.errors import ConfigurationError
 from newsletter.settings import Settings
 from newsletter.smtp.relay import Relay, parse_relay
+from newsletter.smtp.tokens import TokenCommand
 
 
 def read_relays(settings: Settings) -> tuple[Relay, ...]:
@@ -64,6 +65,11 @@ def _build_opener(settings: Settings, relay: Relay) -> OpenChannel:
         relay,
         ehlo_name=delivery.ehlo_name or settings.publication.sender_domain,
         ca_file=settings.path(delivery.ca_file) if delivery.ca_file else None,
+        window=delivery.window,
+        tokens=TokenCommand(delivery.token_command, directory=settings.root)
+        if delivery.token_command
+        else None,
+        dsn=delivery.dsn,
     )
 
 

@@ -4,6 +4,9 @@ A message goes in two steps, because the caller must commit its intent between t
 `prepare` sends everything but the final dot, `finish` sends the dot and reads the verdict.
 `close` or `abort` without `finish` is certain not to deliver.
 
+Where the relay offers CHUNKING and the caller asked for a `window`, it may instead `post`
+whole messages, each with its intent committed before, and `collect` their verdicts in order.
+
 What goes wrong while opening is `RelayUnavailable` (try again later) or `RelayRefusedUs` (an
 operator must mend something); from then on it is a `Refused` (the relay's answer to this
 message) or `ConnectionLost`.
@@ -16,30 +19,49 @@ from typing import Self
 
 from newsletter.errors import ConnectionLost
 from newsletter.smtp.opening import Opening
+from newsletter.smtp.pipelining import Pipelining, Window, is_mixed_up
 from newsletter.smtp.protocol import (
     Client,
     Envelope,
     LocalProtocolError,
+    OutOfStep,
     Phase,
     Refused,
+    RemoteProtocolError,
     Reply,
 )
 from newsletter.smtp.relay import Relay
 from newsletter.smtp.tls import build_tls_context
+from newsletter.smtp.tokens import TokenCommand
 from newsletter.smtp.wire import Timeouts, Wire
 
-__all__ = ["Connection", "Timeouts", "build_tls_context"]
-
+__all__ = ["Connection", "Pipelining", "Timeouts", "build_tls_context"]
 
 _GROUP = (Phase.MAIL, Phase.RCPT, Phase.DATA)
+_ALL_AGREED = [250, 250, 354]
+_COMPANY_SECONDS = 3.0
+"""How long a dot's verdict waits for each of the replies to what left with the dot."""
 
 
 class Connection:
     """An SMTP or LMTP connection, ready for messages once `open` has returned it."""
 
-    def __init__(self, client: Client, wire: Wire) -> None:
+    def __init__(
+        self,
+        client: Client,
+        wire: Wire,
+        *,
+        window: int = 1,
+        pipelining: Pipelining | None = None,
+    ) -> None:
         self._client, self._wire = client, wire
+        self._pipelining = pipelining or Pipelining()
         self._begun: Envelope | None = None
+        self._pipelines = self._pipelining.trusted and "PIPELINING" in client.extensions
+        # LMTP answers BDAT once for each recipient, and so not at all where there is none.
+        chunks = self._pipelines and "CHUNKING" in client.extensions and not client.lmtp
+        width = window if chunks and self._pipelining.tells_apart else 1
+        self._window = Window(client, wire, self._pipelining, width=width)
 
     @classmethod
     async def open(
@@ -49,28 +71,34 @@ class Connection:
         ehlo_name: str,
         tls: ssl.SSLContext,
         timeouts: Timeouts | None = None,
+        window: int = 1,
+        pipelining: Pipelining | None = None,
+        tokens: TokenCommand | None = None,
+        dsn: bool = False,
     ) -> Self:
         """Connect, greet, secure and log in.
 
-        Raises `RelayUnavailable`, or `ConfigurationError` and its kind `RelayRefusedUs`.
-        Credentials leave only once the policy on TLS is met.
+        `pipelining` is what this relay's connections have in common; `tokens` are for a login
+        without password; `dsn` asks for notifications of failures (RFC 3461) where they are
+        offered. Raises `RelayUnavailable`, or `ConfigurationError` and its kind
+        `RelayRefusedUs`. Credentials leave only once the policy on TLS is met.
         """
-        opening = Opening(relay, ehlo_name=ehlo_name, tls=tls, timeouts=timeouts or Timeouts())
+        opening = Opening(
+            relay,
+            ehlo_name=ehlo_name,
+            tls=tls,
+            timeouts=timeouts or Timeouts(),
+            tokens=tokens,
+            dsn=dsn,
+        )
         await opening.run()
-        return cls(opening.client, opening.wire)
-
-    window = 1
-    answered = 0
-
-    def post(self, envelope: Envelope, content: bytes) -> Refused | None:
-        raise NotImplementedError
-
-    async def collect(self) -> Reply | Refused:
-        raise NotImplementedError
+        return cls(opening.client, opening.wire, window=window, pipelining=pipelining)
 
     @property
     def usable(self) -> bool:
         """Whether the connection can still take a message, or is taking the one begun."""
+        if self._window.under_way:
+            return self._window.usable
         return self._wire.usable or (self._begun is not None and self._wire.is_open)
 
     # -- a message -----------------------------------------------------------------------------
@@ -82,6 +110,8 @@ class Connection:
         `ConnectionLost`, never in doubt, or `LocalProtocolError` for what may not be sent.
         """
         try:
+            if self.under_way:
+                raise LocalProtocolError("messages posted are under way")
             refused = await self._ask_for_the_floor(envelope, len(content))
             return refused or await self._hand_over(content)
         except BaseException:  # the dialogue stands in the middle of a message
@@ -100,17 +130,73 @@ class Connection:
             self.abort()
             return early
 
-        def say() -> bytes:
-            dot = self._client.final_dot()
-            return dot + self._begin(then, size_bytes) if then is not None else dot
-
         try:
-            verdict = await self._wire.ask(Phase.DOT, say)
+            self._wire.check_usable(Phase.DOT)
+            dot = self._client.final_dot()
+            self._wire.write(dot + self._begin(then, size_bytes) if then is not None else dot)
+            verdict = await self._read_verdict()
         except BaseException:
             self.abort()
             raise
         self._heed_goodbye(verdict)
         return verdict
+
+    async def _read_verdict(self) -> Reply:
+        """Read the reply to the dot, and see that those to what left with it bear it out.
+
+        A relay that loses a reply, or gives them in another order, may have said of the next
+        message what we would take for this one's verdict.
+        """
+        wire = self._wire
+        if self._begun is None:
+            return await wire.answer(Phase.DOT)
+        await wire.hear(1 + len(_GROUP), patience=_COMPANY_SECONDS)
+        verdict = wire.take(Phase.DOT)
+        if not is_mixed_up(wire.answers) and not isinstance(wire.cause, OutOfStep):
+            return verdict
+        problem = wire.failure or "the relay's replies are mixed up"
+        self._pipelining.distrust(problem)
+        raise ConnectionLost(problem, phase=Phase.DOT.value, in_doubt=True)
+
+    # -- several messages ----------------------------------------------------------------------
+
+    @property
+    def window(self) -> int:
+        """How many messages may be under way at once; 1 without CHUNKING."""
+        return self._window.width
+
+    @property
+    def under_way(self) -> int:
+        """How many messages have been posted and their verdicts not collected."""
+        return self._window.under_way
+
+    @property
+    def answered(self) -> int:
+        """How many verdicts can be collected without waiting."""
+        return self._window.answered
+
+    def post(self, envelope: Envelope, content: bytes) -> Refused | None:
+        """Send a whole message, end and all; from here it may be in doubt.
+
+        Returns a refusal of our own, with nothing said. Raises `ConnectionLost`, never in
+        doubt, if the connection takes no more, and `LocalProtocolError` for what may not be
+        sent or is one too many; those under way go on.
+        """
+        busy = not self.under_way and not self._client.idle
+        if busy or self.window == 1 or self.under_way >= self.window:
+            raise LocalProtocolError("there is no room for another message")
+        if refused := self._refuse_ourselves(envelope, len(content)):
+            return refused
+        self._window.post(envelope, content)
+        return None
+
+    async def collect(self) -> Reply | Refused:
+        """Read the verdict on the oldest message posted; may be cancelled and called again.
+
+        Raises `ConnectionLost`, in doubt if the message's last byte had been handed over; what
+        was posted after it is then to be collected too, each with a doubt of its own.
+        """
+        return await self._window.collect()
 
     async def close(self) -> None:
         """Say goodbye if there is anyone to say it to. Its failure never changes a result."""
@@ -141,7 +227,7 @@ class Connection:
 
     def _begin(self, envelope: Envelope, size_bytes: int) -> bytes:
         """Build MAIL, RCPT and DATA in one go; nothing where that cannot be, or is of no use."""
-        if "PIPELINING" not in self._client.extensions:
+        if not self._pipelines or not self._pipelining.trusted:
             return b""
         if self._refuse_ourselves(envelope, size_bytes):
             return b""
@@ -156,10 +242,19 @@ class Connection:
         """Read the replies to MAIL, RCPT and DATA that went out in one go."""
         wire, refused = self._wire, None
         await wire.hear(len(_GROUP))
+        if [answer.reply.code for answer in wire.answers] == _ALL_AGREED:  # as nearly always
+            wire.answers.clear()
+            return None
+        if is_mixed_up(wire.answers):
+            problem = "the relay agrees to a recipient after it refused the sender"
+            self._pipelining.distrust(problem)
+            raise wire.lost(problem, Phase.MAIL)
         for phase in _GROUP:
             try:
                 reply = wire.take(phase)
-            except ConnectionLost:
+            except ConnectionLost as lost:
+                if not wire.failure or isinstance(wire.cause, RemoteProtocolError):
+                    self._pipelining.distrust(lost.problem)
                 if refused is not None:
                     return refused
                 raise
@@ -179,10 +274,7 @@ class Connection:
     async def _ask_one_by_one(self, envelope: Envelope, size_bytes: int) -> Refused | None:
         client, wire = self._client, self._wire
 
-        def mail() -> bytes:
-            return client.mail(envelope.sender, size_bytes=size_bytes, smtputf8=envelope.smtputf8)
-
-        reply = await wire.ask(Phase.MAIL, mail)
+        reply = await wire.ask(Phase.MAIL, lambda: client.mail(envelope, size_bytes=size_bytes))
         if not reply.positive:
             self._heed_goodbye(reply)
             return Refused(Phase.MAIL, reply)

@@ -45,19 +45,33 @@ class Folder:
                 mend="mend the disk and run the same command again; nobody was mailed by this try",
             ) from None
 
-    window = 1
-    answered = 0
-
-    def post(self, envelope: Envelope, content: bytes) -> Refused | None:
-        raise NotImplementedError
-
-    async def collect(self) -> Reply | Refused:
-        raise NotImplementedError
-
     @property
     def usable(self) -> bool:
         """A folder is always ready."""
         return True
+
+    @property
+    def window(self) -> int:
+        """One at a time: `post` is not for folders."""
+        return 1
+
+    @property
+    def under_way(self) -> int:
+        """None, ever."""
+        return 0
+
+    @property
+    def answered(self) -> int:
+        """None, ever."""
+        return 0
+
+    def post(self, envelope: Envelope, content: bytes) -> Refused | None:
+        """Refuse: nothing is put into place without `finish`."""
+        raise LocalProtocolError("there is no room for another message")
+
+    async def collect(self) -> Reply | Refused:
+        """Refuse: nothing is ever under way."""
+        raise LocalProtocolError("no message is under way")
 
     async def prepare(self, envelope: Envelope, content: bytes) -> Refused | None:
         """Write the message aside and sync it."""

@@ -18,9 +18,17 @@ from newsletter.errors import (
     RelayRefusedUs,
     RelayUnavailable,
 )
-from newsletter.smtp.protocol import Client, NotSmtp, Phase, RemoteProtocolError, Reply
+from newsletter.smtp.protocol import (
+    Client,
+    NotSmtp,
+    Phase,
+    RemoteProtocolError,
+    Reply,
+    fits_auth_command,
+)
 from newsletter.smtp.relay import Relay
 from newsletter.smtp.tls import TlsLayer, describe_tls_failure
+from newsletter.smtp.tokens import TokenCommand
 from newsletter.smtp.wire import Timeouts, Wire, describe_os_error
 
 _KNOWS_NO_EHLO = {500, 501, 502, 504}
@@ -32,13 +40,21 @@ class Opening:
     """The way to an open connection; `client` and `wire` are the result."""
 
     def __init__(
-        self, relay: Relay, *, ehlo_name: str, tls: ssl.SSLContext, timeouts: Timeouts
+        self,
+        relay: Relay,
+        *,
+        ehlo_name: str,
+        tls: ssl.SSLContext,
+        timeouts: Timeouts,
+        tokens: TokenCommand | None = None,
+        dsn: bool = False,
     ) -> None:
         """Raise `ConfigurationError` for what could only fail, before anything is said."""
-        _check_identity(relay, ehlo_name)
+        _check_identity(relay, ehlo_name, tokens)
         self._relay, self._name, self._timeouts = relay, ehlo_name, timeouts
+        self._tokens = tokens
         self._tls = TlsLayer(tls, relay.host) if relay.tls != "none" else None
-        self.client = Client(lmtp=relay.kind == "lmtp")
+        self.client = Client(lmtp=relay.kind == "lmtp", dsn=dsn)
         self.wire = Wire(self.client, timeouts, self._tls if relay.tls == "implicit" else None)
 
     async def run(self) -> None:
@@ -127,30 +143,70 @@ class Opening:
         await self.wire.secure(self._tls)
 
     async def _log_in(self) -> None:
-        relay, client = self._relay, self.client
+        relay = self._relay
         assert self.wire.secured or relay.is_local
-        offered = client.extensions.get("AUTH", "").upper().split()
-        if "PLAIN" in offered:
-            reply = await self.wire.ask(
-                Phase.AUTH, lambda: client.auth_plain(relay.user, relay.password)
-            )
-        elif "LOGIN" in offered:
-            reply = await self.wire.ask(Phase.AUTH, client.auth_login)
-            for secret in (relay.user, relay.password):
-                if reply.code == 334:
-                    reply = await self.wire.ask(Phase.AUTH, partial(client.auth_answer, secret))
+        offered = self.client.extensions.get("AUTH", "").upper().split()
+        if relay.auth == "password":
+            reply = await self._say_password(offered)
+            where = "NEWSLETTER_DELIVERY__RELAY_PASSWORD"
         else:
-            raise RelayRefusedUs(
-                f"{relay} offers no login that we know ({', '.join(offered) or 'none at all'})",
-                field="delivery.relay",
-                mend="have PLAIN or LOGIN switched on there, or drop the user if it wants none",
-            )
+            reply = await self._say_token(relay.auth.upper(), offered)
+            where = "what delivery.token_command prints"
         if not reply.positive:
             raise self._turned_away(
-                reply,
-                f"the login of {relay.user}",
-                "check the user in delivery.relay and NEWSLETTER_DELIVERY__RELAY_PASSWORD",
+                reply, f"the login of {relay.user}", f"check the user in delivery.relay and {where}"
             )
+
+    async def _say_password(self, offered: list[str]) -> Reply:
+        relay, client = self._relay, self.client
+        if "PLAIN" in offered:
+            return await self.wire.ask(
+                Phase.AUTH, lambda: client.auth_plain(relay.user, relay.password)
+            )
+        if "LOGIN" in offered:
+            reply = await self.wire.ask(Phase.AUTH, client.auth_login)
+            return await self._answer_challenges(reply, relay.user, relay.password)
+        raise self._no_login(offered, "PLAIN or LOGIN")
+
+    async def _say_token(self, mechanism: str, offered: list[str]) -> Reply:
+        """Log in by access token; where it is refused, once more with a new one."""
+        if mechanism not in offered:
+            raise self._no_login(offered, mechanism)
+        assert self._tokens is not None
+        token = await self._tokens.fetch()
+        reply = await self._try_token(mechanism, token)
+        if reply.permanent:
+            token = await self._tokens.fetch(refused=token)
+            reply = await self._try_token(mechanism, token)
+        return reply
+
+    async def _try_token(self, mechanism: str, token: str) -> Reply:
+        relay, client = self._relay, self.client
+        if mechanism == "XOAUTH2":
+            response, farewell = f"user={relay.user}\x01auth=Bearer {token}\x01\x01", ""
+        else:  # RFC 7628 §3.1 and §3.2.3
+            user = relay.user.replace("=", "=3D").replace(",", "=2C")
+            place = f"host={relay.host}\x01port={relay.port}"
+            response, farewell = f"n,a={user},\x01{place}\x01auth=Bearer {token}\x01\x01", "\x01"
+        reply = await self.wire.ask(Phase.AUTH, lambda: client.auth_token(mechanism, response))
+        if not fits_auth_command(mechanism, response):
+            reply = await self._answer_challenges(reply, response)
+        # What is wrong with a token comes as a challenge, and the refusal after its answer.
+        return await self._answer_challenges(reply, farewell)
+
+    async def _answer_challenges(self, reply: Reply, *answers: str) -> Reply:
+        for answer in answers:
+            if reply.code == 334:
+                say = partial(self.client.auth_answer, answer)
+                reply = await self.wire.ask(Phase.AUTH, say)
+        return reply
+
+    def _no_login(self, offered: list[str], wanted: str) -> RelayRefusedUs:
+        return RelayRefusedUs(
+            f"{self._relay} offers no login that we know ({', '.join(offered) or 'none at all'})",
+            field="delivery.relay",
+            mend=f"have {wanted} switched on there, or drop the user if it wants none",
+        )
 
     # -- what goes wrong while opening ---------------------------------------------------------
 
@@ -189,7 +245,7 @@ class Opening:
         )
 
 
-def _check_identity(relay: Relay, ehlo_name: str) -> None:
+def _check_identity(relay: Relay, ehlo_name: str, tokens: TokenCommand | None) -> None:
     """Refuse before anything is said what could only fail."""
     if not re.fullmatch(r"[A-Za-z0-9._:\[\]-]+", ehlo_name):
         raise ConfigurationError(
@@ -197,7 +253,13 @@ def _check_identity(relay: Relay, ehlo_name: str) -> None:
             field="delivery.ehlo_name",
             mend='write the name of this machine, such as "mail.news.example"',
         )
-    if relay.user and not relay.password:
+    if relay.auth != "password" and tokens is None:
+        raise ConfigurationError(
+            f"the access token of {relay.user} is missing",
+            field="delivery.token_command",
+            mend="name the command that prints one",
+        )
+    if relay.auth == "password" and relay.user and not relay.password:
         raise ConfigurationError(
             f"the password of {relay.user} is missing",
             field="NEWSLETTER_DELIVERY__RELAY_PASSWORD",

@@ -12,12 +12,20 @@ charged to the wrong one. Bytes that nobody asked for are a desynchronised peer:
 on nothing it says can be trusted, and the only safe move is to close.
 
     GREETING ─ 220 ─▶ HELLO ─ 250 ─▶ ready ─ MAIL ─ RCPT ─ DATA ─ 354 ─▶ content ─▶ DOT ─▶ ready
+                                       └──── RSET ─ MAIL ─ RCPT ─ BDAT LAST + content ──▶ DOT ┘
 
 `dot_left` is the one bit that decides whether mail can be lost or doubled: it is true from
 the moment `final_dot` hands out its bytes until a verdict on them has been read. A
 connection that ends while it is true leaves the message in doubt (RFC 1047); one that ends
 while it is false certainly did not deliver it, because a server that sees the connection
 close before the dot must discard the message (RFC 5321 §4.1.1.10 and §3.8).
+
+With CHUNKING (RFC 3030) a message needs no dot: its length goes ahead of it, and its last byte
+is its end. `post` gives a whole transaction to write, and another may follow before anything
+of the first is answered. Only the caller knows when the last byte is out of its hands, so it
+says so (`end_left`). Ends and verdicts are counted: the n-th verdict is the n-th message's, the
+messages in doubt are those from `judged` up to `ended`, and a server that takes a message
+before its end has left has said something about nothing.
 
 What was well said stands: answers that precede a violation are given before it is raised,
 however the packets were cut. A 250 to the dot is not lost to garbage in the same packet.
@@ -45,10 +53,15 @@ MAX_REPLY_BYTES = 65536
 MAX_REPLY_LINES = 100
 MAX_COMMAND_BYTES = 2048  # RFC 5321 §4.5.3.1.4 says 512, extensions and AUTH add to it
 
+MAX_AUTH_BYTES = 12288  # RFC 4954 §4
+MAX_ENVID_CHARACTERS = 100  # RFC 3461 §4.4
+MAX_ORCPT_CHARACTERS = 500  # RFC 3461 §4.2
+_MAX_INITIAL_BYTES = 512  # a longer AUTH command gives its response in a second step (ib.)
 _KEPT_LINES = 64  # of replies, read; relays say the same few again and again
 _REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])(?![0-9])([ -]?)(.*)", re.DOTALL)
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:\s|$)")  # RFC 2034 §4, RFC 3463 §2
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_NOT_XTEXT = re.compile(r"[^!-*,-<>-~]")  # RFC 3461 §4: all but printable ASCII without + and =
 _UNSAFE_IN_PATH = re.compile(r"[\x00-\x20\x7f<>]")  # would end the path or the command
 
 
@@ -58,6 +71,10 @@ class LocalProtocolError(Exception):
 
 class RemoteProtocolError(Exception):
     """The other side broke the protocol. Close the connection; believe nothing after this."""
+
+
+class OutOfStep(RemoteProtocolError):
+    """A reply came before its turn: one before it was lost, or is still to come."""
 
 
 class NotSmtp(RemoteProtocolError):
@@ -84,11 +101,16 @@ class Phase(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """RFC 5321 sender and recipient, and whether the message needs SMTPUTF8 (RFC 6531)."""
+    """RFC 5321 sender and recipient, and whether the message needs SMTPUTF8 (RFC 6531).
+
+    `envelope_id` is what a delivery status notification would name it by (ENVID, RFC 3461
+    §4.4), such as the edition's id; it is said only where such notifications are asked for.
+    """
 
     sender: str
     recipient: str
     smtputf8: bool = False
+    envelope_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +226,7 @@ def _too_long() -> RemoteProtocolError:
 
 
 _GROUP = (Phase.MAIL, Phase.RCPT, Phase.DATA)
+_POSTED = (Phase.RSET, Phase.MAIL, Phase.RCPT, Phase.DOT)
 _LAST_OF_A_GROUP = {  # nothing may follow these before their reply (RFC 2920 §3.1)
     Phase.GREETING,
     Phase.HELLO,
@@ -219,10 +242,15 @@ _GO_ON = {Phase.AUTH: 334, Phase.DATA: 354}  # the only 3yz there are (RFC 4954 
 class Client:
     """The client's side of one connection. One transaction at a time, one recipient each."""
 
-    def __init__(self, *, lmtp: bool = False) -> None:
+    def __init__(self, *, lmtp: bool = False, dsn: bool = False) -> None:
+        """Speak LMTP; ask for notifications of failures (RFC 3461) where they are offered."""
         self.lmtp = lmtp
+        self._wants_dsn = dsn
         self.extensions: dict[str, str] = {}
-        self.dot_left = False
+        self.ended = 0
+        """Messages whose end has left."""
+        self.judged = 0
+        """Messages whose verdict has been read."""
         self._due: deque[Phase] = deque([Phase.GREETING])
         self._reader = ReplyReader()
         self._extended = True
@@ -237,6 +265,16 @@ class Client:
     def idle(self) -> bool:
         """Whether no reply is due and no message open: the moment to say QUIT."""
         return not self._due and not self._content_open
+
+    @property
+    def dot_left(self) -> bool:
+        """Whether the end of a message has left that no verdict has come to."""
+        return self.ended > self.judged
+
+    @property
+    def parted(self) -> bool:
+        """Whether the other side has said its last word, unasked."""
+        return self._parted
 
     @property
     def next_due(self) -> Phase:
@@ -260,7 +298,7 @@ class Client:
                 raise RemoteProtocolError(_IN_THE_CLEAR)
             due = self._due
             for reply in self._reader.feed(data):
-                yield self._match(due.popleft(), reply) if due else self._match_unasked(reply)
+                yield self._match(due[0], reply) if due else self._match_unasked(reply)
                 if self._awaits_tls and not self._reader.idle:
                     raise RemoteProtocolError(_IN_THE_CLEAR)
         except RemoteProtocolError as violation:
@@ -270,17 +308,20 @@ class Client:
     def _match(self, phase: Phase, reply: Reply) -> Answer:
         code = reply.code
         if 300 <= code < 400 and code != _GO_ON.get(phase):
-            raise RemoteProtocolError(f"it answers {phase.value} with {code}")
+            raise OutOfStep(f"it answers {phase.value} with {code}")
         if phase is Phase.DATA:
             if code < 300:
                 raise RemoteProtocolError(f"it answers DATA with {code}, not 354")
             self._content_open = code == 354
         elif phase is Phase.DOT:
-            self.dot_left = False
+            if self.judged >= self.ended and reply.positive:
+                raise RemoteProtocolError("it takes a message that it has not had in full")
+            self.judged += 1
         elif phase is Phase.HELLO and reply.positive and self._extended:
             self.extensions = _read_extensions(reply)
         elif phase is Phase.STARTTLS:
             self._awaits_tls = code == 220
+        self._due.popleft()
         return Answer(phase, reply)
 
     def _match_unasked(self, reply: Reply) -> Answer:
@@ -321,20 +362,30 @@ class Client:
         """AUTH LOGIN; answer its two challenges with `auth_answer`."""
         return self._command(Phase.AUTH, "AUTH LOGIN")
 
+    def auth_token(self, mechanism: str, response: str) -> bytes:
+        """AUTH with an initial response, or without one that is too long (RFC 4954 §4).
+
+        Without it, `auth_answer` the first challenge with the same response.
+        """
+        command = f"AUTH {mechanism} {_base64(response)}"
+        if not fits_auth_command(mechanism, response):
+            command = f"AUTH {mechanism}"
+        return self._command(Phase.AUTH, command)
+
     def auth_answer(self, text: str) -> bytes:
         """Answer a 334 challenge (RFC 4954 §4)."""
         return self._command(Phase.AUTH, _base64(text))
 
-    def mail(self, sender: str, *, size_bytes: int, smtputf8: bool = False) -> bytes:
+    def mail(self, envelope: Envelope, *, size_bytes: int) -> bytes:
         """MAIL FROM, with SIZE where offered (RFC 1870) and SMTPUTF8 where asked (RFC 6531)."""
-        line = self._mail(sender, size_bytes, smtputf8)
-        command = self._say((Phase.MAIL,), line, utf8=smtputf8)
-        self._smtputf8 = smtputf8
+        line = self._mail(envelope, size_bytes)
+        command = self._say((Phase.MAIL,), line, utf8=envelope.smtputf8)
+        self._smtputf8 = envelope.smtputf8
         return command
 
     def rcpt(self, recipient: str) -> bytes:
         """RCPT TO."""
-        return self._command(Phase.RCPT, f"RCPT TO:<{_check_path(recipient)}>")
+        return self._command(Phase.RCPT, self._rcpt(recipient))
 
     def data(self) -> bytes:
         """Ask for the floor: DATA."""
@@ -348,21 +399,59 @@ class Client:
         """
         if "PIPELINING" not in self.extensions:
             raise LocalProtocolError("PIPELINING was not offered")
-        mail = self._mail(envelope.sender, size_bytes, envelope.smtputf8)
-        lines = f"{mail}\r\nRCPT TO:<{_check_path(envelope.recipient)}>\r\nDATA"
+        lines = f"{self._mail(envelope, size_bytes)}\r\n{self._rcpt(envelope.recipient)}\r\nDATA"
         commands = self._say(_GROUP, lines, utf8=envelope.smtputf8)
         self._smtputf8 = envelope.smtputf8
         return commands
 
-    def _mail(self, sender: str, size_bytes: int, smtputf8: bool) -> str:
+    def post(self, envelope: Envelope, message: bytes) -> bytes:
+        """Give a whole transaction, content and all, to be written in one go (RFC 3030 §2).
+
+        It may follow another whose replies are still due. RSET opens it: a relay may keep the
+        transaction that it refused a part of, and then MAIL would be refused as nested, or RCPT
+        added to it; after a failed BDAT RFC 3030 wants it anyhow. Call `end_left` when the last
+        byte has left. Raises `LocalProtocolError` before any of it counts as said.
+        """
+        lines = self.check_post(envelope, message)
+        commands = self._say(_POSTED, lines, utf8=envelope.smtputf8)
+        self._smtputf8 = envelope.smtputf8
+        return commands + message
+
+    def check_post(self, envelope: Envelope, message: bytes) -> str:
+        """Raise `LocalProtocolError` for what may not be posted, saying nothing."""
+        if not {"CHUNKING", "PIPELINING"} <= self.extensions.keys():
+            raise LocalProtocolError("CHUNKING and PIPELINING were not both offered")
+        if not isinstance(message, WireLines):
+            _check_lines(message)
+        _check_bits(message, smtputf8=envelope.smtputf8)
+        mail, rcpt = self._mail(envelope, len(message)), self._rcpt(envelope.recipient)
+        return f"RSET\r\n{mail}\r\n{rcpt}\r\nBDAT {len(message)} LAST"
+
+    def end_left(self) -> None:
+        """Count the last byte of the oldest message posted as gone: it may be in doubt now."""
+        self.ended += 1
+
+    def _mail(self, envelope: Envelope, size_bytes: int) -> str:
         extensions = self.extensions
-        if smtputf8 and "SMTPUTF8" not in extensions:
+        if envelope.smtputf8 and "SMTPUTF8" not in extensions:
             raise LocalProtocolError("SMTPUTF8 was not offered")
-        line = f"MAIL FROM:<{_check_path(sender)}>"
+        line = f"MAIL FROM:<{_check_path(envelope.sender)}>"
         if "SIZE" in extensions:
             line += f" SIZE={size_bytes}"
-        if smtputf8:
+        if envelope.smtputf8:
             line += " BODY=8BITMIME SMTPUTF8" if "8BITMIME" in extensions else " SMTPUTF8"
+        if self._wants_dsn and "DSN" in extensions:
+            line += " RET=HDRS"
+            if envelope.envelope_id:
+                line += f" ENVID={_xtext(envelope.envelope_id, MAX_ENVID_CHARACTERS)}"
+        return line
+
+    def _rcpt(self, recipient: str) -> str:
+        line = f"RCPT TO:<{_check_path(recipient)}>"
+        if self._wants_dsn and "DSN" in self.extensions:
+            line += " NOTIFY=FAILURE"
+            if recipient.isascii():  # RFC 6533 has a type for others, which few servers know
+                line += f" ORCPT=rfc822;{_xtext(recipient, MAX_ORCPT_CHARACTERS)}"
         return line
 
     @property
@@ -379,8 +468,7 @@ class Client:
         """
         if not self._content_open:
             raise LocalProtocolError("the relay has not said 354")
-        if not self._smtputf8 and not message.isascii():
-            raise LocalProtocolError("the message holds 8-bit bytes")
+        _check_bits(message, smtputf8=self._smtputf8)
         stuffed = message if isinstance(message, WireLines) else stuff_dots(message)
         self._content_given = True
         return stuffed
@@ -390,7 +478,7 @@ class Client:
         if not self._content_given:
             raise LocalProtocolError("there is no message to end")
         self._content_open = self._content_given = False
-        self.dot_left = True
+        self.ended += 1
         self._due.append(Phase.DOT)
         return b".\r\n"
 
@@ -420,8 +508,9 @@ class Client:
             commands = f"{lines}\r\n".encode("utf-8" if utf8 else "ascii")
         except UnicodeEncodeError:
             raise LocalProtocolError(f"{phase.value} holds characters that need SMTPUTF8") from None
-        if len(commands) > MAX_COMMAND_BYTES:
-            raise LocalProtocolError(f"{phase.value} is longer than {MAX_COMMAND_BYTES} bytes")
+        limit = MAX_AUTH_BYTES if phase is Phase.AUTH else MAX_COMMAND_BYTES
+        if len(commands) > limit:
+            raise LocalProtocolError(f"{phase.value} is longer than {limit} bytes")
         due += phases
         return commands
 
@@ -431,8 +520,8 @@ class WireLines(bytes):
 
     Every line ends with CRLF, none begins with a dot, and there is no other CR or LF and no
     NUL. That holds for each line by itself, so joining needs no second look: a message made of
-    pieces that were checked once costs nothing to check. Plain `bytes` of such a piece are just
-    that, and so are slices.
+    pieces that were checked once costs nothing to check. Since no dot needs stuffing, DATA and
+    BDAT say the same bytes. A slice or a sum of such lines is plain `bytes` again.
     """
 
     __slots__ = ()
@@ -473,10 +562,30 @@ def _check_lines(message: bytes) -> None:
         raise LocalProtocolError("the message holds a NUL")
 
 
+def _check_bits(message: bytes, *, smtputf8: bool) -> None:
+    if not smtputf8 and not message.isascii():
+        raise LocalProtocolError("the message holds 8-bit bytes")
+
+
 def _check_path(address: str) -> str:
     if found := _UNSAFE_IN_PATH.search(address):
         raise LocalProtocolError(f"an address holds {found[0]!r}")
     return address
+
+
+def _xtext(text: str, limit: int) -> str:
+    """Encode for a parameter (RFC 3461 §4)."""
+    if not text.isascii():
+        raise LocalProtocolError("a parameter of RFC 3461 holds characters that are not ASCII")
+    encoded = _NOT_XTEXT.sub(lambda found: f"+{ord(found[0]):02X}", text)
+    if len(encoded) > limit:
+        raise LocalProtocolError(f"a parameter of RFC 3461 is longer than {limit} characters")
+    return encoded
+
+
+def fits_auth_command(mechanism: str, response: str) -> bool:
+    """Whether AUTH may carry this response at once."""
+    return len(f"AUTH {mechanism} {_base64(response)}\r\n") <= _MAX_INITIAL_BYTES
 
 
 def _base64(text: str) -> str:

@@ -3,6 +3,7 @@
 smtp://user@host:587            STARTTLS required (the default of smtp://)
 smtp://host:25?tls=none         in the clear; a password then goes to loopback only
 smtps://user@host:465           TLS from the first byte (RFC 8314 §3)
+smtp://user@host?auth=xoauth2   a login by access token; also ?auth=oauthbearer (RFC 7628)
 lmtp://host:24  lmtp:///socket  a local mail store (RFC 2033), in the clear
 maildir:DIR                     a Maildir on this machine
 eml:DIR                         a folder of .eml files
@@ -20,6 +21,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from newsletter.errors import ConfigurationError
 
 Tls = Literal["none", "starttls", "implicit"]
+Auth = Literal["password", "xoauth2", "oauthbearer"]
 
 _PORTS = {"smtp": 587, "smtps": 465, "lmtp": 24}
 _TLS: dict[str, tuple[Tls, ...]] = {  # by scheme; the first is what holds without ?tls=
@@ -27,6 +29,7 @@ _TLS: dict[str, tuple[Tls, ...]] = {  # by scheme; the first is what holds witho
     "smtps": ("implicit",),
     "lmtp": ("none", "starttls", "implicit"),
 }
+_AUTH: tuple[Auth, ...] = ("password", "xoauth2", "oauthbearer")
 _HOST = re.compile(r"(?!.*\.\.)[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?")
 _EXAMPLE = 'write for example "smtp://user@relay.example:587" or "eml:outbox"'
 _PASSWORD = "NEWSLETTER_DELIVERY__RELAY_PASSWORD"  # noqa: S105 - the name of a variable
@@ -46,11 +49,13 @@ class Relay:
     user: str = ""
     password: str = field(default="", repr=False)
     tls: Tls = "none"
+    auth: Auth = "password"
 
     def __post_init__(self) -> None:
         if self.user and self.tls == "none" and not self.is_local:
+            secret = "password" if self.auth == "password" else "access token"
             raise ConfigurationError(
-                "would send the password in the clear",
+                f"would send the {secret} in the clear",
                 field="delivery.relay",
                 mend="drop ?tls=none, or drop the user",
             )
@@ -113,14 +118,20 @@ def parse_relay(url: str, *, password: str = "", root: Path = Path()) -> Relay:
         ) from None
     if parts.password is not None:
         raise _wrong("holds a password", f"take it out and set {_PASSWORD}")
-    if unknown := sorted(options.keys() - {"tls"}):
-        raise _wrong(f"has an unknown option {unknown[0]!r}", "the only one is ?tls=")
+    if unknown := sorted(options.keys() - {"tls", "auth"}):
+        raise _wrong(f"has an unknown option {unknown[0]!r}", "there are ?tls= and ?auth=")
     wanted = options.get("tls", _TLS[scheme][0])
     tls = next((mode for mode in _TLS[scheme] if mode == wanted), None)
     if tls is None:
         allowed = " or ".join(_TLS[scheme])
         raise _wrong(f"says tls={wanted}", f"{scheme}:// takes ?tls={allowed}")
+    said = options.get("auth", _AUTH[0])
+    auth = next((way for way in _AUTH if way == said), None)
+    if auth is None:
+        raise _wrong(f"says auth={said}", f"there are ?auth={' and '.join(_AUTH)}")
     user = unquote(parts.username or "")
+    if auth != "password" and not user:
+        raise _wrong(f"says auth={said} and names no user", f"write {scheme}://USER@HOST")
     if scheme == "lmtp" and not parts.netloc and parts.path.strip("/"):
         if tls != "none":
             raise _wrong("asks for TLS on a socket of this machine", "drop ?tls=")
@@ -134,6 +145,7 @@ def parse_relay(url: str, *, password: str = "", root: Path = Path()) -> Relay:
         user=user,
         password=password,
         tls=tls,
+        auth=auth,
     )
 
 

@@ -6,7 +6,9 @@ so a server that drips one byte at a time gains nothing. One timer a connection 
 all: it is set for the nearest end there may be, and looks again when it rings.
 
 "Written" means here that the kernel has the bytes: the transport keeps no buffer that counts
-as written. So a relay that stalls does so in `hand_over`, where nothing is in doubt yet.
+as written. So a relay that stalls does so in `hand_over`, where nothing is in doubt yet. What
+is posted waits here, and is given to the transport when that has nothing left: so whether a
+message's last byte is out of our hands is known even after the connection has broken.
 
 This is the hot path: a caller wakes once, when all that it waits for is there.
 """
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import re
 import ssl
@@ -77,6 +80,9 @@ class Wire(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._answers: deque[Answer] = deque()
         self._everything_written = True
+        self._outbox: deque[bytes] = deque()
+        self._posting = False
+        self._patience = math.inf
         self._received = memoryview(bytearray(_RECEIVE_BYTES))
         self._waiter: asyncio.Future[None] | None = None
         self._happened: Callable[[], bool] = bool
@@ -109,17 +115,27 @@ class Wire(asyncio.BufferedProtocol):
         await self.hear(1)
         return self.take(phase)
 
-    async def hear(self, count: int) -> None:
-        """Wait until so many replies are there to `take`, or no more will come."""
+    async def hear(self, count: int, *, patience: float = math.inf) -> None:
+        """Wait until so many replies are there to `take`, or no more will come.
+
+        After the first of them no other is waited for longer than `patience`, in seconds.
+        """
         answers = self._answers
         if len(answers) < count:
-            await self._until(lambda: len(answers) >= count, self._ceilings[self._client.next_due])
+            self._patience = patience
+            await self._until(lambda: len(answers) >= count, self._ceiling(first=not answers))
+
+    async def hear_verdict(self, number: int) -> None:
+        """Wait until that many messages are judged, or no more will be."""
+        client = self._client
+        if client.judged < number:
+            self._patience = math.inf
+            await self._until(lambda: client.judged >= number, self._ceiling())
 
     def take(self, phase: Phase) -> Reply:
         """Take a reply that was waited for. Raises `ConnectionLost` if it is not there."""
         if not self._answers:
-            silence = f"no answer to {phase.value} within {self._ceilings[phase]:g} s"
-            raise self.lost(self.failure or silence, phase)
+            raise self.lost(self.failure or self.silence(phase), phase)
         answer = self._answers.popleft()
         assert answer.phase is phase
         return answer.reply
@@ -127,6 +143,20 @@ class Wire(asyncio.BufferedProtocol):
     def take_unasked(self) -> Reply | None:
         """Take what the relay said unasked, if it did: a goodbye, or an early refusal."""
         return self._answers.popleft().reply if self._answers else None
+
+    @property
+    def answers(self) -> deque[Answer]:
+        """What was heard and not yet taken."""
+        return self._answers
+
+    def silence(self, phase: Phase) -> str:
+        """Say that a reply did not come in time."""
+        return f"no answer to {phase.value} within {self._ceilings[phase]:g} s"
+
+    def post(self, transaction: bytes) -> None:
+        """Write it as soon as the kernel takes it; the client is told when its end has left."""
+        self._outbox.append(transaction)
+        self._post_on()
 
     async def hand_over(self, content: bytes) -> Reply | None:
         """Write content until the kernel has it all, or the relay refuses it early.
@@ -138,12 +168,16 @@ class Wire(asyncio.BufferedProtocol):
             seconds = self._timeouts.block
             await self._until(lambda: self._everything_written or bool(self._answers), seconds)
             if not self.failure and not self._everything_written and not self._answers:
-                silence = f"the relay did not take the message in within {seconds:g} s"
-                raise self.lost(silence, Phase.DATA)
+                raise self.lost(self.congestion, Phase.DATA)
         if refusal := self.take_unasked():
             return refusal
         self.check_usable(Phase.DATA)
         return None
+
+    @property
+    def congestion(self) -> str:
+        """Say that the content was not taken in time."""
+        return f"the relay did not take the message in within {self._timeouts.block:g} s"
 
     async def secure(self, tls: TlsLayer) -> None:
         """Finish the TLS handshake, begun now unless it began with the connection.
@@ -175,9 +209,12 @@ class Wire(asyncio.BufferedProtocol):
                     self._tls.put(data)
             except ssl.SSLError as error:
                 self.fail(f"TLS broke ({error.reason or error})", error)
+                self._everything_written = False
             data = self._tls.pending()
         if data:
             self._transport.write(data)
+            if self._transport.is_closing():  # it broke at this, or before
+                self._everything_written = False
 
     def check_usable(self, phase: Phase) -> None:
         """Raise `ConnectionLost` unless `usable`."""
@@ -238,6 +275,24 @@ class Wire(asyncio.BufferedProtocol):
         if waiter is not None and not waiter.done():  # a cancelled one is
             waiter.set_result(None)
 
+    def _post_on(self) -> None:
+        """Give the transport what was posted, one at a time; count those that have left."""
+        while self._everything_written:
+            if self._posting:
+                self._posting = False
+                self._client.end_left()
+            if not self._outbox or self.failure:
+                return
+            self._posting = True
+            self.write(self._outbox.popleft())
+
+    def _ceiling(self, *, first: bool = True) -> float:
+        """Give the ceiling of what is waited for next: a reply, or the way of a message out."""
+        if self._posting and self._client.ended <= self._client.judged:
+            return self._timeouts.block
+        seconds = self._ceilings[self._client.next_due]
+        return seconds if first else min(seconds, self._patience)
+
     def _set_clock(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         self._deadline = deadline = loop.time() + seconds
@@ -287,7 +342,7 @@ class Wire(asyncio.BufferedProtocol):
             self._disbelieve(f"TLS broke ({error.reason or error})", error)
         self._look()
         if self._waiter is not None and len(answers) > so_far:  # it waits for more of a group
-            self._set_clock(self._ceilings[self._client.next_due])
+            self._set_clock(self._ceiling(first=False))
 
     def _disbelieve(self, problem: str, cause: Exception) -> None:
         self.fail(problem, cause)
@@ -297,6 +352,8 @@ class Wire(asyncio.BufferedProtocol):
     def eof_received(self) -> None:
         """Note that the relay says no more; asyncio then closes."""
         self.fail(CLOSED)
+        if self._posting:
+            self.abort()  # asyncio would go on writing what has just been given up
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note the end."""
@@ -311,6 +368,10 @@ class Wire(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         """Note that the kernel has taken everything."""
         self._everything_written = True
+        if self._posting:
+            self._post_on()
+            if self._waiter is not None:
+                self._set_clock(self._ceiling())
         self._look()
 
 

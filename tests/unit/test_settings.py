@@ -25,6 +25,7 @@ from newsletter.settings import (
     describe_settings,
     load_settings,
     parse_clock,
+    parse_command,
     parse_days,
     parse_duration,
     source_name,
@@ -451,9 +452,17 @@ def test_a_bare_number_is_seconds() -> None:
 
 @given(st.one_of(st.text(), st.floats(), st.integers(), st.booleans(), st.none()))
 def test_any_other_duration_is_a_value_error(value: object) -> None:
-    for parse in (parse_duration, parse_clock, parse_days):
+    for parse in (parse_duration, parse_clock, parse_days, parse_command):
         with contextlib.suppress(ValueError):  # and nothing else: pydantic reports only that
             parse(value)
+
+
+def test_a_command_is_a_list_or_a_line_with_quotes() -> None:
+    assert parse_command(["token", "--for", "a b"]) == ("token", "--for", "a b")
+    assert parse_command("token --for 'a b'") == ("token", "--for", "a b")
+    assert parse_command("") == ()
+    with pytest.raises(ValueError, match="must close its quotes"):
+        parse_command("token 'a")
 
 
 def test_weekdays_may_go_over_the_weekend() -> None:

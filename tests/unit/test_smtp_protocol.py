@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import base64
 import itertools
+import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -13,6 +15,7 @@ from newsletter.smtp.protocol import (
     MAX_LINE_BYTES,
     Answer,
     Client,
+    Envelope,
     LocalProtocolError,
     NotSmtp,
     Phase,
@@ -45,7 +48,7 @@ def greeted(ehlo: bytes = EHLO) -> Client:
 
 def at_content(ehlo: bytes = EHLO, *, smtputf8: bool = False) -> Client:
     client = greeted(ehlo)
-    client.mail("a@news.example", size_bytes=1, smtputf8=smtputf8)
+    client.mail(replace(ADA, smtputf8=smtputf8), size_bytes=1)
     client.rcpt("b@reader.example")
     client.data()
     hear(client, b"250 ok\r\n250 ok\r\n354 go\r\n")
@@ -62,10 +65,24 @@ def at_dot() -> Client:
 def pipelined() -> Client:
     """Build a client with five replies of four kinds due."""
     client = at_dot()
-    client.mail("a@news.example", size_bytes=1)
+    client.mail(ADA, size_bytes=1)
     client.rcpt("b@reader.example")
     client.rset()
     client.quit()
+    return client
+
+
+CHUNKING = b"250-relay.example\r\n250-PIPELINING\r\n250-CHUNKING\r\n250 SMTPUTF8\r\n"
+ADA = Envelope(sender="a@news.example", recipient="ada@reader.example")
+
+
+def posted(count: int = 3, left: int = 2) -> Client:
+    """Build a client with messages under way, of which some have left to the last byte."""
+    client = greeted(CHUNKING)
+    for _ in range(count):
+        client.post(ADA, MESSAGE)
+    for _ in range(left):
+        client.end_left()
     return client
 
 
@@ -78,7 +95,7 @@ def test_a_dialogue_says_what_rfc_5321_says() -> None:
     assert client.hello("news.example") == b"EHLO news.example\r\n"
     assert hear(client, EHLO)[0].phase is Phase.HELLO
     assert client.extensions == {"SIZE": "5000", "8BITMIME": ""}
-    assert client.mail("a@news.example", size_bytes=17) == b"MAIL FROM:<a@news.example> SIZE=17\r\n"
+    assert client.mail(ADA, size_bytes=17) == b"MAIL FROM:<a@news.example> SIZE=17\r\n"
     assert client.rcpt("b@reader.example") == b"RCPT TO:<b@reader.example>\r\n"
     assert client.data() == b"DATA\r\n"
     answers = hear(client, b"250 ok\r\n251 will forward\r\n354 go\r\n")
@@ -96,7 +113,10 @@ def test_a_dialogue_says_what_rfc_5321_says() -> None:
 
 
 def test_the_null_sender_and_a_server_without_size() -> None:
-    assert greeted(b"250 relay.example\r\n").mail("", size_bytes=9) == b"MAIL FROM:<>\r\n"
+    assert (
+        greeted(b"250 relay.example\r\n").mail(replace(ADA, sender=""), size_bytes=9)
+        == b"MAIL FROM:<>\r\n"
+    )
 
 
 def test_lmtp_says_lhlo() -> None:
@@ -317,10 +337,10 @@ def test_starttls_forgets_what_was_offered_in_the_clear() -> None:
 @pytest.mark.parametrize(
     ("before", "then"),
     [
-        (lambda c: c.hello("a.example"), lambda c: c.mail("", size_bytes=1)),
+        (lambda c: c.hello("a.example"), lambda c: c.mail(replace(ADA, sender=""), size_bytes=1)),
         (lambda c: c.data(), lambda c: c.rset()),
         (lambda c: c.quit(), lambda c: c.rset()),
-        (lambda c: c.auth_plain("u", "p"), lambda c: c.mail("", size_bytes=1)),
+        (lambda c: c.auth_plain("u", "p"), lambda c: c.mail(replace(ADA, sender=""), size_bytes=1)),
         (lambda c: c.starttls(), lambda c: c.hello("a.example")),
     ],
 )
@@ -373,6 +393,115 @@ def test_dot_left_is_true_from_the_dot_to_its_reply_and_at_no_other_time() -> No
     assert not client.dot_left
 
 
+# -- notifications (RFC 3461) ----------------------------------------------------------------------
+
+DSN = b"250-relay.example\r\n250-PIPELINING\r\n250-CHUNKING\r\n250-SMTPUTF8\r\n250 DSN\r\n"
+
+
+def asking_for_dsn(ehlo: bytes = DSN) -> Client:
+    client = Client(dsn=True)
+    hear(client, b"220 relay.example\r\n")
+    client.hello("news.example")
+    hear(client, ehlo)
+    return client
+
+
+def test_notifications_of_failures_are_asked_for_where_they_are_offered() -> None:
+    envelope = Envelope(
+        sender="a@news.example", recipient="a+d=a@reader.example", envelope_id="2026-11-25 é"[:10]
+    )
+    mail = b"MAIL FROM:<a@news.example> RET=HDRS ENVID=2026-11-25\r\n"
+    rcpt = (
+        b"RCPT TO:<a+d=a@reader.example> NOTIFY=FAILURE ORCPT=rfc822;a+2Bd+3Da@reader.example\r\n"
+    )
+    client = asking_for_dsn()
+    assert client.begin(envelope, size_bytes=9) == mail + rcpt + b"DATA\r\n"
+    client = asking_for_dsn()
+    assert client.mail(envelope, size_bytes=9) + client.rcpt(envelope.recipient) == mail + rcpt
+    assert mail + rcpt in asking_for_dsn().post(envelope, MESSAGE)
+    nothing = replace(envelope, envelope_id="")
+    assert asking_for_dsn().mail(nothing, size_bytes=9).endswith(b" RET=HDRS\r\n")
+    utf8 = replace(envelope, recipient="jürgen@b.example", smtputf8=True)
+    assert asking_for_dsn().begin(utf8, size_bytes=9).endswith(b"> NOTIFY=FAILURE\r\nDATA\r\n")
+    for client in (greeted(DSN), asking_for_dsn(EHLO)):
+        said = client.mail(envelope, size_bytes=9) + client.rcpt(envelope.recipient)
+        assert b"RET" not in said
+        assert b"NOTIFY" not in said
+
+
+@pytest.mark.parametrize("name", ["é", "x" * 101, "+" * 34])
+def test_an_envelope_id_that_cannot_be_said(name: str) -> None:
+    client = asking_for_dsn()
+    with pytest.raises(LocalProtocolError, match="RFC 3461"):
+        client.begin(replace(ADA, envelope_id=name), size_bytes=9)
+    assert client.idle
+
+
+@given(st.text(st.characters(max_codepoint=127), max_size=30))
+def test_an_envelope_id_can_be_read_back(name: str) -> None:
+    said = asking_for_dsn().mail(replace(ADA, envelope_id=name), size_bytes=9).decode()
+    encoded = said.partition(" ENVID=")[2].removesuffix("\r\n")
+    assert all("!" <= character <= "~" and character != "=" for character in encoded)
+    decoded = re.sub(r"\+([0-9A-F]{2})", lambda found: chr(int(found[1], 16)), encoded)
+    assert decoded == name
+
+
+# -- a window of messages (RFC 3030) ---------------------------------------------------------------
+
+
+def test_a_posted_message_is_one_group_with_its_length_ahead() -> None:
+    client = greeted(CHUNKING)
+    message = b"Subject: a\r\n\r\n.dot\r\n"
+    assert client.post(ADA, message) == (
+        b"RSET\r\n"
+        b"MAIL FROM:<a@news.example>\r\n"
+        b"RCPT TO:<ada@reader.example>\r\n"
+        b"BDAT %d LAST\r\n%s" % (len(message), message)
+    )
+    answers = hear(client, b"250 a\r\n250 b\r\n550 c\r\n503 d\r\n")
+    assert [a.phase for a in answers] == [Phase.RSET, Phase.MAIL, Phase.RCPT, Phase.DOT]
+    assert client.idle
+
+
+def test_the_messages_in_doubt_are_those_that_have_left_and_are_not_judged() -> None:
+    client = posted(count=3, left=2)
+    told = [(client.judged, client.ended, client.dot_left)]
+    for _ in range(2):
+        hear(client, b"250 a\r\n250 b\r\n250 c\r\n250 d\r\n")
+        told.append((client.judged, client.ended, client.dot_left))
+    assert told == [(0, 2, True), (1, 2, True), (2, 2, False)]
+
+
+def test_a_message_that_has_not_left_is_not_taken_but_may_be_refused() -> None:
+    client = posted(count=2, left=0)
+    with pytest.raises(RemoteProtocolError, match="has not had in full"):
+        hear(client, b"250 a\r\n250 b\r\n250 c\r\n250 d\r\n")
+    client = posted(count=2, left=0)
+    assert hear(client, b"250 a\r\n250 b\r\n250 c\r\n552 d\r\n")[-1].phase is Phase.DOT
+    client.end_left()  # the rest of it went all the same
+    assert (client.judged, client.ended, client.dot_left) == (1, 1, False)
+
+
+@pytest.mark.parametrize(
+    "ehlo", [EHLO, CHUNKING.replace(b"CHUNKING", b"X"), b"250-a\r\n250 CHUNKING\r\n"]
+)
+def test_nothing_is_posted_where_it_was_not_offered(ehlo: bytes) -> None:
+    with pytest.raises(LocalProtocolError, match="not both offered"):
+        greeted(ehlo).post(ADA, MESSAGE)
+
+
+@pytest.mark.parametrize("message", [b"", b"no end", b"a\nb\r\n", b"a\0\r\n", "grün\r\n".encode()])
+def test_what_may_not_be_posted_is_not_half_said(message: bytes) -> None:
+    client = greeted(CHUNKING)
+    with pytest.raises(LocalProtocolError):
+        client.post(ADA, message)
+    for recipient in ("a b@reader.example", "jürgen@reader.example", "a@b.example>\r\nRSET"):
+        with pytest.raises(LocalProtocolError):
+            client.post(Envelope(sender="", recipient=recipient), MESSAGE)
+    assert client.idle
+    assert client.post(ADA, MESSAGE)
+
+
 # -- what we must not say --------------------------------------------------------------------------
 
 
@@ -381,7 +510,7 @@ def test_an_address_cannot_smuggle_commands_or_parameters(bad: str) -> None:
     client = greeted()
     for address in (f"a{bad}@b.example", f"a@b.example{bad}", bad):
         with pytest.raises(LocalProtocolError):
-            client.mail(address, size_bytes=1)
+            client.mail(replace(ADA, sender=address), size_bytes=1)
         with pytest.raises(LocalProtocolError):
             client.rcpt(address)
     assert client.idle
@@ -401,9 +530,9 @@ def test_utf8_addresses_need_smtputf8() -> None:
     with pytest.raises(LocalProtocolError, match="need SMTPUTF8"):
         greeted().rcpt("jürgen@reader.example")
     with pytest.raises(LocalProtocolError, match="not offered"):
-        greeted().mail("a@news.example", size_bytes=1, smtputf8=True)
+        greeted().mail(replace(ADA, smtputf8=True), size_bytes=1)
     client = greeted(b"250-relay.example\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n")
-    mail = client.mail("a@news.example", size_bytes=1, smtputf8=True)
+    mail = client.mail(replace(ADA, smtputf8=True), size_bytes=1)
     assert mail == b"MAIL FROM:<a@news.example> BODY=8BITMIME SMTPUTF8\r\n"
     assert client.rcpt("jürgen@b.example") == "RCPT TO:<jürgen@b.example>\r\n".encode()
     with pytest.raises(LocalProtocolError):
@@ -488,7 +617,7 @@ _FRAGMENTS = (
     *(b"\r", b"\n", b".", b"2", b"250", b"-", b" ", b"\xff", b"x" * 2048, b"250-x\r\n" * 60),
 )
 _speech = st.lists(st.sampled_from(_FRAGMENTS) | st.binary(max_size=8), max_size=16).map(b"".join)
-_STATES = (Client, greeted, at_content, at_dot, pipelined)
+_STATES = (Client, greeted, at_content, at_dot, pipelined, posted)
 
 
 def outcome(client: Client, packets: list[bytes]) -> tuple[list[Answer], str, bool]:
@@ -518,7 +647,7 @@ def test_any_bytes_give_answers_or_one_violation_in_bounded_memory(
 ) -> None:
     client = state()
     answers, violation, _ = outcome(client, packets)
-    assert len(answers) <= 6  # five were due at most, and a goodbye
+    assert len(answers) <= 13  # twelve were due at most, and a goodbye
     if violation:
         with pytest.raises(RemoteProtocolError) as again:
             hear(client, b"250 ok\r\n" * 1000)
@@ -529,7 +658,7 @@ def test_any_bytes_give_answers_or_one_violation_in_bounded_memory(
         assert sum(map(len, client._reader._lines)) <= 65536
 
 
-@given(st.sampled_from(_STATES), _speech)
+@given(st.sampled_from(_STATES[:-1]), _speech)
 def test_doubt_ends_only_with_a_verdict(state: Callable[[], Client], said: bytes) -> None:
     client = state()
     in_doubt = client.dot_left
@@ -537,6 +666,29 @@ def test_doubt_ends_only_with_a_verdict(state: Callable[[], Client], said: bytes
     verdicts = [answer for answer in answers if answer.phase is Phase.DOT]
     assert still_in_doubt == (in_doubt and not verdicts)
     assert all(not 300 <= verdict.reply.code < 400 for verdict in verdicts)
+
+
+@given(st.integers(1, 4), st.integers(0, 4), _speech, st.booleans())
+def test_a_window_never_judges_more_than_it_was_told(
+    count: int, left: int, said: bytes, finally_left: bool
+) -> None:
+    left = min(left, count)
+    client = posted(count, left)
+    answers, violation, in_doubt = outcome(client, [b"250 ok\r\n" * (4 * (left - 1)), said])
+    verdicts = [answer.reply for answer in answers if answer.phase is Phase.DOT]
+    assert client.judged == len(verdicts) <= count
+    assert sum(verdict.positive for verdict in verdicts) <= left
+    assert in_doubt == (client.judged < left)
+    due = [Phase.RSET, Phase.MAIL, Phase.RCPT, Phase.DOT] * count
+    goodbyes = [answer for answer in answers if answer.phase is Phase.UNASKED]
+    assert [a.phase for a in answers] == due[: len(answers) - len(goodbyes)] + [
+        Phase.UNASKED for _ in goodbyes
+    ]
+    if not violation and finally_left:
+        for _ in range(count - left):
+            client.end_left()
+        assert client.ended == count
+        assert client.dot_left == (client.judged < count)
 
 
 def unstuff(wire: bytes) -> bytes:
