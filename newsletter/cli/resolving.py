@@ -195,7 +195,8 @@ def _find_named(record: EditionRecord, doubts: Sequence[Doubt], words: Sequence[
 
 
 def _by_verdict(plan: _Plan) -> tuple[tuple[Verdict, Mapping[int, str]], ...]:
-    return (("accepted", plan.accepted), ("again", plan.again))
+    # First what may be refused: then nothing is settled.
+    return (("again", plan.again), ("accepted", plan.accepted))
 
 
 # -- what is shown ---------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from newsletter.delivery.lifecycle import FINAL, State
 
 if TYPE_CHECKING:  # the preflight takes long to import, and `status` shows none
     from newsletter.audience.reader import Status
-    from newsletter.delivery.inquiry import Unreached
+    from newsletter.delivery.inquiry import Decision, Unreached
     from newsletter.render.preflight import Finding
     from newsletter.smtp.relay import Relay
 
@@ -103,6 +103,19 @@ def count_open(counts: Mapping[State, int]) -> int:
 def counts_document(counts: Mapping[State, int]) -> dict[str, int]:
     """Give the count of every state, also of those that have none."""
     return {state.value: counts.get(state, 0) for state in State}
+
+
+def decision_documents(decisions: Sequence[Decision]) -> list[dict[str, str]]:
+    """Show what operators decided to a script."""
+    return [
+        {
+            "at": decision.decided_at.isoformat(),
+            "by": decision.decided_by,
+            "action": decision.action,
+            "detail": decision.detail,
+        }
+        for decision in decisions
+    ]
 
 
 def outcome_table(

@@ -23,7 +23,7 @@ from newsletter.cli.asked import (
     find_enrolled_edition,
 )
 from newsletter.cli.session import Session
-from newsletter.cli.tables import shown_moment, shown_state
+from newsletter.cli.tables import decision_documents, shown_moment, shown_state
 from newsletter.cli.words import explain_outcome
 from newsletter.cli.writing import writing_to
 from newsletter.delivery.inquiry import Chapter, Decision, Story, Suppressed, tell_story
@@ -287,15 +287,5 @@ def _chapter_document(chapter: Chapter) -> dict[str, Any]:
             }
             for attempt in chapter.attempts
         ],
-        "decisions": [decision_document(decision) for decision in chapter.decisions],
-    }
-
-
-def decision_document(decision: Decision) -> dict[str, Any]:
-    """Show a decision to a script."""
-    return {
-        "at": decision.decided_at.isoformat(),
-        "by": decision.decided_by,
-        "action": decision.action,
-        "detail": decision.detail,
+        "decisions": decision_documents(chapter.decisions),
     }

@@ -135,7 +135,7 @@ def test_a_stopped_send_says_how_to_go_on_and_until_when(desk: Desk) -> None:
     assert "sending 3 of 6" in told
     assert "1 450 4.2.0 greylisted" in told
     assert (
-        "3 readers still without it. Unless a send is running now, `newsletter send --date "
+        "3 readers still without it, and no process sends it: `newsletter send --date "
         "2026-11-23` goes on; what is not sent by 2026-11-23 22:55 EST is given up."
     ) in told
 
