@@ -1,9 +1,9 @@
 """What an operator can ask of the deliveries: doubts, reasons, a run's progress, one reader.
 
 Nothing here writes. Every question is answered from an index: those about trouble by the
-partial indexes `ix_deliveries_troubled` and `ix_deliveries_open` (states stand as literals
-and the index's own condition beside them: only so is it used), those about one reader by the
-keys of their rows. So an answer takes as long at a million readers as at a hundred.
+partial indexes `ix_deliveries_troubled` and `ix_deliveries_open` (see `in_state`), those about
+one reader by the keys of their rows. So an answer takes as long at a million readers as at a
+hundred.
 """
 
 from __future__ import annotations
@@ -14,7 +14,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, exists, func, literal_column, or_, select
+from sqlalchemy import (
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    text,
+)
 
 from newsletter.audience.reader import Choices, Reader, Subscriber
 from newsletter.audience.subscribers import read_subscriber
@@ -28,6 +39,7 @@ from newsletter.store.tables import (
     attempts,
     decisions,
     deliveries,
+    is_in,
     runs,
     suppressions,
 )
@@ -381,9 +393,32 @@ def _read_progress(document: Mapping[str, Any] | None) -> Progress | None:
 # -- statements ------------------------------------------------------------------------------------
 
 
-def in_states(*states: str) -> Any:
-    """Build a condition on the state that an index can be chosen by."""
-    return _D.state.in_([literal_column(f"'{state}'") for state in states])
+def in_state(*states: str) -> Any:
+    """Build the condition that a delivery of the edition is in a state, found by an index.
+
+    The partial index of open or of troubled states names the rows, the primary key finds them.
+    Asked for both at once SQLite takes the key alone and reads the whole edition.
+    """
+    named = select(_FOUND.subscriber_id).where(
+        _FOUND.edition_id == bindparam("edition"), _is_one_of(_FOUND, states)
+    )
+    return and_(_D.subscriber_id.in_(named), _D.state.in_(_quoted(states)))
+
+
+def _is_one_of(columns: Any, states: Sequence[str]) -> Any:
+    """Build a condition in which SQLite sees that a partial index covers it.
+
+    For one state that is an equality alone, for several the index's own words beside them.
+    """
+    quoted = _quoted(states)
+    if len(quoted) == 1:
+        return columns.state == quoted[0]
+    index = OPEN_STATES if states[0] in OPEN_STATES else TROUBLED_STATES
+    return and_(columns.state.in_(quoted), text(f"({is_in(index)})"))
+
+
+def _quoted(states: Sequence[str]) -> list[Any]:
+    return [literal_column(f"'{state}'") for state in states]
 
 
 def is_kept_out() -> Any:
@@ -401,12 +436,10 @@ def is_dead_address() -> Any:
     return and_(_D.state == literal_column("'failed'"), or_(*said))
 
 
-_D = deliveries.c
+_D, _FOUND = deliveries.c, deliveries.alias("found").c
 OF_EDITION = _D.edition_id == bindparam("edition")
-IS_TROUBLED = in_states(*TROUBLED_STATES)
-IS_OPEN = in_states(*OPEN_STATES)
 
-_DOUBTED = (OF_EDITION, _D.state == literal_column("'in_doubt'"), IS_TROUBLED)
+_DOUBTED = (OF_EDITION, in_state("in_doubt"))
 _DOUBTS = (
     select(_D.subscriber_id, _D.email, _D.via, _D.reply, _D.changed_at)
     .where(*_DOUBTED)
@@ -420,18 +453,15 @@ _DOUBTED_COPIES = select(*_COPY_COLUMNS).where(*_DOUBTED).order_by(_D.subscriber
 _COPY = select(*_COPY_COLUMNS).where(OF_EDITION, _D.subscriber_id == bindparam("of"))
 _REASONS = tuple(
     select(_D.state, _D.reply, func.count())
-    .where(OF_EDITION, in_states(*states), index)
+    .where(OF_EDITION, in_state(*states))
     .group_by(_D.state, _D.reply)
     .order_by(func.count().desc(), _D.state, _D.reply)
     .limit(bindparam("most"))
-    for states, index in (
-        (("failed", "in_doubt", "expired", "bounced"), IS_TROUBLED),
-        (("deferred",), IS_OPEN),
-    )
+    for states in (("failed", "in_doubt", "expired", "bounced"), ("deferred",))
 )
 _COUNTS = tuple(
-    select(_D.state, func.count()).where(OF_EDITION, index).group_by(_D.state)
-    for index in (IS_TROUBLED, IS_OPEN)
+    select(_D.state, func.count()).where(OF_EDITION, _is_one_of(_D, states)).group_by(_D.state)
+    for states in (TROUBLED_STATES, OPEN_STATES)
 )
 _ATTEMPTS = (
     select(attempts)
@@ -447,7 +477,7 @@ _TRIED = (
         is_dead_address().label("is_dead"),
         is_kept_out().label("is_kept_out"),
     )
-    .where(OF_EDITION, in_states("failed", "expired"), IS_TROUBLED)
+    .where(OF_EDITION, in_state("failed", "expired"))
     .subquery()
 )
 _UNREACHED = select(_TRIED.c.state, _TRIED.c.is_dead, _TRIED.c.is_kept_out, func.count()).group_by(

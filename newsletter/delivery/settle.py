@@ -23,10 +23,8 @@ from typing import Any, Literal
 from sqlalchemy import Connection, bindparam, insert, literal, select, update
 
 from newsletter.delivery.inquiry import (
-    IS_OPEN,
-    IS_TROUBLED,
     OF_EDITION,
-    in_states,
+    in_state,
     is_dead_address,
     is_kept_out,
     read_run,
@@ -262,7 +260,7 @@ def _reopen(connection: Connection, record: EditionRecord, not_after: datetime |
 def _expire(connection: Connection, edition_id: int, now: datetime, *states: str) -> int:
     return connection.execute(
         update(deliveries)
-        .where(OF_EDITION, in_states(*sorted(states)), IS_OPEN)
+        .where(OF_EDITION, in_state(*sorted(states)))
         .values(state=State.EXPIRED.value, reply=CANCELLED_WORDS, changed_at=_NOW),
         {"edition": edition_id, "now": now},
     ).rowcount
@@ -303,7 +301,7 @@ def _refuse(record: EditionRecord, consequence: str, *, mend: str = "") -> Refus
 
 _D = deliveries.c
 _NOW = bindparam("now", type_=Instant)
-_SENDING_LEFT = (OF_EDITION, in_states(*origins(State.IN_DOUBT)), IS_OPEN)
+_SENDING_LEFT = (OF_EDITION, in_state(*origins(State.IN_DOUBT)))
 _INSERT_LEFT_ATTEMPTS = insert(attempts).from_select(
     [column.name for column in attempts.c],
     select(
@@ -327,8 +325,7 @@ _SETTLE = (
     .where(
         OF_EDITION,
         _D.subscriber_id == bindparam("of"),
-        in_states(*origins(State.ACCEPTED) - {State.SENDING}),
-        IS_TROUBLED,
+        _D.state == State.IN_DOUBT.value,
     )
     .values(state=bindparam("to"), changed_at=_NOW, next_attempt_at=_NOW)
 )
@@ -337,7 +334,7 @@ _SETTLE = (
 def _build_put_back(state: State, *conditions: Any) -> Any:
     return (
         update(deliveries)
-        .where(OF_EDITION, in_states(state), IS_TROUBLED, ~is_kept_out(), *conditions)
+        .where(OF_EDITION, in_state(state), ~is_kept_out(), *conditions)
         .values(state=State.PENDING.value, changed_at=_NOW, next_attempt_at=_NOW)
     )
 
