@@ -302,7 +302,7 @@ def _check_plans(desk: Desk, edition_id: int) -> None:
 
 _NUMBERS = (
     "generate_series(1, 20000) AS n",
-    "(WITH RECURSIVE up(n) AS (SELECT 1 UNION SELECT n + 1 FROM up WHERE n < 20000) SELECT n FROM up)",
+    "(WITH RECURSIVE n(n) AS (SELECT 1 UNION SELECT n + 1 FROM n WHERE n < 20000) SELECT n FROM n)",
 )
 _MANY = [
     f"""
