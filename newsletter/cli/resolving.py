@@ -25,7 +25,6 @@ from newsletter.cli.asked import (
 )
 from newsletter.cli.session import Session
 from newsletter.cli.tables import shown_count, shown_moment
-from newsletter.delivery.holder import describe_operator
 from newsletter.delivery.inquiry import Doubt, list_doubts
 from newsletter.delivery.relay_log import Taken, find_taken
 from newsletter.delivery.settle import Verdict
@@ -148,7 +147,7 @@ def _plan(
     log: Path | None,
 ) -> _Plan:
     """Decide who is settled how. Who is named goes before the log, and the log before `all`."""
-    by_hand = f"by the word of {describe_operator()}"
+    by_hand = "by hand"
     named = {
         option: dict.fromkeys(_find_named(record, doubts, words), by_hand)
         for option, words in (("--accepted", accepted), ("--again", again))

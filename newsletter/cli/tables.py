@@ -26,7 +26,7 @@ _MEANING = {
     State.EXPIRED: "too late to try again",
     State.BOUNCED: "came back later",
     State.DEFERRED: "put off; will be tried again",
-    State.PENDING: "not tried yet",
+    State.PENDING: "waits to be sent",
     State.LEASED: "about to be sent",
     State.SENDING: "being sent",
 }

@@ -305,7 +305,7 @@ def test_doubts_are_settled_by_the_relays_log_and_by_hand(tmp_path: Path, sink: 
     assert sink.messages == received, "and the same bytes"
     assert count(project)["accepted"] == 4
     told = fold(ask(project, "explain", "reader3@example.org").out)
-    assert re.search(rf"{WHO} decided: resolve \(again: by the word of {WHO}\)", told)
+    assert re.search(rf"{WHO} decided: resolve \(again: by hand\)", told)
     assert "try 2 through" in told
     done = ask(project, "resolve")
     assert (done.code, done.out) == (0, f"Nobody is in doubt in the edition of {today()}.\n")

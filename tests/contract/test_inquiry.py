@@ -65,13 +65,14 @@ def test_every_state_is_counted_however_it_is_counted(desk: Desk, edition_id: in
 
 
 def test_reasons_are_the_relays_words_the_most_frequent_first(desk: Desk, edition_id: int) -> None:
-    for number in (1, 2):
-        desk.set_delivery(edition_id, number, state="deferred", reply="deferred words")
+    for number in (1, 2, 5):
+        said = f"450 <reader{number}@example.org>: later"
+        desk.set_delivery(edition_id, number, state="deferred", reply=said)
     with desk.database.reading() as connection:
         reasons = list_reasons(connection, edition_id)
         assert list_reasons(connection, edition_id, limit=1) == reasons[:1]
     assert reasons == [
-        (State.DEFERRED, "deferred words", 3),
+        (State.DEFERRED, "450 <READER>: later", 3),
         (State.BOUNCED, "bounced words", 1),
         (State.EXPIRED, "expired words", 1),
         (State.FAILED, "failed words", 1),
