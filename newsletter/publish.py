@@ -14,18 +14,22 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
+from newsletter.audience.address import parse_address
 from newsletter.audience.reader import Choices, Reader
+from newsletter.audience.subscribers import read_subscriber
 from newsletter.briefs.gather import SourceReport, gather_sources
-from newsletter.delivery.holder import describe_self
+from newsletter.delivery.holder import describe_operator, describe_self
+from newsletter.delivery.inquiry import Copy, find_copy, list_copies_in_doubt
 from newsletter.delivery.lanes import build_domain_limits, build_lanes, read_relays
 from newsletter.delivery.ledger import Ledger
 from newsletter.delivery.lifecycle import State
 from newsletter.delivery.retry import judge_reply
 from newsletter.delivery.sender import Sender
+from newsletter.delivery.settle import PutBack, Verdict, put_back, settle_doubts
 from newsletter.delivery.shift import Lane, Policy, Surroundings
 from newsletter.delivery.signing import choose_signers, read_signers
 from newsletter.editions.desk import Composed, compose_edition
@@ -235,6 +239,8 @@ async def deliver(
         record = read_edition(connection, record.id)
     if record.state == "sent":
         return Delivered(record=record, counts=ledger.counts(record.id))
+    if record.state == "paused":
+        raise paused(record)
     assert record.not_after is not None, "set together with the approval"
     run = ledger.take(record.id, describe_self(), press.now())
     sender = Sender(
@@ -259,6 +265,14 @@ async def deliver(
     with press.database.reading() as connection:
         record = read_edition(connection, record.id)
     return Delivered(record=record, counts=ledger.counts(record.id))
+
+
+def paused(record: EditionRecord) -> RefusedError:
+    """Say that an edition is paused, and how it goes on."""
+    return RefusedError(
+        f"the edition of {record.date} is paused",
+        mend=f"`newsletter resume {record.date}` lets it be sent",
+    )
 
 
 async def check_relay(press: Press) -> None:
@@ -332,6 +346,72 @@ def _build_addresser(
     return Addresser(
         compiled, letterhead, press.keyring, signers=signers, subject_mark=subject_mark
     )
+
+
+# -- 5. what an operator asks and decides afterwards -----------------------------------------------
+
+
+def copy_of(press: Press, record: EditionRecord, email: str) -> tuple[Copy, Message]:
+    """Give the copy that a reader was sent, or is to be sent: the bytes that leave, or left.
+
+    Raises `RefusedError` for who is not in the audience, `ConfigurationError` where a key that
+    the edition was made with is gone.
+    """
+    key = parse_address(email).key
+    with press.database.reading() as connection:
+        subscriber = read_subscriber(connection, key)
+        found = subscriber and find_copy(connection, record.id, subscriber.id)
+    if not subscriber:
+        raise RefusedError(
+            f"no reader has the address {email}", mend="see `newsletter subscribers list`"
+        )
+    if not found:
+        raise RefusedError(
+            f"{subscriber.email} is not in the audience of the edition of {record.date}",
+            mend=f"`newsletter explain {subscriber.email}` says why",
+        )
+    return found, addresser(press, record.id).address(found.reader)
+
+
+def message_ids_in_doubt(press: Press, record: EditionRecord) -> dict[int, str]:
+    """Give the Message-ID of each delivery in doubt, by subscriber: the relay's log has it."""
+    with press.database.reading() as connection:
+        copies = list_copies_in_doubt(connection, record.id)
+    if not copies:
+        return {}
+    address = addresser(press, record.id).address
+    return {copy.reader.subscriber_id: address(copy.reader).message_id for copy in copies}
+
+
+def settle(
+    press: Press, record: EditionRecord, verdict: Verdict, evidence: Mapping[int, str]
+) -> int:
+    """Settle deliveries in doubt, by subscriber and reason; return how many still were."""
+    now = press.now()
+    with press.database.writing() as connection:
+        return settle_doubts(
+            connection,
+            record.id,
+            verdict,
+            evidence,
+            by=describe_operator(),
+            now=now,
+            not_after=now + press.settings.delivery.not_after,
+        )
+
+
+def retry_unreached(press: Press, record: EditionRecord, *, including_dead: bool) -> PutBack:
+    """Put failed and expired deliveries back to be sent: the same bytes, with time anew."""
+    now = press.now()
+    with press.database.writing() as connection:
+        return put_back(
+            connection,
+            record.id,
+            including_dead=including_dead,
+            by=describe_operator(),
+            now=now,
+            not_after=now + press.settings.delivery.not_after,
+        )
 
 
 # -- the whole way ---------------------------------------------------------------------------------

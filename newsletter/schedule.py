@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 
+from newsletter.delivery.inquiry import list_decisions, read_run
 from newsletter.delivery.lifecycle import State
 from newsletter.delivery.sender import Sender
 from newsletter.editions.shelf import find_edition, list_editions
@@ -41,6 +42,8 @@ RETRY_SECONDS = 60.0
 """Pause before a send that failed for a passing reason is taken up again."""
 _LOOK_SECONDS = 30.0
 """How often the wall clock is looked at; a timer alone stands still while a machine sleeps."""
+_PAUSE_LOOK_SECONDS = 1.0
+"""How often a paused edition is looked at, so that a resumed one goes on at once."""
 _PUNCTUAL = timedelta(minutes=1)
 _RECENT_EDITIONS = 7
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -125,6 +128,7 @@ class Keeper:
                     await asyncio.wait_for(self._stopping.wait(), _LOOK_SECONDS)
                     break
                 scheduler.wakeup()
+                self._take_up_resumed()
         finally:
             scheduler.shutdown(wait=False)
             self.stop()
@@ -172,10 +176,27 @@ class Keeper:
         with self._press.database.reading() as connection:
             recent = list_editions(connection, _RECENT_EDITIONS)
         for record in reversed(recent):
-            if record.state in ("approved", "sending"):
+            if record.state in ("approved", "sending", "paused"):
                 log.info("edition %s: taken up again", record.date)
                 self._begin_sending(record.date)
         await self._wake_to_send()
+
+    def _take_up_resumed(self) -> None:
+        """Go on with an edition that was paused, or paused and resumed, since the last look.
+
+        What a person's `send` left without a pause is theirs: they may have stopped it for good.
+        """
+        now = self._press.now()
+        with self._press.database.reading() as connection:
+            for record in list_editions(connection, _RECENT_EDITIONS):
+                if record.state == "sending":
+                    run = read_run(connection, record.id, now)
+                    decided = list_decisions(connection, record.id)
+                    if (run and run.is_alive) or not decided or decided[-1].action != "resume":
+                        continue
+                elif record.state != "paused":
+                    continue
+                self._begin_sending(record.date)
 
     def _begin_sending(self, day: date) -> None:
         self._begin(f"send {day}", lambda: self._send(day))
@@ -255,14 +276,32 @@ class Keeper:
                     log.error("edition %s: given up: it is too late for it", day)
                     return
                 is_first_try = False
+                await self._outlast_pause(day)
                 await self._send_once(day)
-                return
+                if not self._is_paused(day):
+                    return
+                continue
             except (AlreadyRunning, IllegalMove) as error:  # another process has it in hand
                 log.info("edition %s: %s", day, error)
             except TemporaryError as error:
                 log.warning("edition %s: %s", day, error)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), RETRY_SECONDS)
+
+    async def _outlast_pause(self, day: date) -> None:
+        """Wait until the edition of a day is not paused any more, or we are stopping."""
+        is_told = False
+        while self._is_paused(day) and not self._stopping.is_set():
+            if not is_told:
+                log.info("edition %s: is paused; `newsletter resume %s` lets it go on", day, day)
+                is_told = True
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), _PAUSE_LOOK_SECONDS)
+
+    def _is_paused(self, day: date) -> bool:
+        with self._press.database.reading() as connection:
+            found = find_edition(connection, day)
+        return found is not None and found.state == "paused"
 
     def _is_worthwhile(self, day: date) -> bool:
         """Tell whether to go on trying: an approved edition knows itself when to give up."""
@@ -271,9 +310,11 @@ class Keeper:
             return True
         with self._press.database.reading() as connection:
             found = find_edition(connection, day)
-        return found is not None and found.state in ("approved", "sending")
+        return found is not None and found.state in ("approved", "sending", "paused")
 
     async def _send_once(self, day: date) -> None:
+        if self._stopping.is_set():
+            return
         prepared = await self._make(day)
         if prepared is None:
             return

@@ -36,7 +36,7 @@ def add_subscriber(
     """
     key = entry.address.key
     with database.writing() as connection:
-        known = _read_one(connection, key)
+        known = read_subscriber(connection, key)
         reason = read_reasons(connection, [key]).get(key)
         against: str = reason or (known.status if known else "active")
         if against != "active":
@@ -49,7 +49,7 @@ def add_subscriber(
                 .values(status="active", updated_at=now)
             )
         store_entries(connection, {key: entry}, now, Tally())
-        stored = _read_one(connection, key)
+        stored = read_subscriber(connection, key)
     assert stored is not None
     return stored
 
@@ -62,7 +62,7 @@ def remove_subscriber(database: Database, email: str, *, now: datetime) -> bool:
     """
     key = parse_address(email).key
     with database.writing() as connection:
-        known = _read_one(connection, key)
+        known = read_subscriber(connection, key)
         suppress(connection, [key], "unsubscribed", now, detail="removed by the operator")
     return known is not None and known.status in {"active", "pending"}
 
@@ -71,7 +71,14 @@ def find_subscriber(database: Database, email: str) -> Subscriber | None:
     """Find the reader with this address, however it is capitalised."""
     key = parse_address(email).key
     with database.reading() as connection:
-        return _read_one(connection, key)
+        return read_subscriber(connection, key)
+
+
+def read_subscriber(connection: Connection, key: str) -> Subscriber | None:
+    """Read the reader whose address has this key, within the caller's transaction."""
+    query = select(subscribers).where(subscribers.c.email_key == key)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else _build_subscriber(row)
 
 
 def list_subscribers(database: Database, *, status: Status | None = None) -> Iterator[Subscriber]:
@@ -148,12 +155,6 @@ def _read_page(connection: Connection, status: Status | None, after: int) -> lis
         query = query.where(subscribers.c.status == status)
     rows = connection.execute(query.order_by(subscribers.c.id).limit(_PAGE_ROWS))
     return [_build_subscriber(row) for row in rows]
-
-
-def _read_one(connection: Connection, key: str) -> Subscriber | None:
-    query = select(subscribers).where(subscribers.c.email_key == key)
-    row = connection.execute(query).one_or_none()
-    return None if row is None else _build_subscriber(row)
 
 
 def _build_subscriber(row: Row[Any]) -> Subscriber:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.markup import escape
 from rich.table import Table
 
@@ -15,17 +14,6 @@ from newsletter.cli.tables import shown_count
 from newsletter.editions.desk import Composed
 from newsletter.errors import TemporaryError
 from newsletter.publish import Press, Printed, prepare
-
-DateOption = Annotated[
-    datetime | None,
-    typer.Option(
-        "--date",
-        formats=["%Y-%m-%d"],
-        metavar="YYYY-MM-DD",
-        help="Editorial date; default today.",
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 
 
 def prepare_edition(

@@ -13,9 +13,8 @@ from rich.table import Table
 from newsletter.audience.reader import Choices, Reader
 from newsletter.audience.subscribers import find_subscriber
 from newsletter.briefs.gather import SourceReport
+from newsletter.cli.asked import DateOption, JsonOption
 from newsletter.cli.edition import (
-    DateOption,
-    JsonOption,
     edition_document,
     edition_table,
     prepare_edition,

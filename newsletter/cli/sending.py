@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from collections import Counter
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -21,13 +22,14 @@ from rich.progress import (
 
 from newsletter.audience.address import parse_address
 from newsletter.audience.subscribers import count_by_status
-from newsletter.cli.edition import (
+from newsletter.cli.asked import (
     DateOption,
     JsonOption,
-    edition_document,
-    edition_table,
-    prepare_edition,
+    YesOption,
+    confirm,
+    find_edition_of,
 )
+from newsletter.cli.edition import edition_document, edition_table, prepare_edition
 from newsletter.cli.session import Session
 from newsletter.cli.tables import (
     clear_text_warning,
@@ -37,17 +39,22 @@ from newsletter.cli.tables import (
     outcome_table,
     shown_count,
     shown_outcome,
+    shown_unreached,
 )
+from newsletter.delivery.holder import shown_holder
+from newsletter.delivery.inquiry import count_unreached, list_reasons, read_run
 from newsletter.delivery.lifecycle import FINAL, State
 from newsletter.delivery.sender import Sender
 from newsletter.editions.shelf import EditionRecord, read_edition
-from newsletter.errors import AudienceError, RefusedError, TemporaryError
+from newsletter.errors import AlreadyRunning, AudienceError, RefusedError, TemporaryError
 from newsletter.publish import (
     Delivered,
     Press,
     Printed,
     check_fit_to_send,
+    paused,
     publish,
+    retry_unreached,
     send_test,
 )
 
@@ -57,17 +64,29 @@ _UNSENT = ("draft", "ready")
 
 def send(
     ctx: typer.Context,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: YesOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show all, mail nobody.")] = False,
     test: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Mail one marked copy to this address only.")
     ] = "",
+    retry_failed: Annotated[
+        bool,
+        typer.Option("--retry-failed", help="Try those again who failed or came too late."),
+    ] = False,
+    including_dead: Annotated[
+        bool,
+        typer.Option("--including-dead", help="With --retry-failed: also who has no mailbox."),
+    ] = False,
     day: DateOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Send the day's edition to every active reader, once; also goes on with a stopped send."""
     session: Session = ctx.obj
     test_email = _parse_test(test, dry_run=dry_run)
+    if including_dead and not retry_failed:
+        raise typer.BadParameter("goes with --retry-failed", param_hint="--including-dead")
+    if retry_failed and test_email:
+        raise typer.BadParameter("mails readers, and --test none", param_hint="--retry-failed")
     with session.database() as database:
         press = Press(session.settings, database, session.now)
         if not dry_run:
@@ -75,8 +94,14 @@ def send(
             for warning in filter(None, map(clear_text_warning, press.relays)):
                 session.err.print(warning, markup=False, soft_wrap=True)
             _ = press.lanes
+        if retry_failed:
+            _check_tried(press, day)
         printed = prepare_edition(session, press, day, as_json=as_json)
         if printed is None:
+            return
+        if retry_failed:
+            again = _Again(including_dead=including_dead, dry_run=dry_run, yes=yes)
+            _retry_failed(session, press, printed, again, as_json=as_json)
             return
         if test_email:
             _send_test(session, press, printed, test_email, as_json=as_json)
@@ -104,15 +129,13 @@ def send(
         elif dry_run or printed.record.state == "sent":
             _print_outcome(session, press, printed, mailed=False, as_json=as_json)
             return
+        elif printed.record.state == "paused":
+            raise paused(printed.record)
         if not yes:
             _ask(session, printed, to_mail, as_json=as_json)
         _deliver(session, press, printed, audience)
         record = _print_outcome(session, press, printed, mailed=True, as_json=as_json)
-        if record.state != "sent":
-            raise TemporaryError(
-                "stopped before the end",
-                mend=f"`newsletter send --date {record.date}` goes on, and mails nobody twice",
-            )
+        _check_end(record)
 
 
 # -- the steps -------------------------------------------------------------------------------------
@@ -144,22 +167,90 @@ def _send_test(
         )
 
 
+def _check_tried(press: Press, day: datetime | None) -> None:
+    """Refuse to try anybody again of an edition that nobody was sent yet."""
+    with press.database.reading() as connection:
+        record = find_edition_of(connection, day.date() if day else press.today())
+    if record.state not in ("sent", "sending", "paused"):
+        raise RefusedError(
+            f"the edition of {record.date} is {record.state}, so nobody can be tried again",
+            mend="see `newsletter status`",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Again:
+    """How those are to be tried again whom an edition did not reach."""
+
+    including_dead: bool
+    dry_run: bool
+    yes: bool
+
+
+def _retry_failed(
+    session: Session, press: Press, printed: Printed, again: _Again, *, as_json: bool
+) -> None:
+    """Put back who failed or came too late, and send to them: the same bytes, Date and id."""
+    record = printed.record
+    with press.database.reading() as connection:
+        unreached = count_unreached(connection, record.id)
+        run = read_run(connection, record.id, press.now())
+    counts = press.ledger.counts(record.id)
+    retried = unreached.failed + unreached.expired
+    retried += unreached.dead if again.including_dead else 0
+    if not as_json:
+        session.out.print(edition_table(printed, audience=f"{sum(counts.values()):,}"))
+        said = shown_unreached(unreached, including_dead=again.including_dead)
+        session.out.print(said, markup=False)
+    if again.dry_run or not retried:
+        if as_json:
+            _print_outcome(session, press, printed, mailed=False, as_json=True)
+        return
+    if record.state == "paused":
+        raise paused(record)
+    if not again.yes:
+        _ask(session, printed, retried + count_open(counts), as_json=as_json)
+    done = retry_unreached(press, record, including_dead=again.including_dead)
+    if run is not None and run.is_alive:
+        readers = shown_count(done.total, "reader")
+        raise AlreadyRunning(
+            f"{shown_holder(run.holder)} is sending this edition, and takes up the {readers} too",
+            mend="`newsletter status` shows how far it is",
+        )
+    _deliver(session, press, printed, sum(counts.values()))
+    _check_end(_print_outcome(session, press, printed, mailed=True, as_json=as_json))
+
+
 def _ask(session: Session, printed: Printed, to_mail: int, *, as_json: bool) -> None:
-    """Return on a yes. The question goes where remarks go: the output may be a file."""
-    if as_json or not sys.stdin.isatty():
-        raise RefusedError("nobody is here to say yes", mend="add --yes to send without asking")
+    """Return on a yes."""
     is_new = printed.record.state in _UNSENT
-    question = f"{'Send' if is_new else 'Go on sending'} to {shown_count(to_mail, 'reader')}?"
-    try:
-        if typer.confirm(question, err=True):
-            return
-    except typer.Abort:  # Ctrl-C, or the end of the input
-        session.err.print()
-    session.err.print(
-        f"Nobody was mailed. The edition waits: `newsletter send --date {printed.record.date}` "
-        "asks again."
+    confirm(
+        session,
+        f"{'Send' if is_new else 'Go on sending'} to {shown_count(to_mail, 'reader')}?",
+        declined="Nobody was mailed. The edition waits: "
+        f"`newsletter send --date {printed.record.date}` asks again.",
+        as_json=as_json,
     )
-    raise typer.Exit(1)
+
+
+def _check_end(record: EditionRecord) -> None:
+    """Say what stopped a send before its end, and how it goes on."""
+    match record.state:
+        case "sent":
+            return
+        case "paused":
+            raise TemporaryError(
+                f"the edition of {record.date} was paused meanwhile",
+                mend=f"`newsletter resume {record.date}`, then "
+                f"`newsletter send --date {record.date}` goes on",
+            )
+        case "cancelled":
+            raise RefusedError(f"the edition of {record.date} was cancelled meanwhile")
+        case _:
+            raise TemporaryError(
+                "stopped before the end",
+                mend=f"`newsletter send --date {record.date}` goes on, and mails nobody twice",
+            )
 
 
 def _deliver(session: Session, press: Press, printed: Printed, audience: int) -> Delivered:
@@ -217,6 +308,7 @@ def _print_outcome(
     counts = ledger.counts(edition_id)
     with press.database.reading() as connection:
         record = read_edition(connection, edition_id)
+        reasons = list_reasons(connection, edition_id)
     if as_json:
         session.print_json(
             edition_document(printed)
@@ -228,7 +320,7 @@ def _print_outcome(
             }
         )
         return record
-    session.out.print(outcome_table(counts, ledger.failures(edition_id)))
+    session.out.print(outcome_table(counts, reasons))
     if record.state == "sent" and not mailed:
         accepted = shown_count(counts.get(State.ACCEPTED, 0), "reader")
         session.out.print(
@@ -237,5 +329,5 @@ def _print_outcome(
     else:
         session.out.print(shown_outcome(counts))
     if counts.get(State.IN_DOUBT):
-        session.out.print("`newsletter status` lists who is in doubt.")
+        session.out.print(f"`newsletter resolve --date {record.date}` lists who is in doubt.")
     return record

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from rich.markup import escape
 from rich.table import Table
@@ -12,6 +14,7 @@ from newsletter.delivery.lifecycle import FINAL, State
 
 if TYPE_CHECKING:  # the preflight takes long to import, and `status` shows none
     from newsletter.audience.reader import Status
+    from newsletter.delivery.inquiry import Decision, Unreached
     from newsletter.render.preflight import Finding
     from newsletter.smtp.relay import Relay
 
@@ -23,7 +26,7 @@ _MEANING = {
     State.EXPIRED: "too late to try again",
     State.BOUNCED: "came back later",
     State.DEFERRED: "put off; will be tried again",
-    State.PENDING: "not tried yet",
+    State.PENDING: "waits to be sent",
     State.LEASED: "about to be sent",
     State.SENDING: "being sent",
 }
@@ -57,6 +60,21 @@ def shown_outcome(counts: Mapping[State, int]) -> str:
     )
 
 
+def shown_unreached(unreached: Unreached, *, including_dead: bool) -> str:
+    """Say who can be tried again, and who not and why."""
+    tried = unreached.failed + unreached.expired + (unreached.dead if including_dead else 0)
+    left = [
+        f"{count:,} {why}"
+        for count, why in (
+            (0 if including_dead else unreached.dead, "without a mailbox (--including-dead)"),
+            (unreached.suppressed, "kept out since then"),
+        )
+        if count
+    ]
+    said = f"{shown_count(tried, 'reader')} to be tried again" if tried else "Nobody to try again"
+    return f"{said}; not: {', '.join(left)}." if left else f"{said}."
+
+
 def clear_text_warning(relay: Relay) -> str:
     """Say that mail to another machine will travel unencrypted; "" if it will not."""
     if relay.tls != "none" or relay.is_local:
@@ -72,6 +90,11 @@ def shown_state(state: State) -> str:
     return state.value.replace("_", " ")
 
 
+def shown_moment(instant: datetime | None, zone: ZoneInfo) -> str:
+    """Say "2026-03-02 07:00 EST", in the publication's own time."""
+    return f"{instant.astimezone(zone):%Y-%m-%d %H:%M %Z}" if instant else "an unknown time"
+
+
 def count_open(counts: Mapping[State, int]) -> int:
     """Count the deliveries that still want work."""
     return sum(count for state, count in counts.items() if state not in FINAL)
@@ -80,6 +103,19 @@ def count_open(counts: Mapping[State, int]) -> int:
 def counts_document(counts: Mapping[State, int]) -> dict[str, int]:
     """Give the count of every state, also of those that have none."""
     return {state.value: counts.get(state, 0) for state in State}
+
+
+def decision_documents(decisions: Sequence[Decision]) -> list[dict[str, str]]:
+    """Show what operators decided to a script."""
+    return [
+        {
+            "at": decision.decided_at.isoformat(),
+            "by": decision.decided_by,
+            "action": decision.action,
+            "detail": decision.detail,
+        }
+        for decision in decisions
+    ]
 
 
 def outcome_table(

@@ -1,80 +1,225 @@
-"""What an operator can ask: status."""
+"""What an operator sees of all editions: status, once or as it moves."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import typer
+from rich.console import Group, RenderableType
+from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from newsletter.audience.subscribers import count_by_status
+from newsletter.cli.asked import JsonOption
 from newsletter.cli.session import Session
 from newsletter.cli.tables import (
     count_open,
     counts_document,
+    decision_documents,
     outcome_table,
     shown_count,
+    shown_moment,
     shown_outcome,
     shown_readers,
 )
-from newsletter.delivery.ledger import Doubt, Ledger
+from newsletter.delivery.holder import shown_holder
+from newsletter.delivery.inquiry import (
+    Alert,
+    Decision,
+    Doubt,
+    RunView,
+    count_states,
+    decide_finish,
+    list_alerts,
+    list_decisions,
+    list_doubts,
+    list_reasons,
+    read_run,
+)
+from newsletter.delivery.ledger import Ledger
 from newsletter.delivery.lifecycle import State
-from newsletter.editions.shelf import EditionRecord, list_editions
+from newsletter.editions.shelf import EditionRecord, list_editions, read_edition
+from newsletter.errors import RefusedError
+from newsletter.store import Database
 
 _SHOWN_DOUBTS = 20
+_SHOWN_ALERTS = 5
+_UNDER_WAY = ("approved", "sending", "paused")
+"""Edition states in which readers still wait."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Report:
+    """What is known of one edition at one moment."""
+
+    record: EditionRecord
+    at: datetime
+    counts: Mapping[State, int]
+    reasons: Sequence[tuple[State, str, int]]
+    doubts: Sequence[Doubt]
+    run: RunView | None
+    alerts: Sequence[Alert]
+    decisions: Sequence[Decision]
+
+    @property
+    def is_being_sent(self) -> bool:
+        """Whether a process sends it at this moment."""
+        return self.run is not None and self.run.is_alive
+
+    @property
+    def finish_at(self) -> datetime | None:
+        """When its run will be done, at the rate it has."""
+        if self.run is None or not self.run.is_alive or self.run.progress is None:
+            return None
+        return decide_finish(self.run.progress, count_open(self.counts))
 
 
 def status(
     ctx: typer.Context,
     limit: Annotated[int, typer.Option(help="How many editions.", min=1)] = 7,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a script.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show an edition as it is sent, until it is.")
+    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Show the latest editions and what became of every delivery."""
+    """Show the latest editions, what became of every delivery, and what to do next."""
     session: Session = ctx.obj
     with session.database() as database:
-        ledger = Ledger(database)
+        if watch:
+            _watch(session, database, limit, as_json=as_json)
+            return
         readers = count_by_status(database)
         with database.reading() as connection:
             records = list_editions(connection, limit)
-        counts = {record.id: ledger.counts(record.id) for record in records}
-        doubts = {record.id: ledger.doubts(record.id) for record in records}
-        reasons = {record.id: ledger.failures(record.id) for record in records}
-    if as_json:
-        documents = [
-            _edition_document(record, counts[record.id], reasons[record.id], doubts[record.id])
+        reports = [
+            _read_report(database, record, Ledger(database).counts(record.id), session.now())
             for record in records
         ]
+    if as_json:
+        documents = [_edition_document(report) for report in reports]
         session.print_json({"subscribers": readers, "editions": documents})
         return
     session.out.print(f"Readers: {shown_readers(readers)}")
-    if not records:
+    if not reports:
         session.out.print("No edition yet. `newsletter preview` shows what the first would be.")
         return
-    session.out.print(_editions_table(records, counts))
-    mailed = next((record for record in records if counts[record.id]), None)
-    if mailed:
-        title = f"Deliveries of {mailed.date}"
-        session.out.print(outcome_table(counts[mailed.id], reasons[mailed.id], title=title))
-    _print_doubts(session, [doubt for record in records for doubt in doubts[record.id]])
+    session.out.print(_editions_table(reports))
     zone = session.settings.publication.zone
-    told = [record for record in records if record in (records[0], mailed) or _is_open(record)]
-    for record in reversed(told):
-        session.out.print(
-            f"{record.date}: {_what_next(record, counts[record.id], zone)}", markup=False
+    mailed = next((report for report in reports if report.counts), None)
+    if mailed:
+        title = f"Deliveries of {mailed.record.date}"
+        session.out.print(outcome_table(mailed.counts, mailed.reasons, title=title))
+    _print_doubts(session, [doubt for report in reports for doubt in report.doubts])
+    told = [
+        report
+        for report in reports
+        if report in (reports[0], mailed) or report.record.state in _UNDER_WAY or report.alerts
+    ]
+    for report in reversed(told):
+        for sentence in _what_stands(report, zone):
+            session.out.print(f"{report.record.date}: {sentence}", markup=False)
+
+
+def _read_report(
+    database: Database, record: EditionRecord, counts: Mapping[State, int], now: datetime
+) -> _Report:
+    with database.reading() as connection:
+        return _Report(
+            record=record,
+            at=now,
+            counts=counts,
+            reasons=list_reasons(connection, record.id),
+            doubts=list_doubts(connection, record.id),
+            run=read_run(connection, record.id, now),
+            alerts=list_alerts(connection, record.id),
+            decisions=list_decisions(connection, record.id),
         )
 
 
-def _is_open(record: EditionRecord) -> bool:
-    return record.state in ("approved", "sending")
+# -- as it moves -----------------------------------------------------------------------------------
 
 
-def _what_next(record: EditionRecord, counts: Mapping[State, int], zone: ZoneInfo) -> str:
-    """Say how an edition stands, and which command takes it further."""
+def _watch(session: Session, database: Database, limit: int, *, as_json: bool) -> None:
+    """Show the edition that is under way, anew every second, until nobody waits any more."""
+    if as_json:
+        raise typer.BadParameter("is for a person's eyes; leave out --json", param_hint="--watch")
+    if not session.out.is_terminal:
+        raise RefusedError("there is no terminal to watch in", mend="leave out --watch")
+    with database.reading() as connection:
+        records = list_editions(connection, limit)
+    record = next((found for found in records if found.state in _UNDER_WAY), None)
+    if record is None:
+        session.out.print("No edition is under way. `newsletter status` shows those there are.")
+        return
+    zone = session.settings.publication.zone
+    audience = sum(Ledger(database).counts(record.id).values())  # fixed: counted once
+    with Live(console=session.out, auto_refresh=False) as live:
+        while True:
+            with database.reading() as connection:
+                record = read_edition(connection, record.id)
+                counts = count_states(connection, record.id, audience)
+            report = _read_report(database, record, counts, session.now())
+            live.update(_show_moment(report, zone), refresh=True)
+            if record.state not in _UNDER_WAY:
+                return
+            time.sleep(1)
+
+
+def _show_moment(report: _Report, zone: ZoneInfo) -> RenderableType:
+    title = f"Edition of {report.record.date}: {report.record.state}"
+    parts: list[RenderableType] = [outcome_table(report.counts, report.reasons, title=title)]
+    parts += [Text(sentence) for sentence in _what_stands(report, zone)]
+    return Group(*parts)
+
+
+# -- what stands, and what is next -----------------------------------------------------------------
+
+
+def _what_stands(report: _Report, zone: ZoneInfo) -> list[str]:
+    """Say how an edition stands: what goes on, what was raised, which command is next."""
+    raised = [
+        f"alert at {shown_moment(alert.raised_at, zone)}: {alert.sentence}"
+        for alert in report.alerts[-_SHOWN_ALERTS:]
+    ]
+    if report.is_being_sent:
+        return [*raised, _what_goes_on(report, zone)]
+    return [*raised, _what_next(report, zone)]
+
+
+def _what_goes_on(report: _Report, zone: ZoneInfo) -> str:
+    """Say how far a running send is, how quick, and what it waits for."""
+    run, record = report.run, report.record
+    assert run is not None
+    left = count_open(report.counts)
+    said = f"{shown_holder(run.holder)} sends it, {shown_count(left, 'reader')} still without it"
+    if record.state in ("paused", "cancelled"):
+        return f"{record.state}; {shown_holder(run.holder)} finishes what is under way."
+    progress = run.progress
+    if progress is None:
+        return f"{said}."
+    parts = [said, f"{progress.per_second:,.1f} a second now"]
+    parts.append(f"over {shown_count(progress.connections, 'connection')}")
+    if report.finish_at is not None:
+        parts.append(f"done at about {report.finish_at.astimezone(zone):%H:%M:%S %Z}")
+    if progress.parked:
+        parts.append(f"{progress.parked:,} wait for their provider")
+    if progress.waiting:
+        parts.append(f"waits for {progress.waiting}")
+    return f"{'; '.join(parts)}."
+
+
+def _what_next(report: _Report, zone: ZoneInfo) -> str:
+    """Say how an edition stands that nobody sends now, and which command takes it further."""
+    record, counts = report.record, report.counts
     command = f"`newsletter send --date {record.date}`"
+    still_open = count_open(counts)
     match record.state:
         case "draft":
             return f"a draft, made anew with the latest briefs until {command} sends it."
@@ -82,36 +227,51 @@ def _what_next(record: EditionRecord, counts: Mapping[State, int], zone: ZoneInf
             return f"ready; `newsletter serve` sends it at its time, {command} at once."
         case "held":
             return f"held: {record.reason.rstrip('.')}. Once that is mended: {command}."
+        case "cancelled" if still_open:
+            return (
+                f"cancelled, and its sender died with {shown_count(still_open, 'message')} under "
+                f"way; `newsletter cancel {record.date}` again closes them."
+            )
         case "cancelled":
-            return f"dropped: {record.reason.rstrip('.')}."
+            told = f" {shown_outcome(counts)}" if counts else ""
+            return f"dropped: {record.reason.rstrip('.')}.{told}{_then(report)}"
         case "sent":
-            return f"sent at {_moment(record.sent_at, zone)}. {shown_outcome(counts)}"
+            at = shown_moment(record.sent_at, zone)
+            return f"sent at {at}. {shown_outcome(counts)}{_then(report)}"
+        case "paused":
+            return (
+                f"paused; {shown_count(still_open, 'reader')} still without it. `newsletter resume "
+                f"{record.date}` lets it go on; what is not sent by "
+                f"{shown_moment(record.not_after, zone)} is given up."
+            )
         case "approved" | "sending":
             return (
-                f"{shown_count(count_open(counts), 'reader')} still without it. Unless a send is "
-                f"running now, {command} goes on; what is not sent by "
-                f"{_moment(record.not_after, zone)} is given up."
+                f"{shown_count(still_open, 'reader')} still without it, and no process sends it: "
+                f"{command} goes on; what is not sent by {shown_moment(record.not_after, zone)} "
+                "is given up."
             )
-        case state:
-            return f"{state}."
 
 
-def _moment(instant: datetime | None, zone: ZoneInfo) -> str:
-    return f"{instant.astimezone(zone):%Y-%m-%d %H:%M %Z}" if instant else "an unknown time"
+def _then(report: _Report) -> str:
+    """Name the commands that can still do something for those who were not reached."""
+    said = ""
+    day = report.record.date
+    lost = report.counts.get(State.FAILED, 0) + report.counts.get(State.EXPIRED, 0)
+    if lost and report.record.state == "sent":
+        said += f" `newsletter send --retry-failed --date {day}` tries who failed again."
+    if report.doubts:
+        said += f" `newsletter resolve --date {day}` settles who is in doubt."
+    return said
 
 
-def _editions_table(
-    records: Sequence[EditionRecord], counts: Mapping[int, Mapping[State, int]]
-) -> Table:
+def _editions_table(reports: Sequence[_Report]) -> Table:
     """Show an edition a line; columns of trouble only where there is some."""
-    in_doubt = {id_: tally.get(State.IN_DOUBT, 0) for id_, tally in counts.items()}
-    lost = {
-        id_: tally.get(State.FAILED, 0) + tally.get(State.EXPIRED, 0)
-        for id_, tally in counts.items()
-    }
-    trouble = [
-        (name, of) for name, of in (("In doubt", in_doubt), ("Failed", lost)) if any(of.values())
+    in_doubt = [report.counts.get(State.IN_DOUBT, 0) for report in reports]
+    lost = [
+        report.counts.get(State.FAILED, 0) + report.counts.get(State.EXPIRED, 0)
+        for report in reports
     ]
+    trouble = [(name, of) for name, of in (("In doubt", in_doubt), ("Failed", lost)) if any(of)]
     table = Table(title="Editions", title_justify="left")
     table.add_column("Date", no_wrap=True)
     table.add_column("State", no_wrap=True)
@@ -119,15 +279,15 @@ def _editions_table(
     for name, _ in trouble:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("Subject", overflow="fold")
-    for record in records:
-        tally = counts[record.id]
+    for number, report in enumerate(reports):
+        tally = report.counts
         accepted = f"{tally.get(State.ACCEPTED, 0):,} of {sum(tally.values()):,}" if tally else "–"
         table.add_row(
-            record.date.isoformat(),
-            record.state,
+            report.record.date.isoformat(),
+            report.record.state,
             accepted,
-            *(f"{of[record.id]:,}" for _, of in trouble),
-            escape(record.subject),
+            *(f"{of[number]:,}" for _, of in trouble),
+            escape(report.record.subject),
         )
     return table
 
@@ -152,12 +312,11 @@ def _print_doubts(session: Session, doubts: Sequence[Doubt]) -> None:
         session.out.print(f"and {more:,} more; `newsletter status --json` lists all")
 
 
-def _edition_document(
-    record: EditionRecord,
-    counts: Mapping[State, int],
-    reasons: Sequence[tuple[State, str, int]],
-    doubts: Sequence[Doubt],
-) -> dict[str, Any]:
+# -- for a script ----------------------------------------------------------------------------------
+
+
+def _edition_document(report: _Report) -> dict[str, Any]:
+    record = report.record
     return {
         "id": record.id,
         "date": record.date.isoformat(),
@@ -166,11 +325,13 @@ def _edition_document(
         "reason": record.reason,
         "subject": record.subject,
         "sent_at": record.sent_at and record.sent_at.isoformat(),
-        "audience": sum(counts.values()),
-        "counts": counts_document(counts),
+        "not_after": record.not_after and record.not_after.isoformat(),
+        "audience": sum(report.counts.values()),
+        "open": count_open(report.counts),
+        "counts": counts_document(report.counts),
         "replies": [
             {"state": state.value, "reply": reply, "count": count}
-            for state, reply, count in reasons
+            for state, reply, count in report.reasons
         ],
         "doubts": [
             {
@@ -179,6 +340,31 @@ def _edition_document(
                 "via": doubt.via,
                 "reply": doubt.reply,
             }
-            for doubt in doubts
+            for doubt in report.doubts
         ],
+        "run": _run_document(report),
+        "alerts": [
+            {"at": alert.raised_at.isoformat(), "kind": alert.kind, "sentence": alert.sentence}
+            for alert in report.alerts
+        ],
+        "decisions": decision_documents(report.decisions),
+    }
+
+
+def _run_document(report: _Report) -> dict[str, Any] | None:
+    """Show a running send to a script; None while nobody sends."""
+    run = report.run
+    if run is None or not run.is_alive:
+        return None
+    progress = run.progress
+    return {
+        "sender": shown_holder(run.holder),
+        "at": progress and progress.at.isoformat(),
+        "started_at": progress and progress.started_at and progress.started_at.isoformat(),
+        "rate": progress and progress.per_second,
+        "connections": progress and progress.connections,
+        "accepted": progress and progress.accepted,
+        "parked": progress and progress.parked,
+        "waiting": progress and progress.waiting,
+        "finish_at": report.finish_at and report.finish_at.isoformat(),
     }

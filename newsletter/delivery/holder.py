@@ -18,6 +18,17 @@ def describe_self() -> str:
     return f"{_machine()}|{os.getpid()}|{_start_time(os.getpid())}"
 
 
+def describe_operator() -> str:
+    """Name who runs this process, as the system knows them: user@host."""
+    try:
+        import pwd
+
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except (ImportError, KeyError):  # Windows; a user of a container that has no name
+        user = str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "unknown")
+    return f"{user}@{socket.gethostname()}"
+
+
 def is_gone(holder: str) -> bool:
     """Tell whether the named process certainly runs no more; False when one cannot know."""
     machine, _, rest = holder.partition("|")

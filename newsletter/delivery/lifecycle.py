@@ -1,18 +1,19 @@
 """The life of a delivery: one table, and nothing moves but by it.
 
     pending ──▶ leased ──▶ sending ──▶ accepted ──▶ bounced
-       ▲  ▲        │          ├──────▶ failed
-       │  └────────┤          ├──────▶ in_doubt ──▶ accepted | pending
-       │           │          ├──────▶ deferred
-       │           ├── refused before the dot ──▶ deferred | failed
-       │           │
-       └─ in_doubt ┘   deferred ──▶ leased
+          ▲        │          ├──────▶ failed
+          └────────┤          ├──────▶ in_doubt
+                   │          └──────▶ deferred ──▶ leased
+                   └── refused before the dot ──▶ deferred | failed
     pending | leased | deferred ──▶ suppressed | expired
+    in_doubt ──▶ accepted | pending      settled by an operator, or tried again by the policy
+    failed | expired ──▶ pending         by an operator's word: `send --retry-failed`
 
 `leased` is a row that a running sender has taken up; nothing of it is committed to the
 relay, so it may always go back. `sending` is the intent: from here the final dot may have
 left, and only the relay's answer, or an operator, may say what became of it. A lease that
-runs out goes back to `pending`; a `sending` whose sender died goes to `in_doubt`.
+runs out goes back to `pending`; a `sending` whose sender died goes to `in_doubt`. No operator
+may send again what was accepted, or to whom left the list: those have no way back.
 """
 
 from __future__ import annotations
@@ -47,14 +48,14 @@ MOVES: dict[State, frozenset[State]] = {
     _S.DEFERRED: frozenset({_S.LEASED, _S.SUPPRESSED, _S.EXPIRED}),
     _S.IN_DOUBT: frozenset({_S.ACCEPTED, _S.PENDING}),
     _S.ACCEPTED: frozenset({_S.BOUNCED}),
-    _S.FAILED: frozenset(),
+    _S.FAILED: frozenset({_S.PENDING}),
     _S.SUPPRESSED: frozenset(),
-    _S.EXPIRED: frozenset(),
+    _S.EXPIRED: frozenset({_S.PENDING}),
     _S.BOUNCED: frozenset(),
 }
 
 FINAL = frozenset({_S.ACCEPTED, _S.FAILED, _S.IN_DOUBT, _S.SUPPRESSED, _S.EXPIRED, _S.BOUNCED})
-"""In doubt counts as final until somebody, or some policy, settles it."""
+"""What ends an edition. In doubt, failed and expired stay so until somebody decides otherwise."""
 
 OPEN = frozenset(State) - FINAL
 """States that keep an edition from being sent."""

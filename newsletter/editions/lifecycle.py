@@ -3,14 +3,16 @@
     held ◄────────────┬───────┐ gathering failed
      │ it works again │       │
      └─────────────► draft ⇄ ready ──► approved ──► sending ⇄ paused
-                      ▲                                │
-    cancelled ────────┘ made again                     └──► sent
+                      ▲                              ▲ │
+    cancelled ────────┘ made again     tried again   └─┴──► sent
         ▲
         └─── from every state but sent
 
 A draft becomes ready when it is rendered and checked, and a ready edition a draft when it is
 composed again. From approved on the content is fixed: readers may have it. A cancelled edition
-is made again (or held) only where nobody was enrolled for it; the shelf sees to that.
+is made again (or held) only where nobody was enrolled for it; the shelf sees to that. A sent
+edition is being sent again only where an operator puts back readers whom it did not reach
+(`resolve --again`, `send --retry-failed`); nobody else of its audience gets anything.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ MOVES: Mapping[EditionState, frozenset[EditionState]] = {
     "approved": frozenset({"sending", "cancelled"}),
     "sending": frozenset({"paused", "sent", "cancelled"}),
     "paused": frozenset({"sending", "cancelled"}),
-    "sent": frozenset(),
+    "sent": frozenset({"sending"}),
     "cancelled": frozenset({"draft", "held"}),
     "held": frozenset({"draft", "cancelled"}),
 }

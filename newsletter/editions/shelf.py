@@ -23,8 +23,8 @@ from newsletter.store.tables import deliveries, edition_briefs, editions
 Step = Literal["ready", "approved", "sending", "paused", "sent", "cancelled"]
 """The states that an edition takes as it is; draft and held come with what they store."""
 
-_REACHED = ("sending", "accepted", "in_doubt", "bounced")
-"""Delivery states after which a reader may have a copy."""
+_REACHED = ("leased", "sending", "accepted", "in_doubt", "bounced")
+"""Delivery states after which a reader may have a copy, or be about to get one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -542,7 +542,7 @@ def test_a_cancelled_edition_gives_its_briefs_to_the_next_one(
     ("state", "reached"),
     [
         ("pending", False),
-        ("leased", False),
+        ("leased", True),
         ("suppressed", False),
         ("sending", True),
         ("accepted", True),

@@ -19,10 +19,11 @@ import pytest
 from sqlalchemy import select
 
 from newsletter import schedule
+from newsletter.delivery import settle
 from newsletter.delivery.ledger import Ledger
 from newsletter.delivery.lifecycle import State
 from newsletter.editions.shelf import change_state, find_edition, list_editions
-from newsletter.publish import Prepared, Press, make_ready, prepare, publish
+from newsletter.publish import Prepared, Press, approve, make_ready, prepare, publish
 from newsletter.schedule import Keeper
 from newsletter.settings import Settings
 from newsletter.store import Database, open_database
@@ -242,6 +243,77 @@ def test_what_an_operator_cancelled_stays_cancelled(
         change_state(connection, record.id, "cancelled", reason=reason, now=SEVEN)
     house.keep(lambda: said(caplog, f"is cancelled ({reason})") or said(caplog, ": sent: 3"))
     assert house.state() == state
+
+
+def decide(house: House, decision: Callable[..., bool]) -> None:
+    """Pause or resume the newest edition."""
+    with house.database.writing() as connection:
+        (record,) = list_editions(connection, 1)
+        assert decision(connection, record.id, by="anna@desk", now=house.now)
+
+
+def test_a_paused_send_waits_and_goes_on_when_it_is_resumed(
+    house: House, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.slow_dot = lambda: 0.3
+    decisions = iter((settle.pause, settle.resume))
+    moments = iter(
+        (lambda: server.kept.total() > 0, lambda: said(caplog, "is paused; `newsletter"))
+    )
+    wanted = next(moments, None)
+
+    def over() -> bool:
+        nonlocal wanted
+        if wanted is not None and wanted():
+            decide(house, next(decisions))
+            wanted = next(moments, None)
+        return said(caplog, ": sent: 3 accepted")
+
+    house.keep(over)
+    assert set(server.kept.values()) == {1}
+
+
+def test_one_that_an_earlier_process_left_paused_is_looked_after(
+    house: House, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.slow_dot = lambda: 0.3
+    house.keep(lambda: server.kept.total() > 0)
+    decide(house, settle.pause)
+    house.now = SEVEN + timedelta(hours=9)
+    house.keep(lambda: said(caplog, "is paused; `newsletter resume 2026-11-23` lets it go on"))
+    assert server.kept.total() < 3
+    decide(house, settle.resume)
+    house.keep(lambda: said(caplog, ": sent: 3 accepted"))
+    assert set(server.kept.values()) == {1}
+
+
+def test_what_a_person_stopped_is_taken_up_only_once_it_is_resumed(
+    house: House,
+    server: Server,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(schedule, "_LOOK_SECONDS", 0.05)
+    house.now = SEVEN + timedelta(hours=7)
+    looks = 0
+
+    def over() -> bool:
+        nonlocal looks
+        if looks == 0 and said(caplog, "send: next at"):
+            prepared = make_ready(house.press(), DAY)
+            assert prepared.printed
+            approve(house.press(), prepared.printed.record)
+            with house.database.writing() as connection:
+                change_state(connection, prepared.printed.record.id, "sending", now=house.now)
+        looks += house.state() == "sending"
+        if looks == 50:
+            assert server.connections == 0, "it is a person's to go on with"
+            decide(house, settle.pause)
+            decide(house, settle.resume)
+        return said(caplog, ": sent: 3 accepted")
+
+    house.keep(over)
+    assert set(server.kept.values()) == {1}
 
 
 def test_a_fault_of_the_program_is_one_sentence_and_the_process_goes_on(

@@ -13,9 +13,10 @@ from sqlalchemy import insert, update
 from typer.testing import CliRunner
 
 from newsletter.cli import build_app
+from newsletter.delivery.holder import describe_self
 from newsletter.delivery.lifecycle import State
 from newsletter.store import Database, open_database
-from newsletter.store.tables import deliveries, editions
+from newsletter.store.tables import alerts, deliveries, editions, runs
 
 NOW = datetime(2026, 11, 23, 11, 55, tzinfo=UTC)
 SETTINGS = """
@@ -81,6 +82,27 @@ class Desk:
                 update(deliveries).where(deliveries.c.state == state).values(reply=reply, via=via)
             )
 
+    def run(self, **progress: Any) -> None:
+        """Have this process send the edition, and have told so much of it."""
+        with self._database.writing() as connection:
+            connection.execute(
+                insert(runs).values(
+                    edition_id=1,
+                    fence=1,
+                    holder=describe_self(),
+                    lease_until=datetime.now(UTC) + timedelta(minutes=5),
+                    progress=progress,
+                )
+            )
+
+    def raise_alert(self, sentence: str) -> None:
+        with self._database.writing() as connection:
+            connection.execute(
+                insert(alerts).values(
+                    edition_id=1, raised_at=NOW, kind="identity", sentence=sentence
+                )
+            )
+
     def asks(self, *words: str) -> str:
         ran = CliRunner().invoke(
             build_app(["status"]), ["--config", str(self.config), "status", *words]
@@ -135,7 +157,7 @@ def test_a_stopped_send_says_how_to_go_on_and_until_when(desk: Desk) -> None:
     assert "sending 3 of 6" in told
     assert "1 450 4.2.0 greylisted" in told
     assert (
-        "3 readers still without it. Unless a send is running now, `newsletter send --date "
+        "3 readers still without it, and no process sends it: `newsletter send --date "
         "2026-11-23` goes on; what is not sent by 2026-11-23 22:55 EST is given up."
     ) in told
 
@@ -185,6 +207,67 @@ def test_a_narrow_terminal_cuts_no_number(desk: Desk, monkeypatch: pytest.Monkey
     assert all(len(line) <= 60 for line in said.splitlines())
     assert "…" not in said
     assert "30 of 32" in said
+
+
+def test_a_running_send_tells_its_pace_its_end_and_what_it_waits_for(desk: Desk) -> None:
+    counts = {State.ACCEPTED: 300, State.PENDING: 690, State.DEFERRED: 10}
+    desk.put(23, "sending", counts, not_after=NOW + timedelta(hours=16))
+    desk.run(
+        at=NOW.isoformat(),
+        started_at=(NOW - timedelta(seconds=10)).isoformat(),
+        rate=35.0,
+        connections=8,
+        accepted=300,
+        parked=10,
+        waiting="the pace of 35 a second",
+    )
+    desk.raise_alert("gmail.com refuses our DKIM signature")
+    told = desk.told()
+    assert "2026-11-23: alert at 2026-11-23 06:55 EST: gmail.com refuses our DKIM signature" in told
+    assert (
+        "sends it, 700 readers still without it; 35.0 a second now; over 8 connections; done at "
+        "about 06:55:20 EST; 10 wait for their provider; waits for the pace of 35 a second."
+    ) in told
+    (edition,) = json.loads(desk.asks("--json"))["editions"]
+    assert edition["run"] | {"sender": ""} == {
+        "sender": "",
+        "at": NOW.isoformat(),
+        "started_at": (NOW - timedelta(seconds=10)).isoformat(),
+        "rate": 35.0,
+        "connections": 8,
+        "accepted": 300,
+        "parked": 10,
+        "waiting": "the pace of 35 a second",
+        "finish_at": (NOW + timedelta(seconds=20)).isoformat(),
+    }
+    assert edition["open"] == 700
+    assert edition["alerts"] == [
+        {
+            "at": NOW.isoformat(),
+            "kind": "identity",
+            "sentence": "gmail.com refuses our DKIM signature",
+        }
+    ]
+
+
+def test_what_is_left_over_names_the_command_for_it(desk: Desk) -> None:
+    desk.put(21, "paused", {State.PENDING: 2}, not_after=NOW + timedelta(hours=16))
+    desk.put(22, "sent", {State.ACCEPTED: 1, State.FAILED: 1, State.IN_DOUBT: 1}, sent_at=NOW)
+    desk.put(23, "cancelled", {State.SENDING: 1, State.EXPIRED: 1}, reason="cancelled by anna@desk")
+    told = desk.told()
+    assert (
+        "2026-11-21: paused; 2 readers still without it. `newsletter resume 2026-11-21` lets it go "
+        "on; what is not sent by 2026-11-23 22:55 EST is given up."
+    ) in told
+    assert (
+        "2026-11-23: cancelled, and its sender died with 1 message under way; `newsletter cancel "
+        "2026-11-23` again closes them."
+    ) in told
+    desk.put(24, "sent", {State.ACCEPTED: 1, State.FAILED: 1, State.IN_DOUBT: 1}, sent_at=NOW)
+    assert (
+        "`newsletter send --retry-failed --date 2026-11-24` tries who failed again. `newsletter "
+        "resolve --date 2026-11-24` settles who is in doubt."
+    ) in desk.told()
 
 
 def test_the_limit(desk: Desk) -> None:

@@ -15,9 +15,9 @@ LEGAL = {
     "deferred": "leased suppressed expired",
     "in_doubt": "accepted pending",
     "accepted": "bounced",
-    "failed": "",
+    "failed": "pending",
     "suppressed": "",
-    "expired": "",
+    "expired": "pending",
     "bounced": "",
 }
 PAIRS = [(State(a), State(b)) for a in LEGAL for b in LEGAL]
@@ -48,6 +48,14 @@ def test_open_and_final_share_all_states_out() -> None:
     assert set(State) == OPEN | FINAL
     assert not OPEN & FINAL
     assert set(OPEN_STATES) == OPEN, "the partial index covers the open states"
+
+
+def test_what_a_reader_has_or_does_not_want_has_no_way_back_to_the_sender() -> None:
+    seen, reached = set(), {State.ACCEPTED, State.SUPPRESSED}
+    while reached:
+        seen |= reached
+        reached = {to for state in reached for to in MOVES[state]} - seen
+    assert seen == {State.ACCEPTED, State.SUPPRESSED, State.BOUNCED}
 
 
 def test_only_an_intent_leads_to_the_relays_verdicts() -> None:

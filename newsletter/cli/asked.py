@@ -1,0 +1,95 @@
+"""What several commands are asked alike: which edition, JSON or a table, with a question or not."""
+
+from __future__ import annotations
+
+import sys
+from datetime import date, datetime
+from typing import Annotated
+
+import typer
+from sqlalchemy import Connection
+
+from newsletter.cli.session import Session
+from newsletter.editions.shelf import EditionRecord, find_edition, list_editions, read_edition
+from newsletter.errors import RefusedError
+
+RECENT_EDITIONS = 30
+"""How far back a command looks for the edition it is for, if none is named."""
+
+DateOption = Annotated[
+    datetime | None,
+    typer.Option(
+        "--date",
+        formats=["%Y-%m-%d"],
+        metavar="YYYY-MM-DD",
+        help="Editorial date; default today.",
+    ),
+]
+LatestDateOption = Annotated[
+    datetime | None,
+    typer.Option(
+        "--date",
+        formats=["%Y-%m-%d"],
+        metavar="YYYY-MM-DD",
+        help="Editorial date; default the latest that fits.",
+    ),
+]
+EditionArgument = Annotated[
+    str, typer.Argument(metavar="EDITION", help="Its date, YYYY-MM-DD, or its number.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def find_asked_edition(connection: Connection, asked: str) -> EditionRecord:
+    """Find the edition that somebody named by its date or its number."""
+    try:
+        day = date.fromisoformat(asked)
+    except ValueError:
+        if not (asked.isascii() and asked.isdigit()):
+            raise typer.BadParameter(
+                f"{asked!r} is neither a date such as 2026-03-02 nor a number",
+                param_hint="EDITION",
+            ) from None
+        return read_edition(connection, int(asked))
+    return find_edition_of(connection, day)
+
+
+def find_edition_of(connection: Connection, day: date) -> EditionRecord:
+    """Find the edition of a day; raises `RefusedError` where there is none."""
+    found = find_edition(connection, day)
+    if found is None:
+        raise RefusedError(
+            f"there is no edition of {day}", mend="`newsletter status` lists those there are"
+        )
+    return found
+
+
+def find_enrolled_edition(connection: Connection, day: datetime | None) -> EditionRecord:
+    """Find the edition of a day, or the latest one; it must have an audience."""
+    if day is not None:
+        found = find_edition_of(connection, day.date())
+        if found.dated_at is None:
+            raise RefusedError(f"the edition of {found.date} is {found.state}: it has no readers")
+        return found
+    recent = list_editions(connection, RECENT_EDITIONS)
+    latest = next((record for record in recent if record.dated_at is not None), None)
+    if latest is None:
+        raise RefusedError("no edition was sent yet", mend="see `newsletter status`")
+    return latest
+
+
+def confirm(session: Session, question: str, *, declined: str, as_json: bool) -> None:
+    """Return on a yes, else say what did not happen and exit with 1.
+
+    The question goes where remarks go: the output may be a file.
+    """
+    if as_json or not sys.stdin.isatty():
+        raise RefusedError("nobody is here to say yes", mend="add --yes to go on without asking")
+    try:
+        if typer.confirm(question, err=True):
+            return
+    except typer.Abort:  # Ctrl-C, or the end of the input
+        session.err.print()
+    session.err.print(declined, markup=False, soft_wrap=True)
+    raise typer.Exit(1)

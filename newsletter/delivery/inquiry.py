@@ -1,0 +1,489 @@
+"""What an operator can ask of the deliveries: doubts, reasons, a run's progress, one reader.
+
+Nothing here writes. Every question is answered from an index: those about trouble by the
+partial indexes `ix_deliveries_troubled` and `ix_deliveries_open` (see `in_state`), those about
+one reader by the keys of their rows. So an answer takes as long at a million readers as at a
+hundred.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    text,
+)
+
+from newsletter.audience.reader import Choices, Reader, Subscriber
+from newsletter.audience.subscribers import read_subscriber
+from newsletter.delivery.holder import is_gone
+from newsletter.delivery.lifecycle import State
+from newsletter.editions.shelf import EditionRecord
+from newsletter.store.tables import (
+    OPEN_STATES,
+    TROUBLED_STATES,
+    alerts,
+    attempts,
+    decisions,
+    deliveries,
+    is_in,
+    runs,
+    suppressions,
+)
+
+DEAD_ADDRESS_CODES = ("5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1")
+"""Enhanced codes (RFC 3463) with which a relay says that there is no such mailbox."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """A delivery in doubt: handed over, never answered."""
+
+    subscriber_id: int
+    email: str
+    via: str
+    reply: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What a run last told of itself."""
+
+    at: datetime
+    started_at: datetime | None
+    per_second: float
+    connections: int
+    accepted: int
+    """How many the relay accepted in this run."""
+    waiting: str
+    """What it waits for, in words; "" while mail flows."""
+    parked: int
+    """Deliveries that wait for their provider."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunView:
+    """Who sends an edition, if somebody does."""
+
+    holder: str
+    is_alive: bool
+    fence: int
+    progress: Progress | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What an operator decided, about the whole edition or about one reader's copy."""
+
+    decided_at: datetime
+    decided_by: str
+    action: str
+    detail: str
+    subscriber_id: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """What an operator must know and mend."""
+
+    raised_at: datetime
+    kind: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try at a delivery."""
+
+    number: int
+    via: str
+    started_at: datetime
+    ended_at: datetime
+    outcome: State
+    reply: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suppressed:
+    """Why an address must not be mailed, and since when."""
+
+    reason: str
+    detail: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """One reader's copy of one edition: who they were then, and where it stands."""
+
+    reader: Reader
+    state: State
+    reply: str
+    changed_at: datetime
+    next_attempt_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chapter:
+    """What one edition was to one reader."""
+
+    edition: EditionRecord
+    copy: Copy | None
+    absence: str
+    """Why the reader is not in the audience; "" for one who is."""
+    attempts: tuple[Attempt, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """All that is known of an address."""
+
+    email_key: str
+    subscriber: Subscriber | None
+    suppressed: Suppressed | None
+    chapters: tuple[Chapter, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreached:
+    """Readers whom an edition did not reach, by what may be done about it."""
+
+    failed: int
+    """Refused, but not for a dead address."""
+    expired: int
+    dead: int
+    """Refused because there is no such mailbox."""
+    suppressed: int
+    """Failed or expired, and since then not to be mailed at all."""
+
+
+# -- an edition ------------------------------------------------------------------------------------
+
+
+def list_doubts(connection: Connection, edition_id: int) -> list[Doubt]:
+    """List the deliveries in doubt, in the order of the audience."""
+    rows = connection.execute(_DOUBTS, {"edition": edition_id})
+    return [Doubt(subscriber_id=r[0], email=r[1], via=r[2], reply=r[3], since=r[4]) for r in rows]
+
+
+def list_reasons(
+    connection: Connection, edition_id: int, limit: int = 20
+) -> list[tuple[State, str, int]]:
+    """Give the relay's words behind what did not arrive: state, words, how many.
+
+    Relays like to quote the address; READER stands for it, so that the same words are one reason.
+    """
+    given = {"edition": edition_id, "most": limit}
+    found = [row for query in _REASONS for row in connection.execute(query, given)]
+    found.sort(key=lambda row: (-row[2], row[0], row[1]))
+    return [(State(state), reply, count) for state, reply, count in found[:limit]]
+
+
+def count_states(connection: Connection, edition_id: int, audience: int) -> dict[State, int]:
+    """Count an edition's deliveries by state, given how many its audience are.
+
+    What is neither open nor troubled is accepted, so that those, the most, need not be read:
+    for whoever asks every second. `Ledger.counts` counts each row.
+    """
+    counts = {
+        State(state): count
+        for query in _COUNTS
+        for state, count in connection.execute(query, {"edition": edition_id})
+    }
+    accepted = audience - sum(counts.values())
+    return counts | ({State.ACCEPTED: accepted} if accepted else {})
+
+
+def read_run(connection: Connection, edition_id: int, now: datetime) -> RunView | None:
+    """Read who sends an edition, or did last; None where none was ever enrolled."""
+    row = connection.execute(select(runs).where(runs.c.edition_id == edition_id)).one_or_none()
+    if row is None:
+        return None
+    lasts = row.lease_until is not None and row.lease_until > now
+    return RunView(
+        holder=row.holder,
+        is_alive=bool(row.holder) and lasts and not is_gone(row.holder),
+        fence=row.fence,
+        progress=_read_progress(row.progress),
+    )
+
+
+def decide_finish(progress: Progress, still_open: int) -> datetime | None:
+    """Tell when a run will be done at the rate it has; None when nothing moves."""
+    if progress.per_second <= 0 or still_open <= 0:
+        return None
+    return progress.at + timedelta(seconds=still_open / progress.per_second)
+
+
+def list_alerts(connection: Connection, edition_id: int) -> list[Alert]:
+    """List what was raised about an edition, in the order of time."""
+    _a = alerts.c
+    rows = connection.execute(
+        select(_a.raised_at, _a.kind, _a.sentence)
+        .where(_a.edition_id == edition_id)
+        .order_by(_a.id)
+    )
+    return [Alert(raised_at=r[0], kind=r[1], sentence=r[2]) for r in rows]
+
+
+def list_decisions(
+    connection: Connection, edition_id: int, subscriber_id: int | None = None
+) -> list[Decision]:
+    """List what was decided about an edition, and about one reader's copy where one is named."""
+    _d = decisions.c
+    about = or_(_d.subscriber_id.is_(None), _d.subscriber_id == subscriber_id)
+    rows = connection.execute(
+        select(decisions).where(_d.edition_id == edition_id, about).order_by(_d.id)
+    )
+    return [
+        Decision(
+            decided_at=row.decided_at,
+            decided_by=row.decided_by,
+            action=row.action,
+            detail=row.detail,
+            subscriber_id=row.subscriber_id,
+        )
+        for row in rows
+    ]
+
+
+def count_unreached(connection: Connection, edition_id: int) -> Unreached:
+    """Count those who failed or expired, by whether they may be tried again."""
+    found: Counter[str] = Counter()
+    for state, is_dead, is_kept_out, count in connection.execute(
+        _UNREACHED, {"edition": edition_id}
+    ):
+        found["suppressed" if is_kept_out else "dead" if is_dead else state] += count
+    return Unreached(**{name: found[name] for name in Unreached.__dataclass_fields__})
+
+
+# -- a reader --------------------------------------------------------------------------------------
+
+
+def tell_story(connection: Connection, email_key: str, editions: Sequence[EditionRecord]) -> Story:
+    """Tell one reader's whole story over some editions."""
+    subscriber = read_subscriber(connection, email_key)
+    row = connection.execute(
+        select(suppressions).where(suppressions.c.email_key == email_key)
+    ).one_or_none()
+    suppressed = (
+        Suppressed(reason=row.reason, detail=row.detail, since=row.suppressed_at) if row else None
+    )
+    chapters = (
+        (_tell_chapter(connection, subscriber, suppressed, record) for record in editions)
+        if subscriber
+        else ()
+    )
+    return Story(
+        email_key=email_key,
+        subscriber=subscriber,
+        suppressed=suppressed,
+        chapters=tuple(chapters),
+    )
+
+
+def find_copy(connection: Connection, edition_id: int, subscriber_id: int) -> Copy | None:
+    """Find a reader's copy of an edition; None for one outside its audience."""
+    given = {"edition": edition_id, "of": subscriber_id}
+    row = connection.execute(_COPY, given).one_or_none()
+    return None if row is None else _read_copy(row)
+
+
+def list_copies_in_doubt(connection: Connection, edition_id: int) -> list[Copy]:
+    """List what is needed to make the copies in doubt again."""
+    return [_read_copy(row) for row in connection.execute(_DOUBTED_COPIES, {"edition": edition_id})]
+
+
+def _tell_chapter(
+    connection: Connection,
+    subscriber: Subscriber,
+    suppressed: Suppressed | None,
+    record: EditionRecord,
+) -> Chapter:
+    copy = find_copy(connection, record.id, subscriber.id)
+    if copy is None:
+        absence = explain_absence(subscriber, suppressed, record)
+        return Chapter(edition=record, copy=None, absence=absence)
+    tried = connection.execute(_ATTEMPTS, {"edition": record.id, "of": subscriber.id})
+    return Chapter(
+        edition=record,
+        copy=copy,
+        absence="",
+        attempts=tuple(
+            Attempt(
+                number=row.number,
+                via=row.via,
+                started_at=row.started_at,
+                ended_at=row.ended_at,
+                outcome=State(row.outcome),
+                reply=row.reply,
+            )
+            for row in tried
+        ),
+        decisions=tuple(list_decisions(connection, record.id, subscriber.id)),
+    )
+
+
+def explain_absence(
+    subscriber: Subscriber, suppressed: Suppressed | None, record: EditionRecord
+) -> str:
+    """Say why a reader is not in the audience of an edition, as far as anybody can know.
+
+    An edition's Date is the second in which its audience was frozen.
+    """
+    frozen_at = record.dated_at
+    if frozen_at is None:
+        return f"nobody was enrolled for it: the edition is {_A.get(record.state, record.state)}"
+    fixed = f"the audience was fixed on {frozen_at:%Y-%m-%d at %H:%M:%S} UTC"
+    if subscriber.created_at >= frozen_at:
+        return f"joined the list only on {subscriber.created_at:%Y-%m-%d at %H:%M:%S} UTC; {fixed}"
+    if suppressed and suppressed.since <= frozen_at + timedelta(seconds=1):
+        return f"was kept out then ({suppressed.reason}); {fixed}"
+    if subscriber.status != "active" and not suppressed:
+        return f"was not active then, and is {subscriber.status} now; {fixed}"
+    return f"was not active then; {fixed}"
+
+
+_A = {"draft": "a draft"}
+
+
+def _read_copy(row: Row[*tuple[Any, ...]]) -> Copy:
+    return Copy(
+        reader=Reader(
+            subscriber_id=row.subscriber_id,
+            email=row.email,
+            name=row.name,
+            choices=Choices.from_document(row.choices),
+            fields=row.fields,
+        ),
+        state=State(row.state),
+        reply=row.reply,
+        changed_at=row.changed_at,
+        next_attempt_at=row.next_attempt_at,
+    )
+
+
+def _read_progress(document: Mapping[str, Any] | None) -> Progress | None:
+    if not document:
+        return None
+    started = document.get("started_at")
+    return Progress(
+        at=datetime.fromisoformat(document["at"]),
+        started_at=datetime.fromisoformat(started) if started else None,
+        per_second=float(document.get("rate", 0)),
+        connections=int(document.get("connections", 0)),
+        accepted=int(document.get("accepted", 0)),
+        waiting=str(document.get("waiting", "")),
+        parked=int(document.get("parked", 0)),
+    )
+
+
+# -- statements ------------------------------------------------------------------------------------
+
+
+def in_state(*states: str) -> Any:
+    """Build the condition that a delivery of the edition is in a state, found by an index.
+
+    The partial index of open or of troubled states names the rows, the primary key finds them.
+    Asked for both at once SQLite takes the key alone and reads the whole edition.
+    """
+    named = select(_FOUND.subscriber_id).where(
+        _FOUND.edition_id == bindparam("edition"), _is_one_of(_FOUND, states)
+    )
+    return and_(_D.subscriber_id.in_(named), _D.state.in_(_quoted(states)))
+
+
+def _is_one_of(columns: Any, states: Sequence[str]) -> Any:
+    """Build a condition in which SQLite sees that a partial index covers it.
+
+    For one state that is an equality alone, for several the index's own words beside them.
+    """
+    quoted = _quoted(states)
+    if len(quoted) == 1:
+        return columns.state == quoted[0]
+    index = OPEN_STATES if states[0] in OPEN_STATES else TROUBLED_STATES
+    return and_(columns.state.in_(quoted), text(f"({is_in(index)})"))
+
+
+def _quoted(states: Sequence[str]) -> list[Any]:
+    return [literal_column(f"'{state}'") for state in states]
+
+
+def is_kept_out() -> Any:
+    """Build the condition that a delivery's address is suppressed."""
+    return exists().where(suppressions.c.email_key == _D.email_key)
+
+
+def is_dead_address() -> Any:
+    """Build the condition that a delivery failed because there is no such mailbox."""
+    # The words of a reply begin "550 5.1.1 …": see smtp.protocol.Reply.
+    said = (
+        or_(_D.reply.like(f"5__ {code} %"), _D.reply.like(f"5__ {code}"))
+        for code in DEAD_ADDRESS_CODES
+    )
+    return and_(_D.state == literal_column("'failed'"), or_(*said))
+
+
+_D, _FOUND = deliveries.c, deliveries.alias("found").c
+OF_EDITION = _D.edition_id == bindparam("edition")
+
+_DOUBTED = (OF_EDITION, in_state("in_doubt"))
+_DOUBTS = (
+    select(_D.subscriber_id, _D.email, _D.via, _D.reply, _D.changed_at)
+    .where(*_DOUBTED)
+    .order_by(_D.subscriber_id)
+)
+_COPY_COLUMNS = (
+    *(_D.subscriber_id, _D.email, _D.name, _D.choices, _D.fields),
+    *(_D.state, _D.reply, _D.changed_at, _D.next_attempt_at),
+)
+_DOUBTED_COPIES = select(*_COPY_COLUMNS).where(*_DOUBTED).order_by(_D.subscriber_id)
+_COPY = select(*_COPY_COLUMNS).where(OF_EDITION, _D.subscriber_id == bindparam("of"))
+_SAID = func.replace(_D.reply, _D.email, literal_column("'READER'")).label("said")
+_REASONS = tuple(
+    select(_D.state, _SAID, func.count())
+    .where(OF_EDITION, in_state(*states))
+    .group_by(_D.state, _SAID)
+    .order_by(func.count().desc(), _D.state, _SAID)
+    .limit(bindparam("most"))
+    for states in (("failed", "in_doubt", "expired", "bounced"), ("deferred",))
+)
+_COUNTS = tuple(
+    select(_D.state, func.count()).where(OF_EDITION, _is_one_of(_D, states)).group_by(_D.state)
+    for states in (TROUBLED_STATES, OPEN_STATES)
+)
+_ATTEMPTS = (
+    select(attempts)
+    .where(
+        attempts.c.edition_id == bindparam("edition"),
+        attempts.c.subscriber_id == bindparam("of"),
+    )
+    .order_by(attempts.c.number)
+)
+_TRIED = (
+    select(
+        _D.state,
+        is_dead_address().label("is_dead"),
+        is_kept_out().label("is_kept_out"),
+    )
+    .where(OF_EDITION, in_state("failed", "expired"))
+    .subquery()
+)
+_UNREACHED = select(_TRIED.c.state, _TRIED.c.is_dead, _TRIED.c.is_kept_out, func.count()).group_by(
+    _TRIED.c.state, _TRIED.c.is_dead, _TRIED.c.is_kept_out
+)
