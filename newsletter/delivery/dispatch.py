@@ -28,15 +28,13 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from newsletter.delivery.entries import Job
 from newsletter.delivery.guards import Action, Alert, AlertKind, Guards
 from newsletter.delivery.lifecycle import State
 from newsletter.delivery.pacing import START, Gate
 from newsletter.delivery.retry import Reason, Scope, Verdict
-
-if TYPE_CHECKING:
-    from newsletter.delivery.entries import Job
 
 PATIENCE_SECONDS = 120.0
 """How long a relay that worked may be unreachable before the run gives up."""

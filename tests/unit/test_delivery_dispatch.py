@@ -28,8 +28,8 @@ from newsletter.delivery.dispatch import (
     Seat,
     Wait,
 )
+from newsletter.delivery.entries import Job
 from newsletter.delivery.guards import Action, Alert, AlertKind
-from newsletter.delivery.ledger import Job
 from newsletter.delivery.lifecycle import State
 from newsletter.delivery.retry import ACCEPTED, Reason, Scope, Verdict
 

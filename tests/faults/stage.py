@@ -1,0 +1,337 @@
+"""Playing a case of the fault matrix: a scripted relay, a real run over it, and what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import time
+import tracemalloc
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+from sqlalchemy import delete, insert, select, update
+
+from newsletter.audience.reader import Reader
+from newsletter.delivery.channel import OpenChannel, build_opener
+from newsletter.delivery.lifecycle import FINAL, State
+from newsletter.errors import ConfigurationError, NewsletterError, TemporaryError
+from newsletter.mail import Message
+from newsletter.smtp.connection import Timeouts
+from newsletter.smtp.protocol import WireLines
+from newsletter.smtp.relay import parse_relay
+from newsletter.store import Database, open_database
+from newsletter.store.tables import (
+    alerts,
+    attempts,
+    deliveries,
+    editions,
+    relay_states,
+    subscribers,
+    suppressions,
+)
+from tests.integration.editions import make_addresser, store_approved_edition
+from tests.integration.runs import Edition
+from tests.relays import HOST, Authority, Script, ScriptedRelay
+
+SHORT = Timeouts(
+    connect=0.5, greeting=0.5, hello=0.5, mail=0.5, rcpt=0.5, data=0.5, block=0.5, dot=0.5, quit=0.2
+)
+"""The ceilings of RFC 5321 §4.5.3.2, some hundred times shorter."""
+LOGIN = ("user@news.example", "secret")
+OFFERS = ("SIZE 50000000", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES")
+HUGE = WireLines((b"x" * 76 + b"\r\n") * 100_000)  # more than any kernel buffers
+READERS = tuple(f"reader{number}@example.org" for number in range(1, 4))
+
+End = Literal["sent", "later", "stop", "waits"]
+"""All settled; ended to be tried again; ended for a person to mend; still waiting when asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A row of the matrix, or a part of one: what the relay does, and what must become of it."""
+
+    row: int
+    behaviour: str
+    required: str
+    """The row's own words: DEFER, FAIL-rcpt, FAIL-msg, UNKNOWN, SENT, STOP, BREAK."""
+    end: End
+    first: tuple[State, ...] = ()
+    """The outcomes of the attempts at the first reader, in their order."""
+    counts: dict[State, int] | None = None
+    """How the audience must stand when the run has ended; None = see `first` and `end`."""
+    suppressed: tuple[str, ...] = ()
+    alert: str = ""
+    """The kind of an alert that must be stored."""
+    says: str = ""
+    """Words of the error that ends the run."""
+    check: Callable[[Observed], str] = lambda _observed: ""
+    """What else must be true: a complaint, or nothing."""
+    # what the relay is
+    script: Script = field(default_factory=dict)
+    offers: tuple[str, ...] = OFFERS
+    tls: Literal["", "valid", "expired", "wrong host", "unknown authority", "old"] = ""
+    implicit: bool = False
+    login: bool = False
+    url: Callable[[str], str] = lambda url: url
+    receive_buffer_bytes: int = 0
+    around: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext
+    # what the run is
+    pipelining: tuple[bool, ...] = (False, True)
+    readers: tuple[str, ...] = READERS
+    connections: int = 1
+    per_second: float = 0
+    retry_after: float = 0.05
+    huge: bool = False
+    stop_after: float = 0
+    """Seconds after which a run that waits is asked to stop."""
+    timeouts: Timeouts = SHORT
+    within: float = 5
+    """Seconds that it may take: its ceilings, with room for a busy machine."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.row} {self.behaviour}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What came of a case."""
+
+    end: End
+    error: NewsletterError | None
+    counts: dict[State, int]
+    first: tuple[State, ...]
+    replies: tuple[str, ...]
+    tries: int
+    suppressed: tuple[str, ...]
+    alerts: tuple[tuple[str, str], ...]
+    due_in: timedelta
+    """When the first reader is due again, from the end of the last attempt."""
+    relay: ScriptedRelay
+    seconds: float
+    peak_bytes: int
+
+    def describe(self) -> str:
+        """Say it in the matrix's words, as far as it has some."""
+        ends = {"later": "run ends, try later", "stop": "STOP", "waits": "waits", "sent": ""}
+        states = [str(state) for state in self.first] or ["not begun"]
+        kinds = [f"alert {kind}" for kind in sorted({kind for kind, _ in self.alerts})]
+        return "; ".join(part for part in (", ".join(states), ends[self.end], *kinds) if part)
+
+
+class Audience(Edition):
+    """An approved edition to these readers."""
+
+    def __init__(self, database: Database, readers: Sequence[str], hours: float = 16) -> None:
+        self.database = database
+        self.now = datetime.now(UTC)
+        self.not_after = timedelta(hours=hours)
+        rows = [
+            {
+                "email": email,
+                "email_key": email,
+                "name": "",
+                "status": "active",
+                "choices": {},
+                "fields": {},
+                "created_at": self.now,
+                "updated_at": self.now,
+            }
+            for email in readers
+        ]
+        with database.writing() as connection:
+            connection.execute(insert(subscribers), rows)
+        self.id = store_approved_edition(database, self.now, not_after=self.not_after)
+
+    def reopen(self) -> None:
+        """Let a person have mended what was wrong: everything open is due, nothing is feared."""
+        with self.database.writing() as connection:
+            connection.execute(update(editions).values(state="sending"))
+            connection.execute(update(deliveries).values(next_attempt_at=self.now))
+            connection.execute(delete(relay_states))
+
+    def observe(
+        self,
+        end: End,
+        error: NewsletterError | None,
+        relay: ScriptedRelay,
+        *,
+        seconds: float,
+        peak_bytes: int,
+    ) -> Observed:
+        with self.database.reading() as connection:
+            tried = connection.execute(
+                select(attempts).order_by(attempts.c.subscriber_id, attempts.c.number)
+            ).all()
+            left = connection.scalars(
+                select(suppressions.c.email_key).order_by(suppressions.c.email_key)
+            ).all()
+            told = connection.execute(select(alerts.c.kind, alerts.c.sentence)).all()
+            due = connection.scalar(
+                select(deliveries.c.next_attempt_at).order_by(deliveries.c.subscriber_id).limit(1)
+            )
+        first = [row for row in tried if row.subscriber_id == 1]
+        return Observed(
+            end=end,
+            error=error,
+            counts=self.counts,
+            first=tuple(State(row.outcome) for row in first),
+            replies=tuple(row.reply for row in first),
+            tries=len(tried),
+            suppressed=tuple(left),
+            alerts=tuple((row.kind, row.sentence) for row in told),
+            due_in=due - first[-1].ended_at if due and first else timedelta(0),
+            relay=relay,
+            seconds=seconds,
+            peak_bytes=peak_bytes,
+        )
+
+
+class Stage:
+    """Plays cases; a certificate authority and databases in a directory of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._authority = Authority(directory)
+        self._baselines: dict[tuple[object, ...], int] = {}
+        self._runs = 0
+
+    def play(self, case: Case, *, pipelining: bool) -> Observed:
+        """Run over the case's relay, and observe."""
+        with self._database() as database, self._relay(case, pipelining) as relay:
+            edition = Audience(database, case.readers)
+            return self._run(case, edition, relay)
+
+    def play_and_go_on(self, case: Case, *, pipelining: bool) -> tuple[Observed, str]:
+        """Play, then run again with a polite relay: nobody may be lost by it, nor mailed twice.
+
+        Gives what was observed, and a complaint about the second run if there is one.
+        """
+        with self._database() as database:
+            edition = Audience(database, case.readers)
+            with self._relay(case, pipelining) as relay:
+                observed = self._run(case, edition, relay)
+            if observed.end == "sent":
+                return observed, ""
+            before = observed.counts
+            edition.reopen()
+            polite = Case(row=0, behaviour="", required="", end="sent", huge=case.huge)
+            with self._relay(polite, pipelining) as second:
+                again = self._run(replace(polite, readers=case.readers), edition, second)
+            copies = Counter(taken.recipient for taken in (*relay.accepted, *second.accepted))
+            wanted = Counter({s: n for s, n in before.items() if s in FINAL})
+            wanted[State.ACCEPTED] += len(case.readers) - wanted.total()
+            if again.end != "sent" or again.counts != +wanted:
+                return observed, f"the next run left {again.counts}"
+            doubled = [recipient for recipient, count in copies.items() if count > 1]
+            return observed, f"two copies to {doubled}" if doubled else ""
+
+    def measure_baseline(self, case: Case, *, pipelining: bool) -> int:
+        """Tell the peak memory of a run like this over a relay that behaves."""
+        kind = (case.huge, len(case.readers), case.connections, bool(case.tls), pipelining)
+        if kind not in self._baselines:
+            polite = replace(
+                Case(row=0, behaviour="", required="", end="sent"),
+                readers=case.readers,
+                connections=case.connections,
+                huge=case.huge,
+                tls="valid" if case.tls else "",
+            )
+            self.play(polite, pipelining=pipelining)  # what is kept for ever is kept now
+            self._baselines[kind] = self.play(polite, pipelining=pipelining).peak_bytes
+        return self._baselines[kind]
+
+    # -- the parts -----------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _database(self) -> Iterator[Database]:
+        self._runs += 1
+        path = self._directory / f"{self._runs}.db"
+        database = open_database(f"sqlite:///{path}", durability="process")
+        try:
+            yield database
+        finally:
+            database.close()
+
+    def _relay(self, case: Case, pipelining: bool) -> ScriptedRelay:
+        return ScriptedRelay(
+            case.script,
+            offers=(*case.offers, "PIPELINING") if pipelining else case.offers,
+            tls=self._certificate(case),
+            implicit=case.implicit,
+            login=LOGIN if case.login else None,
+            receive_buffer_bytes=case.receive_buffer_bytes,
+        )
+
+    def _certificate(self, case: Case) -> ssl.SSLContext | None:
+        if not case.tls:
+            return None
+        name = "other.example" if case.tls == "wrong host" else HOST
+        context = self._authority.issue(name, expired=case.tls == "expired")
+        if case.tls == "old":
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+            context.set_ciphers("ALL:@SECLEVEL=0")
+        return context
+
+    def _opener(self, case: Case, url: str) -> OpenChannel:
+        return build_opener(
+            parse_relay(case.url(url), password=LOGIN[1] if "@" in case.url(url) else ""),
+            ehlo_name="news.example",
+            ca_file=None if case.tls == "unknown authority" else self._authority.ca_file,
+            timeouts=case.timeouts,
+        )
+
+    def _run(self, case: Case, edition: Audience, relay: ScriptedRelay) -> Observed:
+        address = make_addresser(edition.id).address
+        opener = self._opener(case, relay.url)
+
+        def address_huge(reader: Reader) -> Message:
+            message = address(reader)
+            return replace(message, content=HUGE)
+
+        async def go() -> bool:
+            sender = edition.sender(
+                relay.url.replace("user%40news.example@", ""),
+                connections=case.connections,
+                per_second=case.per_second,
+                retry_after=case.retry_after,
+                limit=lambda _opener: opener,
+                address=address_huge if case.huge else address,
+            )
+            if case.stop_after:
+                asyncio.get_running_loop().call_later(case.stop_after, sender.stop)
+            async with asyncio.timeout(2 * case.within):
+                return await sender.send()
+
+        error: NewsletterError | None = None
+        is_sent = False
+        tracemalloc.start()
+        began, before = time.monotonic(), tracemalloc.get_traced_memory()[0]
+        try:
+            with case.around():
+                is_sent = asyncio.run(go())
+        except NewsletterError as caught:
+            error = caught
+        except TimeoutError:
+            pass  # it waits, and for longer than it may
+        finally:
+            seconds = time.monotonic() - began
+            peak = tracemalloc.get_traced_memory()[1] - before
+            tracemalloc.stop()
+        end: End = "sent" if is_sent else "waits"
+        if isinstance(error, ConfigurationError) or edition.state == "paused":
+            end = "stop"
+        elif isinstance(error, TemporaryError):
+            end = "later"
+        elif error is not None:
+            raise error
+        return edition.observe(end, error, relay, seconds=seconds, peak_bytes=peak)
