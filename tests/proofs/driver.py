@@ -19,15 +19,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from newsletter import publish
 from newsletter.delivery import ledger
 from newsletter.delivery.sender import Sender
 from newsletter.editions.shelf import read_edition
 from newsletter.errors import NewsletterError
-from newsletter.publish import Press, deliver
+from newsletter.publish import Press
 from newsletter.settings import load_settings
 from newsletter.store import open_database
 from tests.acceptance.project import KEY
-from tests.proofs.snares import Snare
+from tests.proofs.snares import Met, Snare
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["pytest", "psycopg", __name__])
@@ -41,6 +42,8 @@ class Order:
     edition_id: int
     said: Path
     """Where the process says what it came to; empty if it was killed."""
+    note: Path
+    """Where its snare says whom it met."""
     snare: Snare | None = None
     """Where it is to kill itself."""
     lease_seconds: float = 0
@@ -53,6 +56,7 @@ class Driver:
     def __init__(self, order: Order) -> None:
         self._order = order
         order.said.write_bytes(b"")
+        order.note.unlink(missing_ok=True)
         self._process: ForkServerProcess = _CONTEXT.Process(target=drive, args=(order,))
         self._process.start()
 
@@ -65,6 +69,14 @@ class Driver:
     @property
     def is_running(self) -> bool:
         return self._process.is_alive()
+
+    @property
+    def met(self) -> Met | None:
+        """Whom the snare met; None if it has not sprung."""
+        if not self._order.note.exists():
+            return None
+        met: Met = json.loads(self._order.note.read_text())
+        return met
 
     def send_signal(self, number: int) -> None:
         assert self._process.pid is not None
@@ -96,7 +108,7 @@ def drive(order: Order) -> None:
         if order.lease_seconds:
             _set_lease(order.lease_seconds)
         if order.snare is not None:
-            order.snare.set()
+            order.snare.set(order.note)
         said.write(json.dumps(asyncio.run(_send(order))))
 
 
@@ -107,7 +119,9 @@ async def _send(order: Order) -> dict[str, Any]:
         press = Press(settings, database, lambda: datetime.now(UTC))
         with database.reading() as connection:
             record = read_edition(connection, order.edition_id)
-        delivered = await deliver(press, record, on_start=_stop_on_sigterm)
+        if record.state == "ready":
+            publish.approve(press, record)
+        delivered = await publish.deliver(press, record, on_start=_stop_on_sigterm)
     except NewsletterError as error:
         return {"error": type(error).__name__, "words": str(error)}
     finally:

@@ -106,6 +106,11 @@ class Sink:
         """Copies that were kept, by recipient."""
         return Counter(c.recipient for c in self.copies if c.verdict in ("kept", "lost"))
 
+    def forget(self) -> None:
+        """Begin a new count."""
+        self.wait_until_quiet()
+        self.copies.clear()
+
     def wait_for(self, count: int, seconds: float = _SECONDS) -> bool:
         """Wait until so many copies came; False when the time is over first."""
         end = time.monotonic() + seconds

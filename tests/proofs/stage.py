@@ -86,8 +86,9 @@ class Stage:
         readers: int,
         connections: int = 10,
         in_doubt: Literal["hold", "retry"] = "hold",
+        is_approved: bool = True,
     ) -> None:
-        """Forget what was sent, and enrol so many readers anew."""
+        """Forget what was sent, and enrol so many readers anew, unless the sender is to do it."""
         self.readers, self.connections, self.in_doubt = readers, connections, in_doubt
         self.sink = sink
         self._write_settings(sink.url, connections, in_doubt)
@@ -98,8 +99,10 @@ class Stage:
             rows = [_reader_row(number, now) for number in range(1, readers + 1)]
             for first in range(0, readers, 1000):
                 connection.execute(insert(subscribers), rows[first : first + 1000])
-            connection.execute(update(editions).values(state="approved", sent_at=None))
-            assert Ledger.enrol(connection, self.edition_id, now) == readers
+            state = "approved" if is_approved else "ready"
+            connection.execute(update(editions).values(state=state, sent_at=None))
+            if is_approved:
+                assert Ledger.enrol(connection, self.edition_id, now) == readers
         if not self.database.is_sqlite:
             with self.database.engine.connect() as plain:
                 plain.execution_options(isolation_level="AUTOCOMMIT").execute(text("ANALYZE"))
@@ -112,6 +115,7 @@ class Stage:
                 config=self.project.config,
                 edition_id=self.edition_id,
                 said=self.root / f"sender-{self._started}.json",
+                note=self.root / f"snare-{self._started}.json",
                 snare=snare,
                 lease_seconds=lease_seconds,
             )
