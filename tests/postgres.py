@@ -60,6 +60,7 @@ class Server:
         self._settings = {
             "listen_addresses": "",
             "max_connections": "250",
+            "track_commit_timestamp": "on",  # in which order transactions were committed
             "fsync": "on" if durable else "off",
             "full_page_writes": "on" if durable else "off",
             **(settings or {}),

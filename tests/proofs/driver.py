@@ -78,9 +78,14 @@ class Driver:
         met: Met = json.loads(self._order.note.read_text())
         return met
 
-    def send_signal(self, number: int) -> None:
+    @property
+    def number(self) -> int:
+        """The process's."""
         assert self._process.pid is not None
-        os.kill(self._process.pid, number)
+        return self._process.pid
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.number, number)
 
     def kill(self) -> None:
         """Kill it (-9), and wait until it has gone."""

@@ -27,10 +27,10 @@ Met = dict[str, list[str]]
 """Addresses by their part in what was going on: "intents", "outcomes" or "recipient"."""
 
 
-def spring(note: Path, met: Met) -> None:
-    """Write down who was met, and die."""
+def spring(note: Path, met: Met, number: int = signal.SIGKILL) -> None:
+    """Write down who was met, and die, or stand still."""
     note.write_text(json.dumps(met))
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), number)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +53,7 @@ class Call(Snare):
     when: Literal["before", "commit", "after"]
     having: str = ""
     """Only calls with a list of that name that is not empty are counted."""
+    signal: int = signal.SIGKILL
 
     def set(self, note: Path) -> None:
         """Replace the function."""
@@ -71,7 +72,7 @@ class Call(Snare):
                 return None
             met = whom(arguments)
             if self.when == "before":
-                spring(note, met)
+                spring(note, met, self.signal)
             inside.append(met)
             return met
 
@@ -79,7 +80,7 @@ class Call(Snare):
             if met is None:
                 return
             if self.when == "after":
-                spring(note, met)
+                spring(note, met, self.signal)
             inside.clear()
 
         @functools.wraps(function)
@@ -100,7 +101,7 @@ class Call(Snare):
 
             def committing(_connection: Any) -> None:
                 if inside:
-                    spring(note, inside[0])
+                    spring(note, inside[0], self.signal)
 
             event.listen(Engine, "commit", committing)
         replacement: Any = waiting if inspect.iscoroutinefunction(function) else plain
