@@ -21,6 +21,7 @@ from sqlalchemy import delete, insert, select, text, update
 from newsletter.audience.reader import Choices, Reader
 from newsletter.delivery.ledger import Ledger
 from newsletter.delivery.lifecycle import FINAL, State
+from newsletter.editions.shelf import change_state
 from newsletter.publish import Press, addresser, approve, prepare
 from newsletter.settings import load_settings
 from newsletter.store import Database, open_database
@@ -127,6 +128,11 @@ class Stage:
     def edition_state(self) -> str:
         with self.database.reading() as connection:
             return str(connection.scalar(select(editions.c.state)))
+
+    def set_state(self, state: Literal["paused", "sending"]) -> None:
+        """Pause or resume, as an operator does."""
+        with self.database.writing() as connection:
+            change_state(connection, self.edition_id, state, now=datetime.now(UTC))
 
     def rows(self) -> dict[str, Row]:
         """Give every delivery, by address."""

@@ -1,8 +1,9 @@
 """Senders that are doubled, frozen and starved, and readers who leave meanwhile (G6 and G7).
 
-NEWSLETTER_TEST_SENDS and NEWSLETTER_TEST_LEAVERS make the long forms:
+NEWSLETTER_TEST_SENDS, NEWSLETTER_TEST_LEAVERS and NEWSLETTER_TEST_PAUSES make the long forms:
 
-    NEWSLETTER_TEST_SENDS=100 NEWSLETTER_TEST_LEAVERS=1000 pytest -s tests/proofs/test_chaos.py
+    NEWSLETTER_TEST_SENDS=100 NEWSLETTER_TEST_LEAVERS=1000 NEWSLETTER_TEST_PAUSES=200 \\
+        pytest -s tests/proofs/test_chaos.py
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from tests.proofs.stage import Stage, open_stage
 
 SENDS = int(os.environ.get("NEWSLETTER_TEST_SENDS", "12"))
 LEAVERS = int(os.environ.get("NEWSLETTER_TEST_LEAVERS", "150"))
+PAUSES = int(os.environ.get("NEWSLETTER_TEST_PAUSES", "4"))
 CONNECTIONS = 10
 LEASE_SECONDS = 1.5
 
@@ -139,6 +141,35 @@ def wait_until(happened: Callable[[], bool], otherwise: str) -> None:
     while not happened():
         assert time.monotonic() < patience, otherwise
         time.sleep(0.01)
+
+
+# -- an operator pauses ----------------------------------------------------------------------------
+
+
+def test_a_send_that_is_paused_again_and_again_reaches_everybody_once(
+    stage: Stage, tmp_path: Path
+) -> None:
+    readers, moments = 40 * PAUSES, random.Random(20261123)
+    with Sink(tmp_path, thinks_seconds=0.005) as sink:
+        stage.begin(sink, readers=readers, connections=CONNECTIONS)
+        for _ in range(PAUSES):
+            goal = len(sink.copies) + moments.randrange(30)
+            with stage.start() as sender:
+                wait_until(lambda: stage.edition_state == "sending", "it does not begin")
+                while len(sink.copies) < goal and sender.is_running:
+                    time.sleep(0.001)
+                if stage.edition_state == "sent":
+                    break
+                stage.set_state("paused")
+                assert sender.wait() == {"is_sent": False}
+                counts = stage.check()
+                assert not counts[State.SENDING] + counts[State.LEASED] + counts[State.IN_DOUBT]
+            with stage.start() as another:
+                assert another.wait()["error"] == "RefusedError"
+            stage.set_state("sending")
+        run_to_the_end(stage)
+        assert stage.check_end() == {State.ACCEPTED: readers}
+    assert max(sink.kept.values()) == 1
 
 
 # -- nothing to write on ---------------------------------------------------------------------------
