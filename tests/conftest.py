@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from newsletter.store import Database, open_database
+from tests.postgres import find_server
 
 # A loaded machine is slow at times, and that is no failure. The runs are the same every time.
 settings.register_profile("newsletter", deadline=None, derandomize=True)
@@ -26,3 +27,10 @@ def database(tmp_path: Path) -> Iterator[Database]:
 @pytest.fixture
 def now() -> datetime:
     return datetime(2026, 11, 23, 7, 0, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """Where a PostgreSQL server is; skips the test where there is none."""
+    with find_server() as url:
+        yield url

@@ -19,8 +19,9 @@ from typing import Any, BinaryIO, TextIO
 
 from newsletter.audience.cells import defuse, undo_defusing
 from newsletter.audience.columns import REJECT_COLUMNS, Columns, build_columns, parse_row
-from newsletter.audience.entry import Entry, Tally, store_entries
+from newsletter.audience.entry import BLOCKED, Entry, Tally, store_entries
 from newsletter.audience.records import Record, read_records
+from newsletter.audience.suppression import keep_intents_out
 from newsletter.errors import AudienceError
 from newsletter.store import Database
 
@@ -197,6 +198,8 @@ class _Import:
         """Store the batch, in one transaction."""
         again = {key: self._batch.pop(key) for key in self._stored_before}
         with self._database.writing() as connection:
+            if any(e.status in BLOCKED for e in (*self._batch.values(), *again.values())):
+                keep_intents_out(connection)
             store_entries(connection, self._batch, self._now, self._tally)
             store_entries(connection, again, self._now, Tally())  # counted as repeated
         self._batch.clear()

@@ -4,6 +4,11 @@ A graver reason replaces a lighter one and never the other way round, so that a 
 an unsubscribe cannot make the address look merely broken. Suppressing an address also ends
 the reader's `active` status: an active reader is never a suppressed one. The sender asks
 `suppressions` by `email_key` itself, so a suppression holds from its commit on.
+
+That is exact. Whoever suppresses and whoever commits intents keep each other out until their
+commits, by `ORDER_LOCK`: else PostgreSQL, which lets transactions overlap, could let an
+intent look before a suppression's commit and be committed after it. On SQLite a writing
+transaction is alone anyway.
 """
 
 from __future__ import annotations
@@ -40,6 +45,11 @@ _STATUS_AFTER: dict[Reason, Status] = {
     "erased": "unsubscribed",
 }
 
+ORDER_LOCK = 7_310_579_603
+"""PostgreSQL's advisory lock that a suppression takes alone, and the intents of runs share. Any
+number will do that no other program in the database uses."""
+_KEEP_OUT = text(f"SELECT pg_advisory_xact_lock({ORDER_LOCK})")
+
 _INSERT = text(
     "INSERT INTO suppressions (email_key, reason, detail, suppressed_at)"
     " VALUES (:email_key, :reason, :detail, :suppressed_at) ON CONFLICT (email_key) DO NOTHING"
@@ -55,10 +65,12 @@ def suppress(
 ) -> None:
     """Keep addresses from being mailed, from this transaction's commit on. Idempotent.
 
-    `email_keys` are `Address.key`s, a few thousand at most (they become parameters).
+    `email_keys` are `Address.key`s, a few thousand at most (they become parameters). A
+    transaction that has written anything else before calls `keep_intents_out` before that.
     """
     if not email_keys:
         return
+    keep_intents_out(connection)
     row = {"reason": reason, "detail": detail, "suppressed_at": to_micros(now)}
     connection.execute(_INSERT, [{"email_key": key, **row} for key in email_keys])
     # Only after the insert: on PostgreSQL it waits for whoever suppresses the same address.
@@ -75,6 +87,16 @@ def suppress(
         .where(subscribers.c.email_key.in_(email_keys), subscribers.c.status.in_(overruled))
         .values(status=status, updated_at=now)
     )
+
+
+def keep_intents_out(connection: Connection) -> None:
+    """Wait for the intents under way, and let no other begin before this transaction ends.
+
+    Comes before every other write of its transaction, or two of them could wait for each
+    other's rows and locks for ever.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(_KEEP_OUT)
 
 
 def lift_suppression(connection: Connection, email_key: str) -> None:

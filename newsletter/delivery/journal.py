@@ -22,6 +22,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
+from newsletter.audience.suppression import ORDER_LOCK
 from newsletter.delivery.entries import Grant, Intent, Outcome, Run
 from newsletter.delivery.lifecycle import MOVES, State
 from newsletter.errors import IllegalMove, LeaseLost
@@ -160,7 +161,7 @@ class Journal:
     def _read_state(self, cursor: Any) -> str:
         """Read the edition's state, if the run still holds it."""
         cursor.execute(_fence_statement(self._database.is_sqlite), (self._run.edition_id,))
-        fence, holder, state = cursor.fetchone()
+        fence, holder, state, *_ = cursor.fetchone()
         if fence != self._run.fence or holder != self._run.holder:
             raise taken_over()
         return str(state)
@@ -285,11 +286,13 @@ def _begin(intent: Intent, at: int) -> tuple[Any, ...]:
 
 
 def _fence_statement(is_sqlite: bool) -> str:
-    # The lock keeps a take-over out until this transaction ends; in SQLite a writing
-    # transaction is alone anyway.
+    # The locks keep a take-over and suppressions out until this transaction ends; in SQLite a
+    # writing transaction is alone anyway. The moves come after: they see what was committed
+    # by whoever held a lock before.
+    lock = "" if is_sqlite else f", pg_advisory_xact_lock_shared({ORDER_LOCK})"
     ending = "?" if is_sqlite else "%s FOR SHARE OF runs"
     return f"""
-        SELECT runs.fence, runs.holder, editions.state
+        SELECT runs.fence, runs.holder, editions.state{lock}
         FROM runs JOIN editions ON editions.id = runs.edition_id
         WHERE runs.edition_id = {ending}"""  # noqa: S608
 

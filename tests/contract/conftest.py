@@ -1,48 +1,53 @@
-"""The databases that a contract is tested on: SQLite always, PostgreSQL where there is one."""
+"""The databases that every contract is tested on: SQLite and PostgreSQL.
+
+Each is made once a session and emptied for every test: to make one takes far longer.
+"""
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import delete, text
 
 from newsletter.store import Database, open_database
-
-POSTGRES = "NEWSLETTER_TEST_POSTGRES"
-BACKENDS = ["sqlite", "postgres"] if os.environ.get(POSTGRES) else ["sqlite"]
-_MARKED = [pytest.param(b, marks=pytest.mark.postgres) if b == "postgres" else b for b in BACKENDS]
+from newsletter.store.tables import metadata
+from tests.postgres import open_schema
 
 
-@contextmanager
-def open_backend(name: str, folder: Path) -> Iterator[Database]:
-    """Open a new, empty database of one kind and remove it afterwards."""
-    if name == "sqlite":
-        database = open_database(f"sqlite:///{folder / 'contract.db'}", durability="process")
+@pytest.fixture(
+    scope="session", params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+)
+def standing(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Database]:
+    """A database with its tables, of one kind and then the other."""
+    if request.param == "sqlite":
+        path = tmp_path_factory.mktemp("contract") / "contract.db"
+        database = open_database(f"sqlite:///{path}", durability="process")
         yield database
         database.close()
         return
-    url = make_url(os.environ[POSTGRES]).set(drivername="postgresql+psycopg")
-    schema = f"newsletter_test_{secrets.token_hex(6)}"
-    server = create_engine(url, isolation_level="AUTOCOMMIT")
-    with server.connect() as connection:
-        connection.execute(text(f"CREATE SCHEMA {schema}"))
-    try:
-        own = url.update_query_dict({"options": f"-csearch_path={schema}"})
-        database = open_database(own.render_as_string(hide_password=False))
+    with open_schema(request.getfixturevalue("postgres_url")) as url:
+        database = open_database(url)
         yield database
         database.close()
-    finally:
-        with server.connect() as connection:
-            connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
-        server.dispose()
 
 
-@pytest.fixture(params=_MARKED)
-def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    with open_backend(request.param, tmp_path) as database:
-        yield database
+@pytest.fixture
+def backend(standing: Database) -> Database:
+    """That database, empty."""
+    empty(standing)
+    return standing
+
+
+def empty(database: Database) -> None:
+    """Delete every row, and let numbers begin again at one."""
+    tables = list(reversed(metadata.sorted_tables))
+    with database.writing() as connection:
+        if database.is_sqlite:
+            for table in tables:
+                connection.execute(delete(table))
+        else:
+            names = ", ".join(table.name for table in tables)
+            connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY"))

@@ -21,7 +21,6 @@ from newsletter.delivery.lifecycle import OPEN, State
 from newsletter.errors import AlreadyRunning, IllegalMove, LeaseLost, RefusedError, StorageError
 from newsletter.store import Database
 from newsletter.store.tables import subscribers
-from tests.contract.conftest import BACKENDS, POSTGRES
 from tests.contract.desk import Desk
 
 SECOND = timedelta(seconds=1)
@@ -55,12 +54,6 @@ def conclude(desk: Desk, job: Job, state: State, **changed: Any) -> Outcome:
         intended=True,
     )
     return replace(outcome, **changed)
-
-
-def test_postgresql_is_tested_too() -> None:
-    if "postgres" not in BACKENDS:
-        pytest.skip(f"set {POSTGRES}=postgresql://user@host/database and install psycopg")
-    assert BACKENDS == ["sqlite", "postgres"]
 
 
 # -- the audience ----------------------------------------------------------------------------------

@@ -9,11 +9,8 @@ have, and the counts must sum to the audience.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -27,21 +24,12 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import delete
 
 from newsletter.delivery.ledger import LEASE, Grant, Intent, Job, Ledger, Outcome, Run
 from newsletter.delivery.lifecycle import MOVES, OPEN, State
 from newsletter.errors import IllegalMove, LeaseLost, RefusedError
 from newsletter.store import Database
-from newsletter.store.tables import (
-    attempts,
-    deliveries,
-    editions,
-    runs,
-    subscribers,
-    suppressions,
-)
-from tests.contract.conftest import _MARKED, open_backend
+from tests.contract.conftest import empty
 from tests.contract.desk import Desk
 
 READERS = range(1, 7)
@@ -56,9 +44,7 @@ class LedgerWalk(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        with self.database.writing() as connection:
-            for table in (attempts, deliveries, runs, editions, subscribers, suppressions):
-                connection.execute(delete(table))
+        empty(self.database)
         self.desk = Desk(self.database, datetime(2026, 11, 23, 7, tzinfo=UTC))
         self.desk.store_readers(len(READERS))
         self.edition_id, audience = self.desk.approve()
@@ -302,18 +288,9 @@ class LedgerWalk(RuleBasedStateMachine):
         assert kept == self.concluded
 
 
-@pytest.fixture(scope="module", params=_MARKED)
-def shared(request: pytest.FixtureRequest) -> Iterator[Database]:
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        open_backend(request.param, Path(folder)) as database,
-    ):
-        yield database
-
-
-def test_ledger_and_model_agree_whatever_happens(shared: Database) -> None:
+def test_ledger_and_model_agree_whatever_happens(backend: Database) -> None:
     class Walk(LedgerWalk):
-        database = shared
+        database = backend
 
     run_state_machine_as_test(
         Walk,

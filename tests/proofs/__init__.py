@@ -1,0 +1,1 @@
+"""Proofs of the delivery promise: senders are killed, frozen, doubled and starved."""
