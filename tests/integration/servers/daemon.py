@@ -16,15 +16,16 @@ from pathlib import Path
 import pytest
 
 HOST = "127.0.0.1"
+PACKAGES = "postfix dovecot-core dovecot-lmtpd opendkim"
 _PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
 _CEILING_SECONDS = 30
 
 
-def find_program(name: str, *, package: str) -> str:
+def find_program(name: str) -> str:
     """Give a program's path, or skip the test and say how to get it."""
     found = shutil.which(name, path=_PATH)
     if found is None:
-        pytest.skip(f"there is no {name} here: apt-get install {package}")
+        pytest.skip(f"there is no {name} here: apt-get install {PACKAGES}")
     return found
 
 
@@ -71,15 +72,14 @@ def greets(port: int) -> bool:
 class Daemon:
     """A server in the foreground, in a session of its own.
 
-    What it starts stays in that session, so that all of it can be ended and none be missed;
-    if this process dies first, the server is told to end (prctl(2), PR_SET_PDEATHSIG).
+    What it starts stays in that session, so that all of it can be ended and none be missed.
+    A guard beside it does so if this process dies before.
     """
 
     def __init__(self, command: Sequence[str], *, log: Path) -> None:
-        setpriv = shutil.which("setpriv", path=_PATH)
-        prefix = [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
-        self._command, self._log = [*prefix, *command], log
+        self._command, self._log = command, log
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
 
     def start(self, ready: Callable[[], bool]) -> None:
         """Start it and wait until it is ready."""
@@ -92,6 +92,11 @@ class Daemon:
                 stderr=log,
                 start_new_session=True,
             )
+        self._guard = subprocess.Popen(
+            ["sh", "-c", 'read -r _; kill -s KILL -- "-$1"', "guard", str(process.pid)],
+            stdin=subprocess.PIPE,  # its end comes when we are gone, however we went
+            start_new_session=True,
+        )
         try:
             wait_until(lambda: process.poll() is not None or ready(), "a server starts")
             assert process.poll() is None, "a server ended at once"
@@ -102,21 +107,24 @@ class Daemon:
 
     def stop(self) -> None:
         """End it in order, and whatever of it is left then by force."""
-        if self._process is not None:
-            self._process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(10)
+        assert self._process is not None
+        self._process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(10)
         self.kill()
 
     def kill(self) -> None:
         """End all of it at once, as a machine's failure would."""
         process, self._process = self._process, None
-        if process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        wait_until(lambda: not _living(process.pid), "a server's processes end")
+        guard, self._guard = self._guard, None
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            wait_until(lambda: not _living(process.pid), "a server's processes end")
+        if guard is not None:
+            guard.kill()
+            guard.communicate()
 
 
 def _living(session: int) -> list[str]:

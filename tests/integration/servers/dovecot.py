@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.servers.daemon import HOST, Daemon, find_program, free_port, greets
+from tests.integration.servers.daemon import HOST, PACKAGES, Daemon, find_program, free_port, greets
 from tests.integration.servers.mailbox import Stored, read_maildirs
 
 USER, PASSWORD = "daily", "correct horse battery staple"
-_PACKAGES = "dovecot-core dovecot-lmtpd"
 
 # Without the two chroots and with all users the same, it runs as anybody (the manual's
 # "rootless installation"). A wrong login is told so at once, and the next one too.
@@ -73,14 +72,14 @@ class Dovecot:
     """Keeps mail for the readers it is told of, and refuses all others."""
 
     def __init__(self, folder: Path, *, certificate: Path, readers: Sequence[str] = ()) -> None:
-        program = find_program("dovecot", package=_PACKAGES)
+        program = find_program("dovecot")
         version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
         if not version.stdout.startswith("2.3."):
             pytest.skip(
                 f"these settings are Dovecot 2.3's, and here is {version.stdout.split()[0]}"
             )
         if not Path("/usr/lib/dovecot/lmtp").exists():
-            pytest.skip(f"Dovecot is here without its LMTP: apt-get install {_PACKAGES}")
+            pytest.skip(f"this Dovecot has no LMTP: apt-get install {PACKAGES}")
         self.folder, self.port = folder, free_port()
         self.login_socket, self.lmtp_socket = folder / "login", folder / "lmtp"
         self.log_file = folder / "log"

@@ -29,7 +29,6 @@ from tests.integration.servers.daemon import (
 )
 from tests.integration.servers.mailbox import Stored, read_maildirs
 
-PACKAGE = "postfix"
 _QUEUES = ("incoming", "active", "deferred")
 _MAIN = """\
 compatibility_level = 3.6
@@ -92,7 +91,7 @@ class Postfix:
         settings: Mapping[str, str],
     ) -> None:
         """`settings` come after our own, so that theirs hold."""
-        postconf = find_program("postconf", package=PACKAGE)
+        postconf = find_program("postconf")
         if os.getuid() != 0:
             pytest.skip("Postfix can be started by root only: run the tests as root")
         self.folder, self.port = folder, free_port()

@@ -86,7 +86,7 @@ def ask_opendkim(messages: Sequence[bytes], folder: Path) -> list[dict[str, str]
 
     Its test mode reads files, and tells what it would write into Authentication-Results.
     """
-    program = find_program("opendkim", package="opendkim")
+    program = find_program("opendkim")
     keys, config = folder / "opendkim.keys", folder / "opendkim.conf"
     keys.write_text("".join(f"{name} {text}\n" for name, text in dns_records().items()))
     config.write_text(f"Mode v\nTestPublicKeys {keys}\n")
