@@ -25,7 +25,7 @@ from tests.integration.servers.mailbox import Stored
 from tests.integration.servers.postfix import Postfix
 from tests.integration.servers.publication import Publication
 
-RESTARTS = int(os.environ.get("NEWSLETTER_TEST_RESTARTS", "1"))
+RESTARTS = int(os.environ.get("NEWSLETTER_TEST_RESTARTS", "2"))
 
 
 def make(

@@ -164,6 +164,21 @@ def test_soft_bounce_costs_no_reader_the_address(start_postfix: StartPostfix, wr
     assert copies(postfix) == Counter(READERS.keys())
 
 
+def test_too_many_unknown_readers_end_the_connection(
+    start_postfix: StartPostfix, write: Write
+) -> None:
+    """Postfix hangs up with 421 at the next reader then, who is none the worse for it."""
+    postfix = start_postfix({"smtpd_hard_error_limit": "4", "smtpd_error_sleep_time": "0"})
+    strangers = {f"gone{number}@example.org": "Gone" for number in range(12)}
+    publication = write(postfix, readers=strangers | READERS, delivery=SOON)
+    delivered = publication.send()
+    assert "too many errors" in postfix.log
+    assert delivered.counts == {State.ACCEPTED: len(READERS), State.FAILED: len(strangers)}
+    for stranger in strangers:
+        assert publication.attempts[stranger][-1][1].startswith("550 5.1.1 ")
+    assert copies(postfix) == Counter(READERS.keys())
+
+
 # -- connections -----------------------------------------------------------------------------------
 
 
