@@ -7,11 +7,12 @@ import socketserver
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from newsletter.audience.subscribers import list_subscribers
 from newsletter.delivery.lifecycle import State
 from newsletter.errors import RelayRefusedUs, RelayUnavailable
 from tests.integration.servers.conftest import StartPostfix, Trust
@@ -164,12 +165,27 @@ def test_soft_bounce_costs_no_reader_the_address(start_postfix: StartPostfix, wr
     assert copies(postfix) == Counter(READERS.keys())
 
 
+def crowd_of_strangers(count: int) -> dict[str, str]:
+    return {f"gone{number}@example.org": "Gone" for number in range(count)}
+
+
+def test_a_relay_that_knows_nobody_is_not_believed(
+    start_postfix: StartPostfix, write: Write
+) -> None:
+    readers = crowd_of_strangers(12)
+    publication = write(start_postfix(readers={}), readers=readers)
+    with pytest.raises(RelayRefusedUs, match=r"said not to exist \(550 5\.1\.1 <gone\d+@example"):
+        publication.send()
+    with publication.press() as press:
+        assert len(list(list_subscribers(press.database, status="active"))) == len(readers)
+
+
 def test_too_many_unknown_readers_end_the_connection(
     start_postfix: StartPostfix, write: Write
 ) -> None:
     """Postfix hangs up with 421 at the next reader then, who is none the worse for it."""
     postfix = start_postfix({"smtpd_hard_error_limit": "4", "smtpd_error_sleep_time": "0"})
-    strangers = {f"gone{number}@example.org": "Gone" for number in range(12)}
+    strangers = crowd_of_strangers(9)
     publication = write(postfix, readers=strangers | READERS, delivery=SOON)
     delivered = publication.send()
     assert "too many errors" in postfix.log
@@ -238,6 +254,27 @@ def test_a_relay_that_nobody_vouches_for(start_postfix: StartPostfix, write: Wri
         publication.send()
     assert "starttls=" in postfix.log or "SSL_accept error" in postfix.log
     assert "auth=" not in postfix.log
+
+
+def test_a_sender_that_is_not_ours_costs_no_reader(
+    start_postfix: StartPostfix, write: Write
+) -> None:
+    """Postfix refuses it at RCPT: it keeps what it thinks of a sender until then."""
+    postfix = start_postfix(
+        {
+            "smtpd_sender_login_maps": "inline:{daily@news.example=another}",
+            "smtpd_sender_restrictions": "reject_sender_login_mismatch",
+        }
+    )
+    connections = 2
+    publication = write(postfix, connections=connections, delivery='not_after = "3s"')
+    with suppress(RelayRefusedUs):  # whether it stops or waits for the operator: nobody pays
+        publication.send()
+    words = [words for told in publication.attempts.values() for _, words in told]
+    assert all("Sender address rejected: not owned by user daily" in said for said in words)
+    assert 0 < len(words) <= connections, "once it is said there is no use in asking again"
+    assert State.FAILED not in publication.counts
+    assert not postfix.stored
 
 
 def test_relaying_denied_is_about_us(start_postfix: StartPostfix, write: Write) -> None:
