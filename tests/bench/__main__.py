@@ -1,30 +1,37 @@
-"""`python -m tests.bench`: the product's sender side by side with its peers."""
+"""`python -m tests.bench`: the sender side by side with its peers, and what is claimed of it."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
-import re
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict, replace
-from itertools import product
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from tests.bench.audience import AudienceRun, run_audience
+from tests.bench.claims import CLAIMS, SCENARIOS, Scenario, judge_claims
 from tests.bench.contestants import (
     CACHE,
+    POSTGRESQL_MEND,
     VARIANTS,
     Contestant,
     find_contestants,
     find_program,
     read_postfix_version,
 )
-from tests.bench.figures import Run, Setting, summarize
+from tests.bench.figures import Run, summarize
 from tests.bench.machine import Machine, read_machine
 from tests.bench.product import build_message
-from tests.bench.race import Plan, run_race
+from tests.bench.race import Plan, run_scenario
 from tests.bench.report import build_report
+from tests.postgres import Server, find_programs
+
+_POSTGRESQL = {"shared_buffers": "512MB", "max_wal_size": "4GB"}
+"""What anybody would set who has a million readers; the rest is as it comes."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,65 +40,98 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if find_program("smtp-sink") is None:
         _say("There is no smtp-sink, into which everybody sends; apt-get install postfix.")
         return 1
-    try:
-        contestants, missing = find_contestants(options.only)
-    except ValueError as error:
-        _say(f"--only: {error}")
-        return 2
-    for each in missing:
-        _say(f"{each.name} is left out: {each.mend}")
+    scenarios = [each for each in SCENARIOS if each.name in options.only]
     CACHE.mkdir(parents=True, exist_ok=True)
-    runs: list[Run] = []
-    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-        plan = Plan(
-            settings=[
-                Setting(size_kb=size_kb, delay_ms=delay_ms, connections=connections)
-                for size_kb, delay_ms, connections in product(
-                    options.sizes, options.delays, options.connections
-                )
-            ],
-            contestants=[_with_audience(each, options.audience) for each in contestants],
-            rounds=options.rounds,
-            messages=options.messages,
-            folder=Path(folder),
-        )
-        for setting in plan.settings:
-            plan.message_path(setting).write_bytes(build_message(setting.size_kb * 1024))
-        machine = read_machine(plan.folder)
-        try:
-            runs.extend(run_race(plan, _say))
-        except KeyboardInterrupt:
-            _say("Stopped; this is what there is.")
+    with tempfile.TemporaryDirectory(dir=CACHE) as folder, _postgresql() as server:
+        runs, contestants, machine = _measure(options, scenarios, server, Path(folder))
+    races = {name: [r for r in found if isinstance(r, Run)] for name, found in runs.items()}
     versions = {each.name: each.version for each in contestants}
     versions["smtp-sink"] = f"Postfix {read_postfix_version()}"
     reference = next(iter(VARIANTS))
     report = build_report(
-        summarize(runs, reference), machine=machine, versions=versions, reference=reference
+        {name: summarize(found, reference) for name, found in races.items()},
+        [run for found in runs.values() for run in found if isinstance(run, AudienceRun)],
+        judge_claims([c for c in CLAIMS if c.scenario in options.only], runs),
+        machine=machine,
+        versions=versions,
+        reference=reference,
     )
     print(report, end="")
     if options.markdown:
         options.markdown.write_text(report)
     if options.json:
         options.json.write_text(_dump(machine, versions, runs))
-    return 0 if len(runs) == len(plan.settings) * plan.rounds * len(contestants) else 1
+    wanted = sum(len(each.contestants) for each in scenarios) * options.rounds
+    return 0 if sum(map(len, runs.values())) == wanted else 1
 
 
-def _with_audience(contestant: Contestant, audience: int) -> Contestant:
-    if contestant.name not in VARIANTS or not audience:
-        return contestant
-    return replace(contestant, command=(*contestant.command, f"--audience={audience}"))
+def _measure(
+    options: argparse.Namespace, scenarios: Sequence[Scenario], server: str, folder: Path
+) -> tuple[dict[str, list[Run | AudienceRun]], list[Contestant], Machine]:
+    wanted = {name for each in scenarios for name in each.contestants}
+    contestants, missing = find_contestants(sorted(wanted), server)
+    for each in missing:
+        _say(f"{each.name} is left out: {each.mend}")
+    plan = Plan(
+        contestants={each.name: each for each in contestants},
+        rounds=options.rounds,
+        messages=options.messages,
+        folder=folder,
+    )
+    machine = read_machine(folder)
+    runs: dict[str, list[Run | AudienceRun]] = {}
+    with _stoppable():
+        for scenario in scenarios:
+            found = runs.setdefault(scenario.name, [])
+            if scenario.setting is None:
+                servers = {"sqlite": ""} | ({"postgresql": server} if server else {})
+                found.extend(
+                    run_audience(
+                        servers,
+                        rounds=options.rounds,
+                        readers=options.readers,
+                        folder=folder,
+                        say=_say,
+                    )
+                )
+                continue
+            message = build_message(scenario.setting.size_kb * 1024)
+            plan.message_path(scenario.setting).write_bytes(message)
+            for run in run_scenario(plan, scenario.setting, scenario.contestants, _say):
+                found.append(run)
+    return runs, contestants, machine
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        _say("Stopped; this is what there is.")
+
+
+@contextlib.contextmanager
+def _postgresql() -> Iterator[str]:
+    """Run a PostgreSQL server of the benchmark's own; give its URL, or "" without one."""
+    if find_programs() is None:
+        _say(f"PostgreSQL is left out: {POSTGRESQL_MEND}")
+        yield ""
+        return
+    with Server(durable=True, settings=_POSTGRESQL) as server:
+        yield server.url
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    names = [each.name for each in SCENARIOS]
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--sizes", type=_numbers, help="of a message, in KB (4,46,90)")
-    parser.add_argument("--delays", type=_numbers, help="round trips, in ms (0,20,80)")
-    parser.add_argument("--connections", type=_numbers, help="at once (10,50,100)")
-    parser.add_argument("--messages", type=int, help="most messages in a run (20000)")
+    parser.add_argument(
+        "--only", nargs="+", choices=names, default=names, metavar="SCENARIO",
+        help=f"of {', '.join(names)}",
+    )  # fmt: skip
     parser.add_argument("--rounds", type=int, help="how often each runs (3)")
-    parser.add_argument("--audience", type=int, default=0, help="readers enrolled, if more")
-    parser.add_argument("--only", type=_names, default=(), help="contestants, by name")
-    parser.add_argument("--quick", action="store_true", help="other defaults: done in a minute")
+    parser.add_argument("--messages", type=int, help="most messages in a run (20000)")
+    parser.add_argument("--readers", type=int, help="of a large audience (1000000)")
+    parser.add_argument("--quick", action="store_true", help="other defaults: done in two minutes")
     parser.add_argument("--json", type=Path, help="write every run into this file")
     parser.add_argument("--markdown", type=Path, help="write the report into this file as well")
     options = parser.parse_args(arguments)
@@ -102,31 +142,15 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-_WHOLE = {
-    "sizes": [4, 46, 90],
-    "delays": [0, 20, 80],
-    "connections": [10, 50, 100],
-    "messages": 20_000,
-    "rounds": 3,
-}
-_QUICK = {"sizes": [46], "delays": [0, 20], "connections": [10], "messages": 1000, "rounds": 1}
+_WHOLE = {"rounds": 3, "messages": 20_000, "readers": 1_000_000}
+_QUICK = {"rounds": 1, "messages": 1_000, "readers": 50_000}
 
 
-def _numbers(value: str) -> list[int]:
-    if not re.fullmatch(r"\d{1,6}(,\d{1,6})*", value):
-        raise argparse.ArgumentTypeError('must be whole numbers, such as "4,46,90"')
-    return [int(each) for each in value.split(",")]
-
-
-def _names(value: str) -> list[str]:
-    return value.split(",")
-
-
-def _dump(machine: Machine, versions: dict[str, str], runs: Sequence[Run]) -> str:
+def _dump(machine: Machine, versions: dict[str, str], runs: dict[str, Any]) -> str:
     document = {
         "machine": asdict(machine),
         "versions": versions,
-        "runs": [asdict(run) for run in runs],
+        "runs": {name: [asdict(run) for run in found] for name, found in runs.items()},
     }
     return json.dumps(document, indent=1) + "\n"
 

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import venv
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -23,6 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "newsletter-bench"
 SLOW_SHARE = 0.1
 """How many of the messages a slow peer sends where nothing but its speed limits it."""
+_RSA_SHARE = 0.25
+POSTGRESQL_MEND = "apt-get install postgresql"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,8 @@ class Contestant:
     version: str
     share: float = 1.0
     """The part of the messages that it sends without a delay; a rate needs seconds, not minutes."""
+    sends: bool = True
+    """Whether it sends at all; else it needs no sink."""
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -48,25 +52,37 @@ class Missing:
 VARIANTS: Mapping[str, tuple[str, ...]] = {
     "newsletter-process": ("--durability=process",),
     "newsletter-full": ("--durability=full",),
+    "newsletter-window8": ("--durability=process", "--window=8"),
+    "newsletter-ed25519": ("--durability=process", "--dkim=ed25519"),
+    "newsletter-rsa": ("--durability=process", "--dkim=rsa"),
+    "newsletter-postgresql": (),
 }
 """The product's variants and their options; the first is what the others are compared with."""
 
 
-def find_contestants(wanted: Sequence[str]) -> tuple[list[Contestant], list[Missing]]:
-    """Find, and install where need be, those that are wanted: all of them for none named.
+def find_contestants(
+    wanted: Sequence[str], postgresql: str
+) -> tuple[list[Contestant], list[Missing]]:
+    """Find, and install where need be, those that are wanted.
 
-    A name also stands for all that begin with it and a hyphen. Raises `ValueError` for a
-    name that nobody has.
+    `postgresql` is the URL of a server, or "" where there is none.
     """
-    for name in wanted:
-        if not any(_is_meant(each, name) for each in _FINDERS):
-            raise ValueError(f"there is no {name!r}; there are {', '.join(_FINDERS)}")
-    chosen = [n for n in _FINDERS if not wanted or any(_is_meant(n, each) for each in wanted)]
-    found = [_FINDERS[name](name) for name in chosen]
-    return (
-        [each for each in found if isinstance(each, Contestant)],
-        [each for each in found if isinstance(each, Missing)],
-    )
+    found = [_FINDERS[name](name) for name in _FINDERS if name in wanted]
+    contestants = [each for each in found if isinstance(each, Contestant)]
+    missing = [each for each in found if isinstance(each, Missing)]
+    if not postgresql:
+        missing += [Missing(c.name, POSTGRESQL_MEND) for c in contestants if _needs_postgresql(c)]
+        return [each for each in contestants if not _needs_postgresql(each)], missing
+    return [
+        replace(each, command=(*each.command, f"--database={postgresql}"))
+        if _needs_postgresql(each)
+        else each
+        for each in contestants
+    ], missing
+
+
+def _needs_postgresql(contestant: Contestant) -> bool:
+    return contestant.name == "newsletter-postgresql"
 
 
 def find_program(name: str) -> Path | None:
@@ -81,16 +97,24 @@ def read_postfix_version() -> str:
     return _read(program, "-dh", "mail_version") if program else "of unknown version"
 
 
-def _is_meant(name: str, wanted: str) -> bool:
-    return name == wanted or name.startswith(f"{wanted}-")
-
-
 def _find_product(name: str) -> Contestant:
     revision = _read("git", "-C", ROOT, "describe", "--always", "--dirty") or "no revision"
     return Contestant(
         name=name,
         command=(sys.executable, "-m", "tests.bench.product", *VARIANTS[name]),
         version=f"{metadata.version('newsletter')} ({revision})",
+        share=_RSA_SHARE if name.endswith("-rsa") else 1.0,
+    )
+
+
+def _find_signatures(name: str) -> Contestant:
+    kind = name.removeprefix("bare-")
+    return Contestant(
+        name=name,
+        command=(sys.executable, "-m", "tests.bench.peers.bare_signing", kind),
+        version=f"cryptography {metadata.version('cryptography')}",
+        share=_RSA_SHARE if kind == "rsa" else 1.0,
+        sends=False,
     )
 
 
@@ -177,6 +201,8 @@ def _run(*command: str | Path) -> str:
 def _finders() -> Iterator[tuple[str, Callable[[str], Contestant | Missing]]]:
     for variant in VARIANTS:
         yield variant, _find_product
+    yield "bare-ed25519", _find_signatures
+    yield "bare-rsa", _find_signatures
     yield "smtp-source", _find_smtp_source
     yield "nodemailer", _find_nodemailer
     yield "nodemailer-raw", _find_nodemailer

@@ -5,41 +5,52 @@
 Everything that knows the product's own interface is in this file. The readers and the
 enrolled edition are there before the clock starts; what is timed begins with taking the
 edition and ends when every outcome is committed, the edition closed and each connection quit.
+
+Without `--database` it is SQLite in a new file; with the URL of a PostgreSQL server it is a
+new schema there. `--standing` sends what is enrolled in the database already. A line
+`{"first_accepted_at": …}` is printed as soon as the first acceptance is committed.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import json
 import random
 import re
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 
 from newsletter.audience.reader import Reader
 from newsletter.delivery.channel import build_opener
 from newsletter.delivery.dispatch import RelayLimits
+from newsletter.delivery.holder import describe_self
 from newsletter.delivery.ledger import Ledger
 from newsletter.delivery.lifecycle import State
 from newsletter.delivery.sender import Sender
 from newsletter.delivery.shift import Lane, Policy, Surroundings
 from newsletter.mail import Addresser, Keyring, build_letterhead
+from newsletter.mail.dkim import Signer
 from newsletter.render.compiled import Begin, CompiledEdition, End, Part, Piece, Slot
 from newsletter.render.wire import encode_text
 from newsletter.settings import Publication
 from newsletter.smtp.relay import parse_relay
 from newsletter.store import Database, open_database
-from newsletter.store.tables import editions, subscribers
+from newsletter.store.tables import editions, to_micros
 from tests.bench.peers.measuring import Order, measure, parse_order, report
+from tests.bench.signing import KINDS, build_signer
+from tests.postgres import open_schema
 
 BRIEFS = 12
 DATED_AT = datetime(2026, 11, 23, 7, tzinfo=UTC)
-_ROWS_AT_ONCE = 1_000  # more would show in the peak of memory
+EDITION_ID = 1
 _WORDS = [
     *("harbor", "ferry", "council", "library", "budget", "tide", "market", "railway", "orchard"),
     *("bridge", "winter", "school", "measure", "report", "quiet", "morning", "signal", "river"),
@@ -47,11 +58,11 @@ _WORDS = [
 ]
 
 
-def build_addresser(size_bytes: int) -> Addresser:
+def build_addresser(size_bytes: int, signers: Sequence[Signer] = ()) -> Addresser:
     """Build what makes messages of about that size: twelve briefs in two parts, with slots."""
     few, many = (_size(_build_addresser(words)) for words in (1, 101))
     words = 1 + round(100 * (size_bytes - few) / (many - few))
-    return _build_addresser(max(1, words))
+    return _build_addresser(max(1, words), signers)
 
 
 def build_message(size_bytes: int) -> bytes:
@@ -67,7 +78,7 @@ def _size(addresser: Addresser) -> int:
     return len(addresser.address(_reader()).content)
 
 
-def _build_addresser(words_a_brief: int) -> Addresser:
+def _build_addresser(words_a_brief: int, signers: Sequence[Signer] = ()) -> Addresser:
     html: list[Piece] = [encode_text("<!DOCTYPE html><html><body><table><tr><td>Dear ")]
     html += [Slot("name", "reader"), encode_text(", today in "), Slot("minutes")]
     plain: list[Piece] = [encode_text("Dear "), Slot("name", "reader"), encode_text("\n")]
@@ -101,28 +112,30 @@ def _build_addresser(words_a_brief: int) -> Addresser:
         day=DATED_AT.date(),
         dated_at=DATED_AT,
         key_id=keyring.newest,
+        dkim=tuple(signer.name for signer in signers),
     )
-    return Addresser(compiled, letterhead, keyring)
+    return Addresser(compiled, letterhead, keyring, signers=signers)
 
 
 def store_readers(database: Database, count: int, now: datetime) -> None:
     """Store active readers reader1@example.org, reader2@example.org, …"""
     with database.writing() as connection:
-        for first in range(1, count + 1, _ROWS_AT_ONCE):
-            rows = [
-                {
-                    "email": f"reader{number}@example.org",
-                    "email_key": f"reader{number}@example.org",
-                    "name": f"Reader {number}",
-                    "status": "active",
-                    "choices": {},
-                    "fields": {},
-                    "created_at": now,
-                    "updated_at": now,
-                }
-                for number in range(first, min(first + _ROWS_AT_ONCE, count + 1))
-            ]
-            connection.execute(insert(subscribers), rows)
+        connection.execute(
+            text(
+                """
+                WITH RECURSIVE numbers (n) AS (
+                    SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :count
+                )
+                INSERT INTO subscribers
+                    (email, email_key, name, status, choices, fields, created_at, updated_at)
+                SELECT
+                    'reader' || n || '@example.org', 'reader' || n || '@example.org',
+                    'Reader ' || n, 'active', '{}', '{}', :now, :now
+                FROM numbers ORDER BY n
+                """
+            ),
+            {"count": count, "now": to_micros(now)},
+        )
 
 
 def enrol(database: Database, now: datetime) -> float:
@@ -131,7 +144,7 @@ def enrol(database: Database, now: datetime) -> float:
     with database.writing() as connection:
         connection.execute(
             insert(editions).values(
-                id=1,
+                id=EDITION_ID,
                 date=now.date(),
                 state="approved",
                 window_start=now - timedelta(days=1),
@@ -141,30 +154,31 @@ def enrol(database: Database, now: datetime) -> float:
                 not_after=now + timedelta(hours=16),
             )
         )
-        Ledger.enrol(connection, 1, now)
+        Ledger.enrol(connection, EDITION_ID, now)
     return time.perf_counter() - began
 
 
-def send(database: Database, order: Order, addresser: Addresser) -> tuple[int, float]:
-    """Send until so many are accepted; tell how many were, and when the first one was.
+def send(database: Database, order: Order, addresser: Addresser, *, window: int) -> int:
+    """Send until so many are accepted; tell how many were.
 
     With a larger audience the run is stopped in order, so a few more may be accepted.
     """
-    first_at: list[float] = []
+    accepted = 0
 
     def watch(tally: Counter[State]) -> None:
-        if not first_at and tally[State.ACCEPTED]:
-            first_at.append(time.perf_counter())
-        if tally[State.ACCEPTED] >= order.messages:
+        nonlocal accepted
+        if not accepted and tally[State.ACCEPTED]:
+            print(json.dumps({"first_accepted_at": time.time()}), flush=True)
+        accepted = tally[State.ACCEPTED]
+        if accepted >= order.messages:
             sender.stop()
 
-    began = time.perf_counter()
     relay = parse_relay(f"smtp://{order.host}:{order.port}?tls=none")
     ledger = Ledger(database)
     now = datetime.now(UTC)
     sender = Sender(
         ledger=ledger,
-        run=ledger.take(1, "bench", now),
+        run=ledger.take(EDITION_ID, describe_self(), now),
         lanes=[
             Lane(
                 limits=RelayLimits(name=str(relay), connections=order.connections),
@@ -182,7 +196,7 @@ def send(database: Database, order: Order, addresser: Addresser) -> tuple[int, f
         on_progress=watch,
     )
     asyncio.run(sender.send())
-    return ledger.counts(1).get(State.ACCEPTED, 0), first_at[0] - began
+    return accepted
 
 
 def read_peak_mb() -> float:
@@ -194,37 +208,44 @@ def read_peak_mb() -> float:
     return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) / 1024
 
 
+@contextlib.contextmanager
+def new_database(server: str, folder: Path) -> Iterator[str]:
+    """Give the URL of a new, empty database: a schema of that server's, or a file."""
+    if server:
+        with open_schema(server) as url:
+            yield url
+    else:
+        with tempfile.TemporaryDirectory(dir=folder) as own:
+            yield f"sqlite:///{own}/newsletter.db"
+
+
 def main() -> None:
     """Prepare, send, and print what was measured."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--durability", choices=("process", "full"), default="full")
-    parser.add_argument("--audience", type=int, default=0)
+    parser.add_argument("--database", default="")
+    parser.add_argument("--standing", action="store_true")
+    parser.add_argument("--dkim", choices=tuple(KINDS))
+    parser.add_argument("--window", type=int, default=1)
     options, arguments = parser.parse_known_args()
     order = parse_order(arguments)
-    addresser = build_addresser(order.path.stat().st_size)
-    with tempfile.TemporaryDirectory(dir=order.path.parent) as folder:
-        url = f"sqlite:///{folder}/newsletter.db"
+    signers = (build_signer(options.dkim),) if options.dkim else ()
+    addresser = build_addresser(order.path.stat().st_size, signers)
+    with contextlib.ExitStack() as stack:
+        url = options.database
+        if not options.standing:
+            url = stack.enter_context(new_database(url, order.path.parent))
         database = open_database(url, durability=options.durability)
-        now = datetime.now(UTC)
-        store_readers(database, max(options.audience, order.messages), now)
-        enrol_seconds = enrol(database, now)
-        first: list[float] = []
-
-        def work() -> int:
-            accepted, seconds = send(database, order, addresser)
-            first.append(seconds)
-            return accepted
-
-        figures = measure(work)
-        database.close()
-    report(
-        figures
-        | {
-            "enrol_seconds": enrol_seconds,
-            "first_message_seconds": first[0],
-            "peak_mb": read_peak_mb(),
-        }
-    )
+        stack.callback(database.close)
+        if not options.standing:
+            now = datetime.now(UTC)
+            store_readers(database, order.messages, now)
+            enrol(database, now)
+        figures = measure(lambda: send(database, order, addresser, window=options.window))
+        if not options.standing:
+            counted = Ledger(database).counts(EDITION_ID)
+            assert counted == {State.ACCEPTED: figures["messages"]}, counted
+    report(figures | {"peak_mb": read_peak_mb()})
 
 
 if __name__ == "__main__":

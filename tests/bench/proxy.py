@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import resource
 import sys
 from collections import deque
 from collections.abc import Callable
+
+from tests.bench.helper import serve_until_input_ends
 
 # epoll waits whole milliseconds and rounds up: what is due within half of one goes at once,
 # so that the delay is right on average.
@@ -164,21 +164,12 @@ class DelayProxy:
             transport.abort()
         await asyncio.sleep(0)  # they are closed in the loop's next round
 
-
-async def serve(host: str, port: int, round_trip_seconds: float) -> None:
-    """Say the port, serve until standard input ends, then say what was counted."""
-    async with DelayProxy(host, port, round_trip_seconds) as proxy:
-        print(json.dumps({"port": proxy.port}), flush=True)
-        await asyncio.to_thread(sys.stdin.read)
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        counted = {
-            "connections": proxy.connections,
-            "round_trips": proxy.round_trips,
-            "cpu_seconds": used.ru_utime + used.ru_stime,
-        }
-        print(json.dumps(counted), flush=True)
+    def count(self) -> dict[str, int]:
+        """Tell what was counted."""
+        return {"connections": self.connections, "round_trips": self.round_trips}
 
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]) / 1000))
+        proxy = DelayProxy(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]) / 1000)
+        asyncio.run(serve_until_input_ends(proxy))

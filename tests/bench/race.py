@@ -1,7 +1,8 @@
 """The race: in every setting and round each contestant once, in turn (A B C A B C …).
 
-Every run has a sink of its own, and a delay proxy of its own where there is a delay, each in
-its own process. A run counts only if the sink took as many messages as the contestant says.
+Every run has a sink of its own, and a delay proxy of its own where smtp-sink is behind a delay,
+each in its own process. A run counts only if the sink took as many messages as the contestant
+says.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 
 from tests.bench.contestants import ROOT, Contestant
 from tests.bench.figures import Run, Setting
+from tests.bench.helper import run_helper
 from tests.bench.sink import HOST, run_sink
 
 _PATIENCE_SECONDS = 900
@@ -35,10 +36,10 @@ class RunFailed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is run."""
+    """What is run, where."""
 
-    settings: Sequence[Setting]
-    contestants: Sequence[Contestant]
+    contestants: Mapping[str, Contestant]
+    """Those that can be had."""
     rounds: int
     messages: int
     folder: Path
@@ -58,42 +59,80 @@ class Plan:
         return self.folder / f"message-{setting.size_kb}kb.eml"
 
 
-def run_race(plan: Plan, say: Callable[[str], None]) -> Iterator[Run]:
-    """Run everything; a run that fails is said, and not among the results."""
-    for setting in plan.settings:
-        for number in range(1, plan.rounds + 1):
-            for contestant in plan.contestants:
-                what = (
-                    f"{setting.size_kb} KB, {setting.delay_ms} ms, {setting.connections} "
-                    f"connections, round {number}: {contestant.name}"
-                )
-                try:
-                    run = run_once(plan, contestant, setting, number)
-                except RunFailed as failure:
-                    say(f"{what} failed: {failure}")
-                else:
-                    say(f"{what}: {run.rate:,.0f}/s")
-                    yield run
+def run_scenario(
+    plan: Plan, setting: Setting, names: Sequence[str], say: Callable[[str], None]
+) -> Iterator[Run]:
+    """Run a scenario; a run that fails is said, and not among the results."""
+    for number in range(1, plan.rounds + 1):
+        for name in names:
+            if name not in plan.contestants:
+                continue
+            try:
+                run = run_once(plan, plan.contestants[name], setting, number)
+            except RunFailed as failure:
+                say(f"{setting}, round {number}: {name} failed: {failure}")
+            else:
+                say(f"{setting}, round {number}: {name}: {run.rate:,.0f}/s")
+                yield run
 
 
 def run_once(plan: Plan, contestant: Contestant, setting: Setting, number: int) -> Run:
     """Run one contestant once; raises `RunFailed`."""
     messages = plan.count_messages(contestant, setting)
-    with run_sink() as sink, _delayed(sink.port, setting.delay_ms) as path:
-        told = _run_contestant(contestant, path.port, setting, messages, plan.message_path(setting))
-    if told["messages"] < messages or sink.messages != told["messages"]:
-        raise RunFailed(
-            f"asked for {messages}, says it sent {told['messages']}, the sink took {sink.messages}"
-        )
-    return Run(
-        contestant=contestant.name,
-        setting=setting,
-        round=number,
-        sink_cpu_seconds=sink.cpu_seconds,
-        proxy_cpu_seconds=path.counted.get("cpu_seconds", 0.0),
-        round_trips=path.counted.get("round_trips", 0),
-        **told,
-    )
+    order = messages, plan.message_path(setting)
+    if not contestant.sends:
+        told, counted = _run_contestant(contestant, 0, setting, *order), {}
+    else:
+        with open_way(setting) as way:
+            told = _run_contestant(contestant, way.port, setting, *order)
+        counted = dict(way.counted)
+        taken = counted.pop("messages")
+        if told["messages"] < messages or taken != told["messages"]:
+            raise RunFailed(
+                f"asked for {messages}, says it sent {told['messages']}, the sink took {taken}"
+            )
+    return Run(contestant=contestant.name, setting=setting, round=number, **counted, **told)
+
+
+@dataclass(slots=True)
+class Way:
+    """The way into the sink; what was counted on it is known once it has ended."""
+
+    port: int
+    counted: Mapping[str, Any]
+
+
+@contextlib.contextmanager
+def open_way(setting: Setting) -> Iterator[Way]:
+    """Start a sink, and what stands before it; end them with the block."""
+    delay = str(setting.delay_ms)
+    if setting.sink == "chunking sink":
+        with run_helper("chunking_sink", delay) as helper:
+            way = Way(helper.port, {})
+            yield way
+        way.counted = {
+            "messages": helper.counted["messages"],
+            "sink_cpu_seconds": helper.counted["cpu_seconds"],
+            "round_trips": helper.counted["round_trips"],
+        }
+        return
+    with run_sink() as sink:
+        if not setting.delay_ms:  # the proxy would be what is measured
+            way = Way(sink.port, {})
+            yield way
+        else:
+            with run_helper("proxy", HOST, str(sink.port), delay) as helper:
+                way = Way(helper.port, {})
+                yield way
+            way.counted = {
+                "proxy_cpu_seconds": helper.counted["cpu_seconds"],
+                "round_trips": helper.counted["round_trips"],
+            }
+    way.counted = {
+        **way.counted,
+        "messages": sink.messages,
+        "sink_cpu_seconds": sink.cpu_seconds,
+    }
 
 
 def _run_contestant(
@@ -117,30 +156,3 @@ def _run_contestant(
         raise RunFailed(f"exit code {done.returncode} ({said[-1]})")
     told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return told
-
-
-@dataclass(slots=True)
-class _Path:
-    """The way to the sink; what was counted on it is known once it has ended."""
-
-    port: int
-    counted: Mapping[str, Any]
-
-
-@contextlib.contextmanager
-def _delayed(port: int, delay_ms: int) -> Iterator[_Path]:
-    if not delay_ms:  # the proxy would be what is measured
-        yield _Path(port, {})
-        return
-    command = [sys.executable, "-m", "tests.bench.proxy", HOST, str(port), str(delay_ms)]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        path = _Path(json.loads(process.stdout.readline())["port"], {})
-        try:
-            yield path
-        finally:
-            process.stdin.close()
-            path.counted = json.loads(process.stdout.readline())

@@ -60,18 +60,24 @@ def test_without_the_reference_or_in_another_setting_there_is_no_ratio() -> None
         assert (summary.rate_ratio, summary.cpu_ratio) == (None, None)
 
 
+MACHINE = Machine(
+    measured_at="2026-11-23 07:00 UTC",
+    processor="a processor",
+    cores=2,
+    system="a system",
+    python="3.11",
+    load=0.1,
+    fsync_ms=3,
+)
+
+
 def test_the_report_is_a_table_of_one_width() -> None:
+    summaries = summarize([make_run("ours", 1, 1.0), make_run("the others", 1, 40.0)], "ours")
     report = build_report(
-        summarize([make_run("ours", 1, 1.0), make_run("the others", 1, 40.0)], "ours"),
-        machine=Machine(
-            measured_at="2026-11-23 07:00 UTC",
-            processor="a processor",
-            cores=2,
-            system="a system",
-            python="3.11",
-            load=0.1,
-            fsync_ms=3,
-        ),
+        {"near": summaries},
+        (),
+        (),
+        machine=MACHINE,
         versions={"ours": "1", "the others": "2"},
         reference="ours",
     )
@@ -80,7 +86,7 @@ def test_the_report_is_a_table_of_one_width() -> None:
     assert len({len(line) for line in table}) == 1
     assert "| the others |" in table[3]
     assert " 40.0 × |" in table[3]
-    assert "## 46 KB, 20 ms, 10 connections" in report
+    assert "## near: 46 KB, 20 ms, 10 connections, smtp-sink" in report
 
 
 @pytest.mark.parametrize(
@@ -97,5 +103,5 @@ def test_the_report_is_a_table_of_one_width() -> None:
 def test_runs_last_seconds(share: float, delay_ms: int, connections: int, messages: int) -> None:
     contestant = Contestant(name="ours", command=(), version="1", share=share)
     setting = Setting(size_kb=46, delay_ms=delay_ms, connections=connections)
-    plan = Plan(settings=(), contestants=(), rounds=1, messages=20_000, folder=Path())
+    plan = Plan(contestants={}, rounds=1, messages=20_000, folder=Path())
     assert plan.count_messages(contestant, setting) == messages

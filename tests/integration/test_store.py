@@ -84,18 +84,20 @@ def test_an_edition_that_is_being_sent_survives_the_upgrade(tmp_path: Path) -> N
             command.upgrade(config, "0001")
             for statement in (
                 (
-                    "INSERT INTO editions (id, date, state, window_start, cut_off, created_at, fence, "
-                    "holder, lease_until) VALUES (1, '2026-11-23', 'sending', 1, 2, 3, 4, 'me', 5)"
+                    "INSERT INTO editions (id, date, state, window_start, cut_off, created_at, "
+                    "fence, holder, lease_until) "
+                    "VALUES (1, '2026-11-23', 'sending', 1, 2, 3, 4, 'me', 5)"
                 ),
                 (
                     "INSERT INTO deliveries (edition_id, subscriber_id, email, email_key, name, "
-                    "choices, fields, state, attempts, next_attempt_at, fence, changed_at, via, reply) "
-                    "VALUES (1, 7, 'a@b.example', 'a@b.example', 'A', '{}', '{}', 'sending', 2, 6, 4, "
-                    "7, 'relay #1', '450 Later')"
+                    "choices, fields, state, attempts, next_attempt_at, fence, changed_at, via, "
+                    "reply) VALUES (1, 7, 'a@b.example', 'a@b.example', 'A', '{}', '{}', "
+                    "'sending', 2, 6, 4, 7, 'relay #1', '450 Later')"
                 ),
                 (
                     "INSERT INTO attempts (edition_id, subscriber_id, number, via, started_at, "
-                    "ended_at, outcome, reply) VALUES (1, 7, 1, 'relay #1', 8, 9, 'deferred', '450')"
+                    "ended_at, outcome, reply) "
+                    "VALUES (1, 7, 1, 'relay #1', 8, 9, 'deferred', '450')"
                 ),
             ):
                 connection.exec_driver_sql(statement)

@@ -94,7 +94,7 @@ def parse(message: Message) -> EmailMessage:
 
 def check_whole(message: Message, *, names: tuple[str, ...] = HEADER_NAMES) -> EmailMessage:
     """Check what holds for every message, whoever reads it; give it parsed."""
-    content = message.content
+    content = bytes(message.content)
     assert content.endswith(b"\r\n")
     assert content.count(b"\r") == content.count(b"\n") == content.count(b"\r\n")
     assert b"\0" not in content
