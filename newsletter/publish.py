@@ -233,7 +233,7 @@ async def deliver(
     """
     settings = press.settings.delivery
     ledger = press.ledger
-    address = addresser(press, record.id).address
+    maker = addresser(press, record.id)
     lanes = press.lanes
     with press.database.reading() as connection:
         record = read_edition(connection, record.id)
@@ -247,7 +247,8 @@ async def deliver(
         ledger=ledger,
         run=run,
         lanes=lanes,
-        address=address,
+        address=maker.address,
+        is_slow=maker.is_slow,
         policy=Policy(
             not_after=record.not_after,
             retry_after=settings.retry_after,

@@ -15,8 +15,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
+import sys
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 from newsletter.audience.reader import Reader
@@ -39,6 +42,7 @@ LOOK_SECONDS = 0.5
 _RATE_SECONDS = 10.0
 """The rate that is told is that of so many seconds."""
 _SHORTEST_WAIT_SECONDS = 0.02
+_SWITCH_SECONDS = 0.0005
 _GARBAGE = 10_000
 """Objects between two looks of the collector: a message makes some dozens, and no cycles."""
 
@@ -55,14 +59,19 @@ class Sender:
         address: Callable[[Reader], Message],
         policy: Policy,
         around: Surroundings,
+        is_slow: bool = False,
         on_progress: Callable[[Counter[State]], None] = lambda _tally: None,
     ) -> None:
+        """Take the run's parts; `is_slow` says that `address` is best called from threads."""
         self._ledger, self._run, self._around = ledger, run, around
         self._policy, self._lanes = policy, tuple(lanes)
         self._recorder = Recorder(ledger, run, around.now)
         desk = Dispatcher([lane.limits for lane in self._lanes], policy.domains)
+        cores = os.cpu_count() or 1
+        self._pool = ThreadPoolExecutor(cores + 1, "address") if is_slow else None
         self._shift = Shift(
             desk=desk,
+            pool=self._pool,
             relays=len(self._lanes),
             address=address,
             policy=policy,
@@ -84,7 +93,7 @@ class Sender:
 
         Raises what made the run fail. A new run goes on from there; nobody gets a second copy.
         """
-        with _steady_heap():
+        with _steady_heap(), _sharing(self._pool):
             return await self._send()
 
     async def _send(self) -> bool:
@@ -283,9 +292,27 @@ class Sender:
 
 
 @contextlib.contextmanager
+def _sharing(pool: ThreadPoolExecutor | None) -> Iterator[None]:
+    """Let the threads of a pool have the interpreter as soon as they want it, not 5 ms later."""
+    if pool is None:
+        yield
+        return
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval)
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextlib.contextmanager
 def _steady_heap() -> Iterator[None]:
     """Keep the collector of cycles from looking through the whole program again and again."""
     thresholds = gc.get_threshold()
+    if thresholds[0] >= _GARBAGE:  # another run in this process sees to it
+        yield
+        return
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GARBAGE, *thresholds[1:])

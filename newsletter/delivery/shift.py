@@ -7,6 +7,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -61,6 +62,8 @@ class Shift:
     desk: Dispatcher
     """Decides what may begin now, and over which relay."""
     address: Callable[[Reader], Message]
+    pool: Executor | None = None
+    """Where messages are made, if that takes long enough to be done beside."""
     policy: Policy
     around: Surroundings
     recorder: Recorder

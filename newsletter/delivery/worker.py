@@ -56,8 +56,10 @@ class _Letter:
     """A job at hand, and how far it is."""
 
     job: Job
-    message: Message | None
-    """None if it cannot be made."""
+    message: Message | None = None
+    """None until it is made, and if it cannot be."""
+    making: asyncio.Future[Message] | None = None
+    """Brings the message, where another thread makes it."""
     fault: str = ""
     """Why it cannot."""
     begun_at: datetime
@@ -93,6 +95,7 @@ class Worker:
         """Work until the run is finished. Raises what must end all of it."""
         try:
             while (letter := await self._next()) is not None:
+                await self._made(letter)
                 assert self._channel is not None
                 if self._channel.window > 1:
                     await self._send_window(letter)
@@ -164,13 +167,27 @@ class Worker:
                 self._ahead = self._write(job)
 
     def _write(self, job: Job) -> _Letter:
-        message, fault = None, ""
-        begun_at = self._shift.around.now()
+        """Begin to make a message; `_made` has it made."""
+        shift = self._shift
+        letter = _Letter(job=job, begun_at=shift.around.now())
+        if shift.pool is not None:
+            loop = asyncio.get_running_loop()
+            letter.making = loop.run_in_executor(shift.pool, shift.address, job.reader)
+            return letter
         try:
-            message = self._shift.address(job.reader)
+            letter.message = shift.address(job.reader)
         except (InputError, LocalProtocolError) as error:
-            fault = str(error)
-        return _Letter(job=job, message=message, fault=fault, begun_at=begun_at)
+            letter.fault = str(error)
+        return letter
+
+    async def _made(self, letter: _Letter) -> None:
+        """Wait until a message is made, or cannot be."""
+        making, letter.making = letter.making, None
+        if making is not None:
+            try:
+                letter.message = await making
+            except (InputError, LocalProtocolError) as error:
+                letter.fault = str(error)
 
     def _give_back(self, letter: _Letter, *, again: bool = False) -> None:
         """Leave a job that was not begun to the ledger, or to whoever takes it up `again`."""
@@ -300,12 +317,12 @@ class Worker:
         task = asyncio.current_task()
         self._shift.committed.add(task)
         try:
-            fresh = self._fill([letter])
+            fresh = await self._fill([letter])
             while fresh or self._under_way:
                 if fresh:
                     await self._post(await self._intend(fresh))
                 await self._collect()
-                fresh = self._fill([])
+                fresh = await self._fill([])
         except BaseException:
             while self._under_way:
                 left = self._under_way.popleft()
@@ -314,7 +331,7 @@ class Worker:
         finally:
             self._shift.committed.discard(task)
 
-    def _fill(self, fresh: list[_Letter]) -> list[_Letter]:
+    async def _fill(self, fresh: list[_Letter]) -> list[_Letter]:
         """Take as many more as the window has room for."""
         shift, channel = self._shift, self._channel
         while (
@@ -330,6 +347,8 @@ class Worker:
                 break
             fresh.append(self._write(job))
         self._used += len(fresh)
+        for letter in fresh:
+            await self._made(letter)
         made = [letter for letter in fresh if letter.message is not None]
         for letter in fresh:
             if letter.message is None:
@@ -417,6 +436,8 @@ class Worker:
                     shift.stopping.set()
             if interruption is not None:
                 raise interruption
+            if granted and self._ahead is not None and self._ahead.making is not None:
+                await self._made(self._ahead)  # its first commands go with this one's end
             while granted and shift.around.monotonic() > shift.lease_ends:
                 await shift.renew()  # we stood still for long: is the edition still ours?
         except BaseException:

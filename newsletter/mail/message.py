@@ -21,6 +21,8 @@ from email.parser import BytesHeaderParser, BytesParser
 from email.utils import format_datetime
 from urllib.parse import quote
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
 from newsletter.audience.address import parse_address
 from newsletter.audience.reader import Reader
 from newsletter.mail.dkim import Signer, canonical_body, hash_body
@@ -143,6 +145,11 @@ class Addresser:
         )
         self._plan = self._build_plan(lambda _key: True)
 
+    @property
+    def is_slow(self) -> bool:
+        """Whether a copy takes so long to sign (RSA) that threads are worth it."""
+        return any(isinstance(signer.key, RSAPrivateKey) for signer in self._signers)
+
     def address(self, reader: Reader) -> Message:
         """Make one reader's copy; the same arguments give the same bytes, for ever.
 
@@ -197,6 +204,7 @@ class Addresser:
                 sender=self._return_paths.build(subscriber_id),
                 recipient=email,
                 smtputf8=not email.isascii(),
+                envelope_id=str(letterhead.edition_id),
             ),
             # The static pieces were checked once; a value's lines are safe as they are encoded.
             content=WireLines(b"".join((*head, b"\r\n", *body))),

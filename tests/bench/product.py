@@ -186,6 +186,7 @@ def send(database: Database, order: Order, addresser: Addresser, *, window: int)
             )
         ],
         address=addresser.address,
+        is_slow=addresser.is_slow,
         policy=Policy(
             not_after=now + timedelta(hours=16),
             retry_after=timedelta(seconds=1),

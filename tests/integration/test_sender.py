@@ -151,7 +151,7 @@ def test_stop_ends_in_order_and_the_next_run_goes_on(database: Database, server:
 
 
 def test_after_its_time_it_is_given_up_and_said(database: Database, server: Server) -> None:
-    edition = Edition(database, 10, hours=0.5 / 3600)
+    edition = Edition(database, 10, hours=5 / 3600)
     server.at_rcpt = lambda who, _n: "450 4.2.0 Never" if "reader1@" in who else ""
     assert edition.run(server)
     assert edition.counts == {State.ACCEPTED: 9, State.EXPIRED: 1}
