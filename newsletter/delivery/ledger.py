@@ -51,6 +51,7 @@ from newsletter.delivery.guards import Alert
 from newsletter.delivery.holder import is_gone, shown_holder
 from newsletter.delivery.journal import Journal, taken_over
 from newsletter.delivery.lifecycle import State, origins
+from newsletter.delivery.settle import close_cancelled
 from newsletter.errors import AlreadyRunning, RefusedError
 from newsletter.store import Database, tables
 from newsletter.store.tables import (
@@ -334,10 +335,13 @@ class Ledger:
     def release(self, run: Run, now: datetime) -> bool:
         """End the run. True when no row is left open: then, and only then, it is sent.
 
-        An edition that was paused or cancelled meanwhile stays that.
+        An edition that was paused or cancelled meanwhile stays that; a cancelled one has no row
+        left open either.
         """
         with self._database.writing() as connection:
             state = self._assert_fence(connection, run)
+            if state == "cancelled":
+                close_cancelled(connection, run.edition_id, now)
             is_open = connection.execute(_ANY_OPEN, _of(run)).first() is not None
             is_sent = state == "sending" and not is_open
             if is_sent:

@@ -627,6 +627,28 @@ def test_an_edition_is_sent_only_when_no_row_is_open(desk: Desk) -> None:
     assert (row.state, row.sent_at, row.lease_until) == ("sent", desk.now + SECOND, None)
 
 
+def test_a_run_that_ends_in_a_cancelled_edition_leaves_no_row_open(desk: Desk) -> None:
+    desk.store_readers(4)
+    edition_id, _ = desk.approve()
+    run = desk.take(edition_id)
+    one, two, _three, _four = desk.lease_all(run)
+    desk.ledger().record(run, [], [intend(one), intend(two)], desk.now)
+    desk.set_edition(edition_id, state="cancelled")
+    desk.ledger().record(run, [conclude(desk, one, State.ACCEPTED)], [], desk.now)
+    desk.ledger().give_back(run, desk.now)
+    assert not desk.ledger().release(run, desk.now)
+    assert desk.states(edition_id) == {
+        1: State.ACCEPTED,
+        2: State.IN_DOUBT,
+        3: State.EXPIRED,
+        4: State.EXPIRED,
+    }
+    assert [(row.subscriber_id, row.outcome) for row in desk.attempts(edition_id)] == [
+        (1, "accepted"),
+        (2, "in_doubt"),
+    ]
+
+
 @pytest.mark.parametrize("state", ["paused", "cancelled"])
 def test_an_edition_halted_with_nothing_open_stays_halted(desk: Desk, state: str) -> None:
     edition_id, _ = desk.approve()
