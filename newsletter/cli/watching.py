@@ -208,10 +208,8 @@ def _what_goes_on(report: _Report, zone: ZoneInfo) -> str:
     parts.append(f"over {shown_count(progress.connections, 'connection')}")
     if report.finish_at is not None:
         parts.append(f"done at about {report.finish_at.astimezone(zone):%H:%M:%S %Z}")
-    if progress.parked:
-        parts.append(f"{progress.parked:,} wait for their provider")
     if progress.waiting:
-        parts.append(f"waits for {progress.waiting}")
+        parts.append(progress.waiting)
     return f"{'; '.join(parts)}."
 
 

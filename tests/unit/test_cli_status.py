@@ -219,14 +219,14 @@ def test_a_running_send_tells_its_pace_its_end_and_what_it_waits_for(desk: Desk)
         connections=8,
         accepted=300,
         parked=10,
-        waiting="the pace of 35 a second",
+        waiting="relay.example:587 is sent 35 a second; 10 wait for their domain",
     )
     desk.raise_alert("gmail.com refuses our DKIM signature")
     told = desk.told()
     assert "2026-11-23: alert at 2026-11-23 06:55 EST: gmail.com refuses our DKIM signature" in told
     assert (
         "sends it, 700 readers still without it; 35.0 a second now; over 8 connections; done at "
-        "about 06:55:20 EST; 10 wait for their provider; waits for the pace of 35 a second."
+        "about 06:55:20 EST; relay.example:587 is sent 35 a second; 10 wait for their domain."
     ) in told
     (edition,) = json.loads(desk.asks("--json"))["editions"]
     assert edition["run"] | {"sender": ""} == {
@@ -237,7 +237,7 @@ def test_a_running_send_tells_its_pace_its_end_and_what_it_waits_for(desk: Desk)
         "connections": 8,
         "accepted": 300,
         "parked": 10,
-        "waiting": "the pace of 35 a second",
+        "waiting": "relay.example:587 is sent 35 a second; 10 wait for their domain",
         "finish_at": (NOW + timedelta(seconds=20)).isoformat(),
     }
     assert edition["open"] == 700
