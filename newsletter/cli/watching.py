@@ -51,6 +51,8 @@ from newsletter.store import Database
 
 _SHOWN_DOUBTS = 20
 _SHOWN_ALERTS = 5
+_LAST_LOOKS = 20
+"""How often a cancelled edition is looked at whose sender has not closed it yet."""
 _UNDER_WAY = ("approved", "sending", "paused")
 """Edition states in which readers still wait."""
 
@@ -160,6 +162,7 @@ def _watch(session: Session, database: Database, limit: int, *, as_json: bool) -
         return
     zone = session.settings.publication.zone
     audience = sum(Ledger(database).counts(record.id).values())  # fixed: counted once
+    looks_left = _LAST_LOOKS
     with Live(console=session.out, auto_refresh=False) as live:
         while True:
             with database.reading() as connection:
@@ -168,6 +171,8 @@ def _watch(session: Session, database: Database, limit: int, *, as_json: bool) -
             report = _read_report(database, record, counts, session.now())
             live.update(_show_moment(report, zone), refresh=True)
             if record.state not in _UNDER_WAY:
+                looks_left -= 1
+            if not looks_left or (record.state not in _UNDER_WAY and not count_open(counts)):
                 return
             time.sleep(1)
 
@@ -227,8 +232,8 @@ def _what_next(report: _Report, zone: ZoneInfo) -> str:
             return f"held: {record.reason.rstrip('.')}. Once that is mended: {command}."
         case "cancelled" if still_open:
             return (
-                f"cancelled, and its sender died with {shown_count(still_open, 'message')} under "
-                f"way; `newsletter cancel {record.date}` again closes them."
+                f"cancelled, but its sender left {shown_count(still_open, 'reader')} open; "
+                f"`newsletter cancel {record.date}` again closes that."
             )
         case "cancelled":
             told = f" {shown_outcome(counts)}" if counts else ""

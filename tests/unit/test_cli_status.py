@@ -260,8 +260,8 @@ def test_what_is_left_over_names_the_command_for_it(desk: Desk) -> None:
         "on; what is not sent by 2026-11-23 22:55 EST is given up."
     ) in told
     assert (
-        "2026-11-23: cancelled, and its sender died with 1 message under way; `newsletter cancel "
-        "2026-11-23` again closes them."
+        "2026-11-23: cancelled, but its sender left 1 reader open; `newsletter cancel 2026-11-23` "
+        "again closes that."
     ) in told
     desk.put(24, "sent", {State.ACCEPTED: 1, State.FAILED: 1, State.IN_DOUBT: 1}, sent_at=NOW)
     assert (
