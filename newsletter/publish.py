@@ -336,7 +336,7 @@ def _letterhead_of(press: Press, record: EditionRecord, dated_at: datetime) -> L
         day=record.date,
         dated_at=dated_at,
         key_id=press.keyring.newest,
-        dkim=tuple(signer.name for signer in press.signers),
+        dkim=tuple((signer.name, signer.fingerprint) for signer in press.signers),
     )
 
 

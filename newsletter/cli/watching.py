@@ -161,7 +161,9 @@ def _watch(session: Session, database: Database, limit: int, *, as_json: bool) -
         session.out.print("No edition is under way. `newsletter status` shows those there are.")
         return
     zone = session.settings.publication.zone
-    audience = sum(Ledger(database).counts(record.id).values())  # fixed: counted once
+    with database.reading() as connection:
+        run = read_run(connection, record.id, session.now())
+    audience = run.audience if run else 0
     looks_left = _LAST_LOOKS
     with Live(console=session.out, auto_refresh=False) as live:
         while True:

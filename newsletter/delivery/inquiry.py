@@ -82,6 +82,8 @@ class RunView:
     holder: str
     is_alive: bool
     fence: int
+    audience: int
+    """How many were enrolled."""
     progress: Progress | None
 
 
@@ -219,6 +221,7 @@ def read_run(connection: Connection, edition_id: int, now: datetime) -> RunView 
         holder=row.holder,
         is_alive=bool(row.holder) and lasts and not is_gone(row.holder),
         fence=row.fence,
+        audience=row.audience,
         progress=_read_progress(row.progress),
     )
 

@@ -191,7 +191,7 @@ class Journal:
             raise _Odd
         if outcomes:
             self._write_attempts(cursor, outcomes)
-            if self._retries_doubt:
+            if self._retries_doubt and is_sending:
                 self._put_back(cursor, outcomes, at)
         return grants
 

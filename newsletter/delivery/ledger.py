@@ -49,15 +49,15 @@ from newsletter.audience.suppression import suppress
 from newsletter.delivery.entries import Grant, Intent, Job, Leased, Outcome, Run
 from newsletter.delivery.guards import Alert
 from newsletter.delivery.holder import is_gone, shown_holder
+from newsletter.delivery.inquiry import in_state
 from newsletter.delivery.journal import Journal, taken_over
-from newsletter.delivery.lifecycle import State, origins
-from newsletter.delivery.settle import close_cancelled
+from newsletter.delivery.lifecycle import OPEN, State, origins
+from newsletter.delivery.settle import close_cancelled, doubt_left
 from newsletter.errors import AlreadyRunning, RefusedError
 from newsletter.store import Database, tables
 from newsletter.store.tables import (
     OPEN_STATES,
     Instant,
-    attempts,
     deliveries,
     editions,
     is_in,
@@ -67,21 +67,10 @@ from newsletter.store.tables import (
     suppressions,
 )
 
-__all__ = ["LEASE", "Doubt", "Grant", "Intent", "Job", "Leased", "Ledger", "Outcome", "Run"]
+__all__ = ["LEASE", "Grant", "Intent", "Job", "Leased", "Ledger", "Outcome", "Run"]
 
 LEASE = timedelta(seconds=20)
 """How long a run lives without a heartbeat; it renews at a quarter of that."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Doubt:
-    """A delivery in doubt, as an operator sees it."""
-
-    subscriber_id: int
-    email: str
-    via: str
-    reply: str
-    since: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,10 +121,11 @@ class Ledger:
             "next_attempt_at",
             "changed_at",
         )
-        connection.execute(insert(runs).values(edition_id=edition_id))
         frozen = insert(deliveries).from_select(columns, audience)
         # PostgreSQL counts the rows of an INSERT only where that is asked for.
-        return connection.execute(frozen.execution_options(preserve_rowcount=True)).rowcount
+        counted = connection.execute(frozen.execution_options(preserve_rowcount=True))
+        connection.execute(insert(runs).values(edition_id=edition_id, audience=counted.rowcount))
+        return counted.rowcount
 
     def counts(self, edition_id: int) -> dict[State, int]:
         """Count an edition's deliveries by state; they sum to the audience."""
@@ -147,34 +137,6 @@ class Ledger:
             )
             return {State(state): count for state, count in rows}
 
-    def doubts(self, edition_id: int) -> list[Doubt]:
-        """List the deliveries in doubt."""
-        _d = deliveries.c
-        with self._database.reading() as connection:
-            rows = connection.execute(
-                select(_d.subscriber_id, _d.email, _d.via, _d.reply, _d.changed_at)
-                .where(_d.edition_id == edition_id, _d.state == State.IN_DOUBT)
-                .order_by(_d.subscriber_id)
-            )
-            return [
-                Doubt(subscriber_id=r[0], email=r[1], via=r[2], reply=r[3], since=r[4])
-                for r in rows
-            ]
-
-    def failures(self, edition_id: int, limit: int = 20) -> list[tuple[State, str, int]]:
-        """Give the relay's words behind what did not arrive: state, words, how many."""
-        _d = deliveries.c
-        troubled = (State.FAILED, State.DEFERRED, State.EXPIRED, State.IN_DOUBT, State.BOUNCED)
-        with self._database.reading() as connection:
-            rows = connection.execute(
-                select(_d.state, _d.reply, func.count())
-                .where(_d.edition_id == edition_id, _d.state.in_(troubled))
-                .group_by(_d.state, _d.reply)
-                .order_by(func.count().desc(), _d.state, _d.reply)
-                .limit(limit)
-            )
-            return [(State(state), reply, count) for state, reply, count in rows]
-
     # -- a run ---------------------------------------------------------------------------------
 
     def take(self, edition_id: int, holder: str, now: datetime) -> Run:
@@ -184,6 +146,10 @@ class Ledger:
         edition that is not to be sent.
         """
         with self._database.writing() as connection:
+            # The run's row first, as everybody locks them.
+            connection.execute(
+                select(runs.c.edition_id).where(runs.c.edition_id == edition_id).with_for_update()
+            ).one()
             row = connection.execute(
                 select(editions.c.state, runs.c.fence, runs.c.holder, runs.c.lease_until)
                 .join_from(editions, runs)
@@ -369,9 +335,7 @@ class Ledger:
 
     def _recover(self, connection: Connection, run: Run, now: datetime) -> None:
         """Judge what earlier runs left: `sending` is in doubt, `leased` never left."""
-        words = {"now": now, "said": "the sender died before the relay's answer was recorded"}
-        connection.execute(_INSERT_LEFT_ATTEMPTS, _of(run) | words)
-        connection.execute(_DOUBT_LEFT, _of(run) | words)
+        doubt_left(connection, run.edition_id, now)
         connection.execute(_GIVE_BACK_LEFT, _of(run) | {"now": now})
         if self._retries_doubt:
             connection.execute(_RETRY_DOUBTS, _of(run) | {"now": now})
@@ -420,7 +384,6 @@ def _build_due(state: State) -> Any:
 _D = deliveries.c
 _NOW = bindparam("now", type_=Instant)
 _OF_EDITION = _D.edition_id == bindparam("edition")
-_LEFT = (_OF_EDITION, _D.fence < bindparam("mine"))
 _IS_OPEN = text(f"({is_in(OPEN_STATES)})")
 
 _FENCE = (
@@ -453,7 +416,7 @@ _LEASE = (
 )
 _GIVE_BACK = (
     update(deliveries)
-    .where(_OF_EDITION, _D.fence == bindparam("mine"), _in_state(State.LEASED), _IS_OPEN)
+    .where(_OF_EDITION, _D.fence == bindparam("mine"), in_state(State.LEASED))
     .values(state=State.PENDING.value, changed_at=_NOW)
 )
 _STATE = select(editions.c.state).where(editions.c.id == bindparam("edition"))
@@ -473,7 +436,7 @@ _PUT_OFF = (
 )
 _EXPIRE = (
     update(deliveries)
-    .where(_OF_EDITION, _in_state(*origins(State.EXPIRED)), _IS_OPEN)
+    .where(_OF_EDITION, in_state(*sorted(origins(State.EXPIRED) & OPEN)))
     .values(state=State.EXPIRED.value, changed_at=_NOW)
 )
 _NEXT_DUE = select(func.min(_D.next_attempt_at)).where(_OF_EDITION, _IS_OPEN)
@@ -483,40 +446,8 @@ _RETRY_DOUBTS = (
     .where(_OF_EDITION, _in_state(State.IN_DOUBT))
     .values(state=State.PENDING.value, changed_at=_NOW)
 )
-_INSERT_LEFT_ATTEMPTS = insert(attempts).from_select(
-    [
-        "edition_id",
-        "subscriber_id",
-        "number",
-        "via",
-        "started_at",
-        "ended_at",
-        "outcome",
-        "reply",
-    ],
-    select(
-        _D.edition_id,
-        _D.subscriber_id,
-        _D.attempts,
-        _D.via,
-        _D.changed_at,
-        _NOW,
-        literal(State.IN_DOUBT.value),
-        bindparam("said", type_=_D.reply.type),
-    ).where(*_LEFT, _in_state(State.SENDING), _IS_OPEN),
-)
-_DOUBT_LEFT = (
-    update(deliveries)
-    .where(*_LEFT, _in_state(State.SENDING), _IS_OPEN)
-    .values(
-        state=State.IN_DOUBT.value,
-        reply=bindparam("said"),
-        changed_at=_NOW,
-        next_attempt_at=_NOW,
-    )
-)
 _GIVE_BACK_LEFT = (
     update(deliveries)
-    .where(*_LEFT, _in_state(State.LEASED), _IS_OPEN)
+    .where(_OF_EDITION, _D.fence < bindparam("mine"), in_state(State.LEASED))
     .values(state=State.PENDING.value, changed_at=_NOW)
 )

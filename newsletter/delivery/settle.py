@@ -138,10 +138,15 @@ def close_cancelled(connection: Connection, edition_id: int, now: datetime) -> t
     To be called only where nobody sends the edition any more: by a run that ends, or once its
     fence is taken away. `sending` is in doubt then, and the rest gets nothing.
     """
+    in_doubt = doubt_left(connection, edition_id, now)
+    return _expire(connection, edition_id, now, *origins(State.EXPIRED)), in_doubt
+
+
+def doubt_left(connection: Connection, edition_id: int, now: datetime) -> int:
+    """Judge what a dead run left `sending`: each is in doubt, with an attempt that says so."""
     given = {"edition": edition_id, "now": now}
     connection.execute(_INSERT_LEFT_ATTEMPTS, given)
-    in_doubt = connection.execute(_DOUBT_LEFT, given).rowcount
-    return _expire(connection, edition_id, now, *origins(State.EXPIRED)), in_doubt
+    return connection.execute(_DOUBT_LEFT, given).rowcount
 
 
 # -- deliveries ------------------------------------------------------------------------------------

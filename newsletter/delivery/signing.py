@@ -25,20 +25,25 @@ def read_signers(keys: Sequence[DkimKey], *, root: Path, domain: str) -> tuple[S
     )
 
 
-def choose_signers(signers: Sequence[Signer], names: Sequence[str]) -> tuple[Signer, ...]:
+def choose_signers(
+    signers: Sequence[Signer], keys: Sequence[tuple[str, str]]
+) -> tuple[Signer, ...]:
     """Give the signers that an edition was approved with: every attempt signs with the same.
 
-    Raises `ConfigurationError` where one is gone.
+    `keys` are names and fingerprints. Raises `ConfigurationError` where one is gone, or is
+    another one now: its signature would make the bytes of a second attempt others.
     """
     by_name = {signer.name: signer for signer in signers}
-    gone = [name for name in names if name not in by_name]
-    if gone:
-        raise ConfigurationError(
-            f"the key {gone[0]} that this edition was approved with is gone",
-            field="dkim",
-            mend="name it again until the edition is sent",
-        )
-    return tuple(by_name[name] for name in names)
+    for name, fingerprint in keys:
+        found = by_name.get(name)
+        if found is None or found.fingerprint != fingerprint:
+            what = "is gone" if found is None else "was replaced"
+            raise ConfigurationError(
+                f"the key {name} that this edition was approved with {what}",
+                field="dkim",
+                mend="name the old key again: this edition's copies are made with it",
+            )
+    return tuple(by_name[name] for name, _ in keys)
 
 
 def _read_signer(file: Path, domain: str, selector: str) -> Signer:

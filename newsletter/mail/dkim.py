@@ -83,6 +83,14 @@ class Signer:
         return f"{self.selector}._domainkey.{self.domain}"
 
     @property
+    def fingerprint(self) -> str:
+        """Tell this key from any other that stands under the same name."""
+        public = self.key.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        return hashlib.sha256(public).hexdigest()[:32]
+
+    @property
     def algorithm(self) -> str:
         """The value of `a=`."""
         return "rsa-sha256" if isinstance(self.key, RSAPrivateKey) else "ed25519-sha256"

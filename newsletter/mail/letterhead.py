@@ -36,8 +36,9 @@ class Letterhead:
     """The envelope's sender, or its pattern with a `*` for each copy's own token."""
     key_id: str
     """Hexadecimal id of the key that signs this edition's links and Message-IDs."""
-    dkim: tuple[str, ...] = ()
-    """`SELECTOR._domainkey.DOMAIN` of each DKIM key that signs this edition, in order."""
+    dkim: tuple[tuple[str, str], ...] = ()
+    """Name (`SELECTOR._domainkey.DOMAIN`) and fingerprint of each DKIM key that signs this
+    edition, in order."""
 
     @property
     def domain(self) -> str:
@@ -59,7 +60,7 @@ class Letterhead:
             | {
                 "day": date.fromisoformat(document["day"]),
                 "dated_at": datetime.fromisoformat(document["dated_at"]),
-                "dkim": tuple(document.get("dkim", ())),
+                "dkim": tuple(tuple(key) for key in document.get("dkim", ())),
             }
         )
 
@@ -71,7 +72,7 @@ def build_letterhead(
     day: date,
     dated_at: datetime,
     key_id: bytes,
-    dkim: tuple[str, ...] = (),
+    dkim: tuple[tuple[str, str], ...] = (),
 ) -> Letterhead:
     """Freeze the publication's side of an edition."""
     address = publication.sender_address

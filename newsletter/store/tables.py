@@ -227,6 +227,7 @@ runs = Table(  # who sends an edition now, or did last: G6
     Column("fence", Integer, nullable=False, server_default="0"),
     Column("holder", Text, nullable=False, server_default=""),
     Column("lease_until", Instant),
+    Column("audience", Integer, nullable=False, server_default="0"),  # as it was frozen
     Column("progress", Document),  # delivery.progress.Progress, as of the last heartbeat
 )
 

@@ -112,7 +112,7 @@ def _build_addresser(words_a_brief: int, signers: Sequence[Signer] = ()) -> Addr
         day=DATED_AT.date(),
         dated_at=DATED_AT,
         key_id=keyring.newest,
-        dkim=tuple(signer.name for signer in signers),
+        dkim=tuple((signer.name, signer.fingerprint) for signer in signers),
     )
     return Addresser(compiled, letterhead, keyring, signers=signers)
 

@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import delete, update
 
 from newsletter.delivery.holder import describe_self
+from newsletter.delivery.inquiry import list_doubts, list_reasons
 from newsletter.delivery.journal import _move_statement
 from newsletter.delivery.ledger import LEASE, Grant, Intent, Job, Ledger, Outcome, Run
 from newsletter.delivery.lifecycle import OPEN, State
@@ -534,7 +535,8 @@ def test_what_a_dead_run_left_is_judged_by_its_rows(desk: Desk, policy: Any) -> 
     assert (attempt.number, attempt.outcome, attempt.via) == (1, "in_doubt", "relay #7")
     assert (attempt.started_at, attempt.ended_at) == (intended_at, later)
     assert "died" in attempt.reply
-    doubts = desk.ledger().doubts(edition_id)
+    with desk.database.reading() as connection:
+        doubts = list_doubts(connection, edition_id)
     if policy == "hold":
         (doubt,) = doubts
         assert (doubt.subscriber_id, doubt.email) == (1, "reader1@example.org")
@@ -703,12 +705,15 @@ def test_counts_sum_to_the_audience_and_failures_say_why(desk: Desk) -> None:
         State.IN_DOUBT: 1,
         State.LEASED: 2,
     }
-    assert desk.ledger().failures(edition_id) == [
-        (State.FAILED, "words for failed", 3),
-        (State.DEFERRED, "words for deferred", 1),
-        (State.IN_DOUBT, "words for in_doubt", 1),
-    ]
-    assert desk.ledger().failures(edition_id, limit=1) == [(State.FAILED, "words for failed", 3)]
+    with desk.database.reading() as connection:
+        assert list_reasons(connection, edition_id) == [
+            (State.FAILED, "words for failed", 3),
+            (State.DEFERRED, "words for deferred", 1),
+            (State.IN_DOUBT, "words for in_doubt", 1),
+        ]
+        assert list_reasons(connection, edition_id, limit=1) == [
+            (State.FAILED, "words for failed", 3)
+        ]
 
 
 def test_the_history_outlives_the_reader(desk: Desk) -> None:

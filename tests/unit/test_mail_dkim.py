@@ -77,7 +77,7 @@ def message(*kinds: str, reader: Reader = READER) -> bytes:
         plain=build_part("plain", ()),
     )
     signers = tuple(signer(kind) for kind in kinds)
-    letterhead = replace(LETTERHEAD, dkim=tuple(one.name for one in signers))
+    letterhead = replace(LETTERHEAD, dkim=tuple((one.name, one.fingerprint) for one in signers))
     return Addresser(compiled, letterhead, RING, signers=signers).address(reader).content
 
 
@@ -165,9 +165,12 @@ def test_keys_are_read_from_their_files(tmp_path: Path) -> None:
     signers = read_signers(keys, root=tmp_path, domain="news.example")
     names = [one.name for one in signers]
     assert names == ["2026._domainkey.news.example", "ed._domainkey.mail.news.example"]
-    assert choose_signers(signers, names[1:]) == signers[1:]
+    chosen = [(one.name, one.fingerprint) for one in signers]
+    assert choose_signers(signers, chosen[1:]) == signers[1:]
     with pytest.raises(ConfigurationError, match=r"old\._domainkey\.news\.example .* is gone"):
-        choose_signers(signers, ["old._domainkey.news.example"])
+        choose_signers(signers, [("old._domainkey.news.example", signers[0].fingerprint)])
+    with pytest.raises(ConfigurationError, match=r"2026\._domainkey\.news\.example .* replaced"):
+        choose_signers(signers, [(signers[0].name, signers[1].fingerprint)])
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from newsletter.audience.importer import import_subscribers
 from newsletter.audience.reader import Reader
 from newsletter.audience.subscribers import list_subscribers
-from newsletter.delivery.ledger import Doubt
+from newsletter.delivery.inquiry import Doubt, list_doubts
 from newsletter.delivery.lifecycle import State
 from newsletter.mail import Message
 from newsletter.publish import Delivered, Press, addresser, prepare, publish
@@ -102,8 +102,8 @@ class Publication:
 
     @property
     def doubts(self) -> list[Doubt]:
-        with self.press() as press:
-            return press.ledger.doubts(edition_id=1)
+        with self.press() as press, press.database.reading() as connection:
+            return list_doubts(connection, edition_id=1)
 
     @property
     def attempts(self) -> dict[str, list[tuple[str, str]]]:

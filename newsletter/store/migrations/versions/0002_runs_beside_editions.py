@@ -34,13 +34,15 @@ def upgrade() -> None:
         sa.Column("fence", sa.Integer(), server_default="0", nullable=False),
         sa.Column("holder", sa.Text(), server_default="", nullable=False),
         sa.Column("lease_until", Instant(), nullable=True),
+        sa.Column("audience", sa.Integer(), server_default="0", nullable=False),
         sa.Column("progress", Document(), nullable=True),
         sa.ForeignKeyConstraint(["edition_id"], ["editions.id"], name=op.f("fk_runs_edition_id")),
         sa.PrimaryKeyConstraint("edition_id", name=op.f("pk_runs")),
     )
     op.execute(
-        "INSERT INTO runs (edition_id, fence, holder, lease_until) "
-        "SELECT id, fence, holder, lease_until FROM editions "
+        "INSERT INTO runs (edition_id, fence, holder, lease_until, audience) "
+        "SELECT id, fence, holder, lease_until, "
+        "(SELECT count(*) FROM deliveries WHERE edition_id = editions.id) FROM editions "
         "WHERE EXISTS (SELECT 1 FROM deliveries WHERE edition_id = editions.id)"
     )
     for column in ("fence", "holder", "lease_until"):
