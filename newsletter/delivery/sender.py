@@ -83,6 +83,7 @@ class Sender:
         self._started_at = around.now()
         self._samples: deque[tuple[float, int]] = deque()
         self._is_sent = False
+        self._has_recalled = False
 
     def stop(self) -> None:
         """Ask the run to end: nothing new is begun, answers that are due are awaited."""
@@ -135,7 +136,8 @@ class Sender:
                 if unrecorded:
                     await call(lambda: ledger.record(run, unrecorded, [], now()))
             with self._failing():
-                await call(self._remember)
+                await self._remember(is_over=True)
+            with self._failing():
                 await call(lambda: ledger.give_back(run, now()))
                 self._is_sent = await call(lambda: ledger.release(run, now()))
 
@@ -160,16 +162,9 @@ class Sender:
 
     async def _beat(self) -> None:
         """Renew the lease; without it another process may take the edition over."""
-        shift = self._shift
-        learned = await self._recorder.call(self._ledger.load_lessons)
-        age = {name: self._around.now() - lesson.learned_at for name, lesson in learned.items()}
-        for name, lesson in learned.items():
-            seconds = max(age[name], timedelta(0)).total_seconds()
-            now = self._around.monotonic()
-            shift.desk.restore({name: lesson.learned}, now, age_seconds=seconds)
         while True:
             await self._renew()
-            await self._recorder.call(self._remember)
+            await self._remember()
             await asyncio.sleep(LEASE.total_seconds() / 4)
 
     async def _look(self) -> None:
@@ -187,22 +182,34 @@ class Sender:
         )
         self._shift.lease_ends = begun + LEASE.total_seconds()
 
-    def _remember(self) -> None:
-        """Store what a person should know, and what was learned about the relays' pace."""
-        shift, now = self._shift, self._around.now()
+    async def _recall(self) -> None:
+        """Take up what earlier runs learned about the relays' pace, once."""
+        if self._has_recalled:
+            return
+        lessons = await self._recorder.call(self._ledger.load_lessons)
+        now = self._around.now()
+        for name, lesson in lessons.items():
+            age = max(now - lesson.learned_at, timedelta(0)).total_seconds()
+            learned = {name: lesson.learned}
+            self._shift.desk.restore(learned, self._around.monotonic(), age_seconds=age)
+        self._has_recalled = True
+
+    async def _remember(self, *, is_over: bool = False) -> None:
+        """Store what a person should know, and what was learned about the relays' pace.
+
+        Dead addresses only when the run is over: until then the guards may come to doubt them.
+        """
+        await self._recall()  # else what is stored would be forgotten
+        shift, desk, now = self._shift, self._shift.desk, self._around.now()
+        # Read here, in the loop that changes it; only the writing is the thread's.
+        lessons = desk.snapshot(self._around.monotonic())
         alerts, shift.alerts = shift.alerts, []
-        dead, shift.dead = shift.dead, []
-        lessons = shift.desk.snapshot(self._around.monotonic())
-        self._ledger.remember(
-            self._run,
-            alerts,
-            [
-                (reader, said)
-                for reader, said in dead
-                if shift.desk.guards.believes_dead(_domain(reader))
-            ],
-            lessons,
-            now,
+        dead: list[tuple[Reader, str]] = []
+        if is_over:
+            believed = (d for d in shift.dead if desk.guards.believes_dead(_domain(d[0])))
+            dead = list(believed)
+        await self._recorder.call(
+            lambda: self._ledger.remember(self._run, alerts, dead, lessons, now)
         )
 
     def _sample(self) -> None:

@@ -133,6 +133,14 @@ class _Dialogue(SMTP):
         super().connection_lost(error)
 
 
+class ThreadedJournal(Journal):
+    """Commits from the recorder's thread, as one that waits for the disk does."""
+
+    @property
+    def is_quick(self) -> bool:
+        return False
+
+
 class LedgerWith(Ledger):
     """A ledger whose runs record through a journal of another kind."""
 

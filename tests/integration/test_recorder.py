@@ -13,16 +13,16 @@ import pytest
 
 from newsletter.audience.suppression import suppress
 from newsletter.delivery.entries import Grant, Intent, Job, Outcome, Run
-from newsletter.delivery.journal import Journal
 from newsletter.delivery.ledger import Ledger
 from newsletter.delivery.lifecycle import State
 from newsletter.delivery.recorder import Commit, Recorder, outlast
 from newsletter.errors import StorageError
 from newsletter.store import Database
 from tests.integration.editions import store_approved_edition, store_readers
+from tests.integration.runs import ThreadedJournal
 
 
-class CountingJournal(Journal):
+class CountingJournal(ThreadedJournal):
     """Notes the size of each transaction, which takes a moment; refuses when told to."""
 
     def __init__(self, database: Database, run: Run) -> None:

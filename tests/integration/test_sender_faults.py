@@ -34,7 +34,7 @@ from newsletter.errors import (
 from newsletter.mail import Message
 from newsletter.store import Database
 from tests.integration.editions import make_addresser
-from tests.integration.runs import Edition, LedgerWith, Server
+from tests.integration.runs import Edition, LedgerWith, Server, ThreadedJournal
 
 
 @pytest.fixture(params=[False, True], ids=["one by one", "pipelining"])
@@ -63,7 +63,7 @@ def goes_on(edition: Edition, server: Server, readers: int, *, doubts: int = 0) 
     assert set(server.kept.values()) == {1}
 
 
-class SlowJournal(Journal):
+class SlowJournal(ThreadedJournal):
     """Takes its time for a commit."""
 
     seconds = 0.06
@@ -299,13 +299,18 @@ def test_what_was_accepted_is_recorded_when_the_disk_comes_back(
     refused: list[int] = []
 
     class Hiccup(Journal):
-        def record(
-            self, outcomes: Sequence[Outcome], intents: Sequence[Intent], now: datetime
+        def _record(
+            self,
+            outcomes: Sequence[Outcome],
+            intents: Sequence[Intent],
+            now: datetime,
+            *,
+            is_patient: bool,
         ) -> dict[int, Grant]:
             if server.kept.total() >= 10 and not refused:
                 refused.append(1)
                 raise StorageError("the database refused")
-            return super().record(outcomes, intents, now)
+            return super()._record(outcomes, intents, now, is_patient=is_patient)
 
     with pytest.raises(StorageError):
         edition.run(server, ledger=LedgerWith(database, Hiccup))
@@ -320,12 +325,17 @@ def test_a_database_that_refuses_everything_leaves_at_most_one_doubt_a_connectio
     edition = Edition(database, 40)
 
     class Refusing(Journal):
-        def record(
-            self, outcomes: Sequence[Outcome], intents: Sequence[Intent], now: datetime
+        def _record(
+            self,
+            outcomes: Sequence[Outcome],
+            intents: Sequence[Intent],
+            now: datetime,
+            *,
+            is_patient: bool,
         ) -> dict[int, Grant]:
             if server.kept.total() >= 10:
                 raise StorageError("the database refused")
-            return super().record(outcomes, intents, now)
+            return super()._record(outcomes, intents, now, is_patient=is_patient)
 
     class Broken(LedgerWith):
         def give_back(self, run: Run, now: datetime) -> None:
@@ -375,7 +385,7 @@ def test_a_process_that_stood_still_writes_no_dot_after_a_take_over(
     edition, clock = Edition(database, 60), Clock()
     kept: list[int] = []
 
-    class Freezing(Journal):
+    class Freezing(ThreadedJournal):
         def record(
             self, outcomes: Sequence[Outcome], intents: Sequence[Intent], now: datetime
         ) -> dict[int, Grant]:
