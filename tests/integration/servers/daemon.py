@@ -18,7 +18,7 @@ import pytest
 HOST = "127.0.0.1"
 PACKAGES = "postfix dovecot-core dovecot-lmtpd opendkim"
 _PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
-_CEILING_SECONDS = 30
+_CEILING_SECONDS = 120
 
 
 def find_program(name: str) -> str:

@@ -50,7 +50,7 @@ def queue_ids(publication: Publication) -> dict[str, str]:
     for email, told in publication.attempts.items():
         for outcome, reply in told:
             if outcome == State.ACCEPTED:
-                queued = re.fullmatch(r"250 2\.0\.0 Ok: queued as (\w+)", reply)
+                queued = re.fullmatch(r"250 2\.0\.0 Ok: (?:\d+ bytes )?queued as (\w+)", reply)
                 assert queued is not None, reply
                 assert email not in found
                 found[email] = queued[1]
@@ -102,7 +102,7 @@ def test_a_restart_in_the_middle(
                 postfix.stop()
             assert sending.poll() is None, "there was work left"
             postfix.start()
-        _, remarks = sending.communicate(timeout=120)
+        _, remarks = sending.communicate(timeout=300)
         assert sending.returncode == 0, remarks
     stored = kept(postfix.stored)
     doubtful = {doubt.email for doubt in publication.doubts}
