@@ -97,9 +97,9 @@ class Connection:
     @property
     def usable(self) -> bool:
         """Whether the connection can still take a message, or is taking the one begun."""
-        if self._window.under_way:
+        if self._window.under_way or not self._window.usable:
             return self._window.usable
-        return self._wire.usable or (self._begun is not None and self._wire.is_open)
+        return self._wire.usable or self._begun is not None
 
     # -- a message -----------------------------------------------------------------------------
 
@@ -182,8 +182,8 @@ class Connection:
         doubt, if the connection takes no more, and `LocalProtocolError` for what may not be
         sent or is one too many; those under way go on.
         """
-        busy = not self.under_way and not self._client.idle
-        if busy or self.window == 1 or self.under_way >= self.window:
+        is_busy = self.usable and not self.under_way and not self._client.idle
+        if is_busy or self.window == 1 or self.under_way >= self.window:
             raise LocalProtocolError("there is no room for another message")
         if refused := self._refuse_ourselves(envelope, len(content)):
             return refused
