@@ -224,6 +224,7 @@ def test_in_a_window_nobody_is_told_what_is_not_so(plan: Plan) -> None:
 @settings(deadline=None, max_examples=150)
 @given(_plans)
 @example(Plan(refused={1: "BDAT", 2: "MAIL"}, fault="lost", at=7))
+@example(Plan(refused={1: "BDAT", 2: "RCPT"}, fault="lost", at=7))
 @example(Plan(refused={1: "BDAT"}, fault="lost", at=7))
 @example(Plan(refused={1: "BDAT"}, fault="swapped", at=7))
 def test_one_after_another_nobody_is_told_what_is_not_so(plan: Plan) -> None:
