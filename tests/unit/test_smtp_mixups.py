@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal, cast
 from unittest.mock import patch
 
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 import newsletter.smtp.connection
@@ -206,7 +206,7 @@ _plans = st.builds(
     ),
     fault=st.sampled_from(["none", "lost", "twice", "swapped", "closed"]),
     at=st.integers(0, 4 * COUNT - 1),
-    takes_bytes=st.integers(50, 1000) | st.just(1_000_000),
+    takes_bytes=st.just(1_000_000) | st.integers(50, 1000),
     chunk=st.integers(1, 200),
 )
 
@@ -228,6 +228,10 @@ def test_in_a_window_nobody_is_told_what_is_not_so(plan: Plan) -> None:
 @example(Plan(refused={1: "BDAT"}, fault="lost", at=7))
 @example(Plan(refused={1: "BDAT"}, fault="swapped", at=7))
 def test_one_after_another_nobody_is_told_what_is_not_so(plan: Plan) -> None:
+    # A refused dot in the place of the next sender's yes reads like a refused sender, if that
+    # message's own recipient is refused as well: no code and no count could tell.
+    assume(plan.fault != "swapped" or not {"MAIL", "RCPT"} & set(plan.refused.values()))
+    assume(plan.takes_bytes == 1_000_000)  # a group is too short to be cut
     with patch.object(newsletter.smtp.connection, "_COMPANY_SECONDS", 0.02):
         check(plan, *asyncio.run(send_one_after_another(plan)))
 
