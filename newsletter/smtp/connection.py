@@ -97,9 +97,9 @@ class Connection:
     @property
     def usable(self) -> bool:
         """Whether the connection can still take a message, or is taking the one begun."""
-        if self._window.under_way:
+        if self._window.under_way or not self._window.usable:
             return self._window.usable
-        return self._wire.usable or (self._begun is not None and self._wire.is_open)
+        return self._wire.usable or self._begun is not None
 
     # -- a message -----------------------------------------------------------------------------
 
@@ -152,7 +152,12 @@ class Connection:
             return await wire.answer(Phase.DOT)
         await wire.hear(1 + len(_GROUP), patience=_COMPANY_SECONDS)
         verdict = wire.take(Phase.DOT)
-        if not is_mixed_up(wire.answers) and not isinstance(wire.cause, OutOfStep):
+        if self._is_all_agreed():
+            return verdict
+        silent = len(wire.answers) < len(_GROUP) and not wire.failure
+        # Behind a refusal nothing is slow: a reply that is missing there may be the dot's own.
+        one_is_lost = silent and any(answer.reply.code >= 400 for answer in wire.answers)
+        if not (one_is_lost or is_mixed_up(wire.answers) or isinstance(wire.cause, OutOfStep)):
             return verdict
         problem = wire.failure or "the relay's replies are mixed up"
         self._pipelining.distrust(problem)
@@ -182,8 +187,8 @@ class Connection:
         doubt, if the connection takes no more, and `LocalProtocolError` for what may not be
         sent or is one too many; those under way go on.
         """
-        busy = not self.under_way and not self._client.idle
-        if busy or self.window == 1 or self.under_way >= self.window:
+        is_busy = self.usable and not self.under_way and not self._client.idle
+        if is_busy or self.window == 1 or self.under_way >= self.window:
             raise LocalProtocolError("there is no room for another message")
         if refused := self._refuse_ourselves(envelope, len(content)):
             return refused
@@ -242,7 +247,7 @@ class Connection:
         """Read the replies to MAIL, RCPT and DATA that went out in one go."""
         wire, refused = self._wire, None
         await wire.hear(len(_GROUP))
-        if [answer.reply.code for answer in wire.answers] == _ALL_AGREED:  # as nearly always
+        if self._is_all_agreed():
             wire.answers.clear()
             return None
         if is_mixed_up(wire.answers):
@@ -270,6 +275,10 @@ class Connection:
         else:
             self._heed_goodbye(refused.reply)
         return refused
+
+    def _is_all_agreed(self) -> bool:
+        """Whether MAIL, RCPT and DATA are answered as they nearly always are."""
+        return [answer.reply.code for answer in self._wire.answers] == _ALL_AGREED
 
     async def _ask_one_by_one(self, envelope: Envelope, size_bytes: int) -> Refused | None:
         client, wire = self._client, self._wire

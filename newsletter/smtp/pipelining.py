@@ -8,9 +8,10 @@ one thing at a time.
 
 The replies to a window's commands all say 250. If one is lost, or one comes too often, those
 that follow stand in each other's places and no code tells. Their words do, as long as a relay
-says to a message what it says to no command. So the first message goes alone, and the rest waits
-here for its verdict: were its words those of another reply, the window stays at one; if not, a
-verdict in another reply's words is not believed.
+says to a message what it says to no command. So the first message goes alone, with a command
+behind it that shows whether there was a reply too many, and the rest waits here for its verdict:
+were its words those of another reply, the window stays at one; if not, a verdict in another
+reply's words is not believed.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from newsletter.smtp.wire import CLOSED, Wire
 
 log = logging.getLogger("newsletter.smtp")
 
+_WITH_PROBE = 5  # replies to a message's RSET, MAIL, RCPT and BDAT, and to the RSET behind it
 _ABOUT_AN_ADDRESS = "2.1."  # RFC 3463 §3.2: never said of a message, but to MAIL and RCPT
 
 
@@ -124,19 +126,28 @@ class Window:
 
     def _say_on(self) -> None:
         """Say what was posted and held back, as far as it may be under way by now."""
-        width = self.width if self._commands_replies else 1
+        width = 1 if self._probes else self.width
         while self._held and len(self._numbers) - len(self._held) < width:
             self._wire.post(self._client.post(*self._held.popleft()))
+            if self._probes:
+                self._wire.post(self._client.rset(), is_message=False)
+
+    @property
+    def _probes(self) -> bool:
+        """Whether messages go alone, since nothing is known of the relay's words."""
+        return not self._commands_replies
 
     async def collect(self) -> Reply | Refused:
         """Wait for the verdict on the oldest message. Raises `ConnectionLost`."""
         if not self._numbers:
             raise LocalProtocolError("no message is under way")
-        number = self._numbers[0]
+        wire, number = self._wire, self._numbers[0]
         if len(self._held) == len(self._numbers):  # the relay parted before it was said
             self._lose(number, self._farewell)
         if not self._is_lost:
-            await self._wire.hear_verdict(number)
+            await wire.hear_verdict(number)
+            if self._probes:
+                await wire.hear(_WITH_PROBE)
         self._numbers.popleft()
         if self._is_lost:  # whatever came after what could not be believed
             raise self._lose(number)
@@ -144,6 +155,14 @@ class Window:
         if problem := self._find_confusion(heard):
             self._pipelining.distrust(problem)
             raise self._lose(number, problem)
+        verdict = self._judge(number, heard)
+        if self._probes:
+            self._end_probe(number, [reply for _, reply in heard[:-1]], verdict)
+        if self.usable:
+            self._say_on()
+        return verdict
+
+    def _judge(self, number: int, heard: list[Answer]) -> Reply | Refused:
         for phase, reply in heard:
             if reply.code == 421:
                 self._farewell = f"the relay said {reply}"
@@ -151,18 +170,27 @@ class Window:
                 raise self._lose(number, self._farewell or f"the relay said {reply}")
         replies = [Refused(phase, reply) for phase, reply in heard if phase is not Phase.DOT]
         refused = next((each for each in replies if not each.reply.positive), None)
-        if len(replies) == len(heard):
-            broken_off = self._wire.failure and not self._wire.cause
-            lost = self._lose(number)
-            if refused is not None and broken_off:
-                return refused  # whatever the end of it would have been answered
-            raise lost
-        verdict = refused or heard[-1].reply
-        if isinstance(verdict, Reply) and verdict.positive and not self._commands_replies:
-            self._compare([each.reply for each in replies], verdict)
-        if self.usable:
-            self._say_on()
-        return verdict
+        if len(replies) < len(heard):
+            return refused or heard[-1].reply
+        broken_off = self._wire.failure and not self._wire.cause
+        lost = self._lose(number)
+        if refused is not None and broken_off:
+            return refused  # whatever the end of it would have been answered
+        raise lost
+
+    def _end_probe(
+        self, number: int, commands_replies: list[Reply], verdict: Reply | Refused
+    ) -> None:
+        """Open the window if nothing was mixed up and a message is told what no command is."""
+        answers = self._wire.answers
+        if answers and answers[0].phase is Phase.RSET:
+            reply = answers.popleft().reply
+            if reply.code == 421:
+                self._farewell = f"the relay said {reply}"
+        elif not self._wire.failure or self._wire.cause:
+            raise self._lose(number)
+        if isinstance(verdict, Reply) and verdict.positive:
+            self._compare(commands_replies, verdict)
 
     def _compare(self, commands_replies: list[Reply], verdict: Reply) -> None:
         """Open the window if what is said to a message is said to nothing else."""

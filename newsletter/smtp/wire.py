@@ -80,8 +80,8 @@ class Wire(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._answers: deque[Answer] = deque()
         self._everything_written = True
-        self._outbox: deque[bytes] = deque()
-        self._posting = False
+        self._outbox: deque[tuple[bytes, bool]] = deque()
+        self._posting = self._posting_end = False
         self._patience = math.inf
         self._received = memoryview(bytearray(_RECEIVE_BYTES))
         self._waiter: asyncio.Future[None] | None = None
@@ -153,9 +153,9 @@ class Wire(asyncio.BufferedProtocol):
         """Say that a reply did not come in time."""
         return f"no answer to {phase.value} within {self._ceilings[phase]:g} s"
 
-    def post(self, transaction: bytes) -> None:
-        """Write it as soon as the kernel takes it; the client is told when its end has left."""
-        self._outbox.append(transaction)
+    def post(self, data: bytes, *, is_message: bool = True) -> None:
+        """Write as soon as the kernel takes it; of a message the client is told its end left."""
+        self._outbox.append((data, is_message))
         self._post_on()
 
     async def hand_over(self, content: bytes) -> Reply | None:
@@ -278,13 +278,14 @@ class Wire(asyncio.BufferedProtocol):
     def _post_on(self) -> None:
         """Give the transport what was posted, one at a time; count those that have left."""
         while self._everything_written:
-            if self._posting:
-                self._posting = False
+            if self._posting_end:
                 self._client.end_left()
+            self._posting = self._posting_end = False
             if not self._outbox or self.failure:
                 return
+            data, self._posting_end = self._outbox.popleft()
             self._posting = True
-            self.write(self._outbox.popleft())
+            self.write(data)
 
     def _ceiling(self, *, first: bool = True) -> float:
         """Give the ceiling of what is waited for next: a reply, or the way of a message out."""

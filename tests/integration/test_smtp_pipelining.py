@@ -225,3 +225,27 @@ def test_the_clock_of_a_wait_does_not_ring_in_the_next() -> None:
 
     with ScriptedRelay({".": (wait(0.6), "250 2.0.0 queued")}, offers=OFFERS) as relay:
         asyncio.run(scenario(relay))
+
+
+def test_a_verdict_does_not_wait_long_for_what_left_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("newsletter.smtp.connection._COMPANY_SECONDS", 0.2)
+
+    async def scenario(relay: ScriptedRelay) -> None:
+        connection = await Connection.open(
+            parse_relay(relay.url), ehlo_name="x.example", tls=build_tls_context()
+        )
+        await connection.prepare(PEOPLE[0], content_for(PEOPLE[0]))
+        began = time.monotonic()
+        verdict = await connection.finish(PEOPLE[1], size_bytes=len(content_for(PEOPLE[1])))
+        assert verdict.positive
+        assert time.monotonic() - began < 1.5
+        assert connection.usable
+        assert await connection.prepare(PEOPLE[1], content_for(PEOPLE[1])) is None  # it does come
+        assert (await connection.finish()).positive
+        await connection.close()
+
+    with ScriptedRelay({"RCPT": ["250 ok", (wait(2), "250 ok")]}, offers=OFFERS) as relay:
+        asyncio.run(scenario(relay))
+    assert len(relay.accepted) == 2
