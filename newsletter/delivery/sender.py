@@ -135,7 +135,7 @@ class Sender:
                 if unrecorded:
                     await call(lambda: ledger.record(run, unrecorded, [], now()))
             with self._failing():
-                await call(self._remember)
+                await call(lambda: self._remember(at_the_end=True))
                 await call(lambda: ledger.give_back(run, now()))
                 self._is_sent = await call(lambda: ledger.release(run, now()))
 
@@ -187,11 +187,15 @@ class Sender:
         )
         self._shift.lease_ends = begun + LEASE.total_seconds()
 
-    def _remember(self) -> None:
-        """Store what a person should know, and what was learned about the relays' pace."""
+    def _remember(self, *, at_the_end: bool = False) -> None:
+        """Store what a person should know, and what was learned about the relays' pace.
+
+        Whether refused addresses are dead is decided at the end of the run alone: what makes
+        the guards doubt them may come after the refusal.
+        """
         shift, now = self._shift, self._around.now()
         alerts, shift.alerts = shift.alerts, []
-        dead, shift.dead = shift.dead, []
+        dead = shift.dead if at_the_end else []
         lessons = shift.desk.snapshot(self._around.monotonic())
         self._ledger.remember(
             self._run,

@@ -11,6 +11,8 @@ lists. The scripted relay's own part is in both.
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from newsletter.delivery.lifecycle import State
@@ -22,7 +24,12 @@ pytestmark = pytest.mark.faults
 
 MOST_BYTES = 1_000_000
 PLAYS = [
-    pytest.param(case, pipelining, id=f"{case.name}{', pipelining' if pipelining else ''}")
+    pytest.param(
+        case,
+        pipelining,
+        id=f"{case.name}{', pipelining' if pipelining else ''}",
+        marks=[pytest.mark.xfail(reason=case.not_yet, strict=True)] if case.not_yet else [],
+    )
     for case in CASES
     for pipelining in case.pipelining
 ]
@@ -42,6 +49,8 @@ def find_complaints(case: Case, observed: Observed, grown: int) -> list[str]:
     """Compare what was observed with what is required, and with what is true of every run."""
     counts, relay = observed.counts, observed.relay
     complaints = [case.check(observed)]
+    copies = Counter(taken.recipient for taken in relay.accepted)
+    complaints += [f"{count} copies to {email}" for email, count in copies.items() if count > 1]
     if observed.end != case.end:
         complaints.append(f"the run ended as {observed.end!r} ({observed.error})")
     if case.first and observed.first != case.first:
@@ -62,8 +71,13 @@ def find_complaints(case: Case, observed: Observed, grown: int) -> list[str]:
         )
     if {State.LEASED, State.SENDING} & {*counts}:
         complaints.append("rows were left half done")
-    if counts.get(State.ACCEPTED, 0) != len(relay.accepted):
-        complaints.append(f"{len(relay.accepted)} were accepted by the relay, {counts} here")
+    dots = Counter(taken.recipient for taken in relay.dotted)
+    for email, state in observed.states.items():
+        if state is State.ACCEPTED and not dots[email]:
+            complaints.append(f"{email} is recorded as accepted, and no dot was read")
+    for taken in relay.accepted:
+        if observed.states[taken.recipient] not in (State.ACCEPTED, State.IN_DOUBT):
+            complaints.append(f"{taken.recipient} was accepted, and here it is not")
     if observed.seconds > case.within:
         complaints.append(f"{observed.seconds:.1f} s")
     if grown > MOST_BYTES:
