@@ -29,7 +29,7 @@ from unittest import mock
 
 from newsletter.delivery.lifecycle import State
 from newsletter.smtp.connection import Timeouts
-from tests.faults.stage import OFFERS, READERS, SHORT, Case, Observed
+from tests.faults.stage import LOGIN, OFFERS, READERS, SHORT, Case, Observed
 from tests.relays import (
     Peer,
     Step,
@@ -94,7 +94,7 @@ def at(domain: str, count: int) -> tuple[str, ...]:
 def patched_clocks() -> Iterator[None]:
     """Look and beat seldom: each time that is done ends a jump of the clock."""
     with (
-        mock.patch("newsletter.delivery.sender.LOOK_SECONDS", 300),
+        mock.patch("newsletter.delivery.sender.LOOK_SECONDS", 1800),
         mock.patch("newsletter.delivery.sender.LEASE", timedelta(hours=1)),
     ):
         yield
@@ -193,6 +193,20 @@ def readable(observed: Observed) -> str:
     return "" if "voil" in observed.replies[0] else f"kept {observed.replies[0]!r}"
 
 
+def only_its_readers_wait(observed: Observed) -> str:
+    """Nobody pays for it, and the other provider's readers are served.
+
+    What was begun together with the message that was refused may still get through.
+    """
+    states = observed.states
+    waiting = [email for email, state in states.items() if state in (PENDING, DEFERRED)]
+    if {*observed.counts} - {PENDING, DEFERRED, ACCEPTED}:
+        return f"somebody pays for it: {observed.counts}"
+    if any(email.endswith("@b.example") for email in waiting):
+        return f"readers of the other provider wait: {waiting}"
+    return "" if len(waiting) >= 4 and observed.tries <= 7 else f"only {waiting} wait"
+
+
 def expired_and_reported(observed: Observed) -> str:
     """It was tried through the day, not too often, and the relay's words are shown."""
     told = [(state, said) for state, said, _ in observed.reported]
@@ -200,6 +214,16 @@ def expired_and_reported(observed: Observed) -> str:
         return f"an operator is shown {told}"
     tries = len(observed.first)
     return "" if 15 <= tries <= 60 else f"{tries} attempts in 24 h"
+
+
+def one_copy_each(observed: Observed) -> str:
+    copies = [taken.recipient for taken in observed.relay.accepted]
+    return "" if len(copies) == len({*copies}) else f"copies to {copies}"
+
+
+def doubts_within_the_window(observed: Observed) -> str:
+    doubts = observed.counts.get(IN_DOUBT, 0)
+    return "" if 1 <= doubts <= 8 else f"{doubts} in doubt over a window of 8"
 
 
 def no_dot(observed: Observed) -> str:
@@ -384,7 +408,7 @@ CASES = (
         script={"MAIL": "450 4.3.2 later"},
         readers=at("a.example", 100),
         retry_after=300,
-        stop_after=2,
+        stop_after=1,
     ),
     *(
         Case(
@@ -413,7 +437,7 @@ CASES = (
         check=due_in_minutes,
         script={"RCPT": ["451 4.7.1 greylisted"]},
         retry_after=300,
-        stop_after=1.5,
+        stop_after=1,
     ),
     Case(
         row=20,
@@ -442,7 +466,7 @@ CASES = (
         alert="unwanted",
         script={"RCPT": ["550 5.7.1 spam"] * 5},
         readers=(*at("a.example", 20), *at("b.example", 10)),
-        stop_after=2,
+        stop_after=1,
     ),
     Case(
         row=23,
@@ -459,11 +483,11 @@ CASES = (
             behaviour=f"{code} of one provider at {where}",
             required="STOP for that provider",
             end="waits",
-            counts={DEFERRED: 1, PENDING: 4, ACCEPTED: 5},
+            check=only_its_readers_wait,
             alert="identity",
             script={verb: [f"550 {code} we do not know you"]},
             readers=(*at("a.example", 5), *at("b.example", 5)),
-            stop_after=2,
+            stop_after=1,
         )
         for code, where, verb in (
             ("5.7.26", "RCPT", "RCPT"),
@@ -593,7 +617,7 @@ CASES = (
         huge=True,
         readers=READERS[:1],
         retry_after=300,
-        stop_after=1.5,
+        stop_after=1,
     ),
     Case(row=38, behaviour="250, then RST at QUIT", **SENT, script={"QUIT": reset}),
     # -- TLS and login -------------------------------------------------------------------------
@@ -677,6 +701,25 @@ CASES = (
         tls="valid",
         login=True,
     ),
+    Case(
+        row=45,
+        behaviour="XOAUTH2 334 and 535 for a stale token",
+        **SENT | {"required": "refresh token once"},
+        check=at_most_two_logins,
+        tls="valid",
+        login=True,
+        tokens=("stale", LOGIN[1]),
+        pipelining=(False,),
+    ),
+    Case(
+        row=45,
+        behaviour="XOAUTH2 334 and 535 for every token",
+        **STOP_AT_ONCE | {"required": "refresh token once, then STOP"},
+        check=at_most_two_logins,
+        tls="valid",
+        login=True,
+        tokens=("stale", "stale-too"),
+    ),
     # -- extensions ----------------------------------------------------------------------------
     Case(
         row=46,
@@ -704,6 +747,33 @@ CASES = (
         check=over_another_connection,
         pipelining=(True,),
         script={"RCPT": [b""]},
+    ),
+    *(
+        Case(
+            row=47,
+            behaviour=f"{said[:9]} {when}",
+            **outcome | {"required": required, "pipelining": (True,)},
+            check=check,
+            script={"octets": [said]} if "before" in when else {"BDAT": [said]},
+            window=8,
+        )
+        for said, when, outcome, required, check in (
+            ("554 5.7.1 refused", "to BDAT", FAIL_MSG, "RSET, FAIL-msg", over_one_connection),
+            ("452 4.3.1 no space", "to BDAT", DEFER, "RSET, DEFER", over_one_connection),
+            ("452 4.3.1 no space", "before BDAT's octets", DEFER, "DEFER", one_copy_each),
+        )
+    ),
+    Case(
+        row=47,
+        behaviour="close amid a window of BDAT",
+        required="UNKNOWN for what has left",
+        end="sent",
+        first=(ACCEPTED,),
+        check=doubts_within_the_window,
+        script={"BDAT": ["250 2.0.0 queued", (wait(0.1), drop)]},
+        readers=at("a.example", 20),
+        window=8,
+        pipelining=(True,),
     ),
     Case(
         row=48,
@@ -772,6 +842,21 @@ CASES = (
             per_second=4,
         )
         for said in ("421 4.4.2 idle for too long", "221 2.0.0 bye")
+    ),
+    Case(
+        row=53,
+        behaviour="one address of the name says 421, the other works",
+        **SENT | {"required": "per-address health", "pipelining": (False,)},
+        url=lambda url: url.replace("127.0.0.1", "relay.example"),
+        first_address={"connect": ("421 4.3.2 too busy", drop)},
+    ),
+    Case(
+        row=53,
+        behaviour="one address of the name breaks off at MAIL",
+        **SENT | {"required": "per-address health", "pipelining": (False,), "first": ()},
+        counts={ACCEPTED: 3},
+        url=lambda url: url.replace("127.0.0.1", "relay.example"),
+        first_address={"MAIL": drop},
     ),
     Case(
         row=54,

@@ -7,6 +7,7 @@ import contextlib
 import random
 import selectors
 import shutil
+import socket
 import ssl
 import time
 import tracemalloc
@@ -16,8 +17,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from pathlib import Path
 from typing import Literal
+from unittest import mock
 
 from sqlalchemy import delete, insert, select, update
 
@@ -33,6 +36,7 @@ from newsletter.mail import Message
 from newsletter.smtp.connection import Timeouts
 from newsletter.smtp.protocol import WireLines
 from newsletter.smtp.relay import parse_relay
+from newsletter.smtp.tokens import TokenCommand
 from newsletter.store import Database, open_database
 from newsletter.store.tables import (
     alerts,
@@ -88,6 +92,13 @@ class Case:
     login: bool = False
     url: Callable[[str], str] = lambda url: url
     receive_buffer_bytes: int = 0
+    window: int = 1
+    """Over 1: the relay offers CHUNKING, and so many messages may be under way."""
+    tokens: tuple[str, ...] = ()
+    """What the operator's command prints when it is asked for an access token, one after another;
+    the last again and again. With any, the login is by XOAUTH2."""
+    first_address: Script | None = None
+    """What another relay plays, at the first of two addresses that the name has."""
     around: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext
     # what the run is
     pipelining: tuple[bool, ...] = (False, True)
@@ -103,7 +114,7 @@ class Case:
     not_yet: str = ""
     """What is missing so that it cannot pass; when it does, this must go."""
     stop_after: float = 0
-    """Seconds after which a run that waits is asked to stop."""
+    """Seconds without any progress after which a run that waits is asked to stop."""
     timeouts: Timeouts = SHORT
     within: float = 5
     """Seconds that it may take: its ceilings, with room for a busy machine."""
@@ -141,7 +152,8 @@ class Observed:
     def describe(self) -> str:
         """Say it in the matrix's words, as far as it has some."""
         ends = {"later": "run ends, try later", "stop": "STOP", "waits": "waits", "sent": ""}
-        states = [str(state) for state in self.first] or ["not begun"]
+        runs = [(str(state), len([*same])) for state, same in groupby(self.first)]
+        states = [f"{state} ×{n}" if n > 1 else state for state, n in runs] or ["not begun"]
         kinds = [f"alert {kind}" for kind in sorted({kind for kind, _ in self.alerts})]
         return "; ".join(part for part in (", ".join(states), ends[self.end], *kinds) if part)
 
@@ -218,20 +230,24 @@ class Audience(Edition):
 
 
 class WarpSelector(selectors.DefaultSelector):
-    """Waits a moment for something to happen, and then takes the rest of the wait for past."""
+    """Waits a moment for something to happen, and then jumps ahead: further each time."""
 
     MOMENT_SECONDS = 0.01
 
     def __init__(self) -> None:
         super().__init__()
         self.ahead = 0.0
+        self._jump = 1.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None or timeout <= self.MOMENT_SECONDS:
             return super().select(timeout)
         events = super().select(self.MOMENT_SECONDS)
-        if not events:
-            self.ahead += timeout - self.MOMENT_SECONDS
+        if events:
+            self._jump = 1.0
+        else:
+            self.ahead += min(timeout - self.MOMENT_SECONDS, self._jump)
+            self._jump *= 2
         return events
 
 
@@ -268,7 +284,7 @@ class Stage:
         """
         with self._database() as database:
             edition = Audience(database, case.readers, case.hours)
-            with self._relay(case, pipelining) as relay:
+            with self._relay(case, pipelining) as relay, self._first_address(case, relay):
                 observed = self._run(case, edition, relay)
             if observed.end == "sent":
                 return observed, ""
@@ -321,10 +337,25 @@ class Stage:
         finally:
             database.close()
 
+    @contextlib.contextmanager
+    def _first_address(self, case: Case, relay: ScriptedRelay) -> Iterator[None]:
+        """Have every name mean two addresses, the first of which is another relay's."""
+        if case.first_address is None:
+            yield
+            return
+        with ScriptedRelay(case.first_address) as other:
+            found = [
+                (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (HOST, port))
+                for port in (other.port, relay.port)
+            ]
+            with mock.patch("socket.getaddrinfo", return_value=found):
+                yield
+
     def _relay(self, case: Case, pipelining: bool) -> ScriptedRelay:
+        offers = (*case.offers, "PIPELINING") if pipelining else case.offers
         return ScriptedRelay(
             case.script,
-            offers=(*case.offers, "PIPELINING") if pipelining else case.offers,
+            offers=(*offers, "CHUNKING") if case.window > 1 else offers,
             tls=self._certificate(case),
             implicit=case.implicit,
             login=LOGIN if case.login else None,
@@ -344,12 +375,25 @@ class Stage:
         return context
 
     def _opener(self, case: Case, url: str) -> OpenChannel:
+        url = case.url(url)
         return build_opener(
-            parse_relay(case.url(url), password=LOGIN[1] if "@" in case.url(url) else ""),
+            parse_relay(
+                f"{url}&auth=xoauth2" if case.tokens else url,
+                password=LOGIN[1] if "@" in url and not case.tokens else "",
+            ),
             ehlo_name="news.example",
             ca_file=None if case.tls == "unknown authority" else self._authority.ca_file,
             timeouts=case.timeouts,
+            window=case.window,
+            tokens=self._token_command(case.tokens) if case.tokens else None,
         )
+
+    def _token_command(self, tokens: Sequence[str]) -> TokenCommand:
+        """Build a command that prints one token after another."""
+        rest = self._directory / f"{self._runs}.tokens"
+        rest.write_text("".join(f"{token}\n" for token in tokens))
+        script = f"head -n1 {rest}; test $(wc -l < {rest}) -lt 2 || sed -i 1d {rest}"
+        return TokenCommand(["/bin/sh", "-c", script])
 
     def _run(self, case: Case, edition: Audience, relay: ScriptedRelay) -> Observed:
         address = make_addresser(edition.id).address
@@ -361,6 +405,15 @@ class Stage:
         loop = WarpLoop() if case.warps else asyncio.new_event_loop()
         started_at, started = edition.now, loop.time()
         ledger = Ledger(edition.database)
+
+        stop: list[Callable[[], None]] = []
+        timers: list[asyncio.TimerHandle] = []
+
+        def wait_and_stop(_tally: Counter[State]) -> None:
+            while timers:
+                timers.pop().cancel()
+            if case.stop_after:
+                timers.append(loop.call_later(case.stop_after, stop[0]))
 
         async def go() -> bool:
             sender = Sender(
@@ -384,9 +437,9 @@ class Stage:
                     monotonic=loop.time,
                     spread=random.Random(1).random,
                 ),
+                on_progress=wait_and_stop,
             )
-            if case.stop_after:
-                loop.call_later(case.stop_after, sender.stop)
+            stop.append(sender.stop)
             async with asyncio.timeout(None if case.warps else 2 * case.within):
                 return await sender.send()
 
