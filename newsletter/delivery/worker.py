@@ -381,7 +381,9 @@ class Worker:
             letter = self._under_way[0]
             try:
                 verdict = await self._channel.collect()
-            except ConnectionLost:
+            except ConnectionLost as lost:  # that was its verdict; those behind it have their own
+                self._under_way.popleft()
+                self._keep(letter, judge_loss(in_doubt=lost.in_doubt), lost.problem)
                 await self._lose()
                 return
             self._under_way.popleft()

@@ -754,7 +754,7 @@ CASES = (
             behaviour=f"{said[:9]} {when}",
             **outcome | {"required": required, "pipelining": (True,)},
             check=check,
-            script={"octets": [said]} if "before" in when else {"BDAT": [said]},
+            script={"octets": [said], "BDAT": [()]} if "before" in when else {"BDAT": [said]},
             window=8,
         )
         for said, when, outcome, required, check in (
@@ -846,6 +846,7 @@ CASES = (
     Case(
         row=53,
         behaviour="one address of the name says 421, the other works",
+        not_yet="every connection goes to the first address that takes it; none is remembered",
         **SENT | {"required": "per-address health", "pipelining": (False,)},
         url=lambda url: url.replace("127.0.0.1", "relay.example"),
         first_address={"connect": ("421 4.3.2 too busy", drop)},
@@ -853,6 +854,7 @@ CASES = (
     Case(
         row=53,
         behaviour="one address of the name breaks off at MAIL",
+        not_yet="every connection goes to the first address that takes it; none is remembered",
         **SENT | {"required": "per-address health", "pipelining": (False,), "first": ()},
         counts={ACCEPTED: 3},
         url=lambda url: url.replace("127.0.0.1", "relay.example"),
