@@ -381,7 +381,9 @@ class Worker:
             letter = self._under_way[0]
             try:
                 verdict = await self._channel.collect()
-            except ConnectionLost:
+            except ConnectionLost as lost:  # that was its verdict; those behind it have their own
+                self._under_way.popleft()
+                self._keep(letter, judge_loss(in_doubt=lost.in_doubt), lost.problem)
                 await self._lose()
                 return
             self._under_way.popleft()
@@ -390,14 +392,18 @@ class Worker:
                 return
 
     async def _lose(self) -> None:
-        """Judge everything under way on a connection that is gone, and drop it."""
+        """Judge what else was under way on a connection that is gone, and drop it.
+
+        However many messages that costs, it is one connection that broke.
+        """
         while self._under_way:
             assert self._channel is not None
             letter = self._under_way.popleft()
             try:
                 verdict = await self._channel.collect()
             except ConnectionLost as lost:
-                self._keep(letter, judge_loss(in_doubt=lost.in_doubt), lost.problem)
+                loss = judge_loss(in_doubt=lost.in_doubt)
+                self._keep(letter, loss, lost.problem, is_told=False)
             else:
                 self._judge_verdict(letter, verdict)
         self._drop()
@@ -470,8 +476,16 @@ class Worker:
         verdict = self._shift.desk.guards.judge_fault()
         self._keep(letter, verdict, f"not sent: {letter.fault}", intended=intended)
 
-    def _keep(self, letter: _Letter, verdict: Verdict, said: str, *, intended: bool = True) -> None:
-        """Keep an outcome for the next commit, and let the desk learn from it."""
+    def _keep(
+        self,
+        letter: _Letter,
+        verdict: Verdict,
+        said: str,
+        *,
+        intended: bool = True,
+        is_told: bool = True,
+    ) -> None:
+        """Keep an outcome for the next commit, and let the desk learn from it if it `is_told`."""
         shift, job = self._shift, letter.job
         ended_at = shift.around.now()
         pause = timedelta(0)
@@ -492,7 +506,7 @@ class Worker:
                 intended=intended,
             )
         )
-        learned = None if verdict is _STOPPED else verdict
+        learned = verdict if is_told and verdict is not _STOPPED else None
         alert = shift.desk.done(self._seat, job, learned, shift.around.monotonic(), said)
         shift.stir()
         if alert is not None:

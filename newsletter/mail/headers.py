@@ -55,7 +55,9 @@ def build_address_header(name: str, display: str, address: str) -> bytes:
         phrase = display
     else:
         phrase = '"' + display.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    if _needs_encoding(phrase):
+    # A quoted quote is right (RFC 5322 §3.2.4) and read wrongly: OpenSMTPD takes what follows a
+    # comma behind one for a second address, writes it anew, and so breaks the signature.
+    if _needs_encoding(phrase) or '"' in display or "\\" in display:
         words = _encode_words(display, first_room=ENCODED_WORD_BYTES - len(name) - 2)
     else:
         words = [word.encode() for word in phrase.split(" ")]

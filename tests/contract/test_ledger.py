@@ -615,7 +615,7 @@ def test_an_edition_is_sent_only_when_no_row_is_open(desk: Desk) -> None:
             run = desk.take(edition_id)
             for other in range(1, len(State) + 1):
                 open_state = state.value if other == number else "accepted"
-                desk.set_delivery(edition_id, other, state=open_state)
+                desk.set_delivery(edition_id, other, state=open_state, attempts=run.fence)
             assert not desk.ledger().release(run, desk.now)
             assert desk.edition(edition_id).state == "sending"
             assert desk.edition(edition_id).holder == ""

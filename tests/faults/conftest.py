@@ -76,7 +76,7 @@ def pytest_terminal_summary(
                 observed.describe(),
                 f"{observed.seconds:.1f}",
                 f"{line.grown / 1000:.0f}",
-                "pass" if line.passed else "FAIL",
+                "pass" if line.passed else f"open: {case.not_yet}" if case.not_yet else "FAIL",
             )
         )
     passed = sum(line.passed for line in lines)

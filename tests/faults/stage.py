@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
+import selectors
+import shutil
+import socket
 import ssl
 import time
 import tracemalloc
@@ -13,19 +17,26 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from pathlib import Path
 from typing import Literal
+from unittest import mock
 
 from sqlalchemy import delete, insert, select, update
 
 from newsletter.audience.reader import Reader
 from newsletter.delivery.channel import OpenChannel, build_opener
+from newsletter.delivery.dispatch import RelayLimits
+from newsletter.delivery.ledger import Ledger
 from newsletter.delivery.lifecycle import FINAL, State
+from newsletter.delivery.sender import Sender
+from newsletter.delivery.shift import Lane, Policy, Surroundings
 from newsletter.errors import ConfigurationError, NewsletterError, TemporaryError
 from newsletter.mail import Message
 from newsletter.smtp.connection import Timeouts
 from newsletter.smtp.protocol import WireLines
 from newsletter.smtp.relay import parse_relay
+from newsletter.smtp.tokens import TokenCommand
 from newsletter.store import Database, open_database
 from newsletter.store.tables import (
     alerts,
@@ -81,6 +92,13 @@ class Case:
     login: bool = False
     url: Callable[[str], str] = lambda url: url
     receive_buffer_bytes: int = 0
+    window: int = 1
+    """Over 1: the relay offers CHUNKING, and so many messages may be under way."""
+    tokens: tuple[str, ...] = ()
+    """What the operator's command prints when it is asked for an access token, one after another;
+    the last again and again. With any, the login is by XOAUTH2."""
+    first_address: Script | None = None
+    """What another relay plays, at the first of two addresses that the name has."""
     around: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext
     # what the run is
     pipelining: tuple[bool, ...] = (False, True)
@@ -89,8 +107,14 @@ class Case:
     per_second: float = 0
     retry_after: float = 0.05
     huge: bool = False
+    warps: bool = False
+    """Whether time jumps ahead while nobody has anything to do; then a day takes seconds."""
+    hours: float = 16
+    """How long the edition's mail may be tried."""
+    not_yet: str = ""
+    """What is missing so that it cannot pass; when it does, this must go."""
     stop_after: float = 0
-    """Seconds after which a run that waits is asked to stop."""
+    """Seconds without any progress after which a run that waits is asked to stop."""
     timeouts: Timeouts = SHORT
     within: float = 5
     """Seconds that it may take: its ceilings, with room for a busy machine."""
@@ -106,22 +130,30 @@ class Observed:
 
     end: End
     error: NewsletterError | None
-    counts: dict[State, int]
+    states: dict[str, State]
+    """Where each reader stands."""
     first: tuple[State, ...]
     replies: tuple[str, ...]
     tries: int
     suppressed: tuple[str, ...]
     alerts: tuple[tuple[str, str], ...]
+    reported: tuple[tuple[State, str, int], ...]
+    """What an operator is shown of it: state, the relay's words, how many."""
     due_in: timedelta
     """When the first reader is due again, from the end of the last attempt."""
     relay: ScriptedRelay
     seconds: float
     peak_bytes: int
 
+    @property
+    def counts(self) -> dict[State, int]:
+        return dict(Counter(self.states.values()))
+
     def describe(self) -> str:
         """Say it in the matrix's words, as far as it has some."""
         ends = {"later": "run ends, try later", "stop": "STOP", "waits": "waits", "sent": ""}
-        states = [str(state) for state in self.first] or ["not begun"]
+        runs = [(str(state), len([*same])) for state, same in groupby(self.first)]
+        states = [f"{state} ×{n}" if n > 1 else state for state, n in runs] or ["not begun"]
         kinds = [f"alert {kind}" for kind in sorted({kind for kind, _ in self.alerts})]
         return "; ".join(part for part in (", ".join(states), ends[self.end], *kinds) if part)
 
@@ -174,24 +206,60 @@ class Audience(Edition):
                 select(suppressions.c.email_key).order_by(suppressions.c.email_key)
             ).all()
             told = connection.execute(select(alerts.c.kind, alerts.c.sentence)).all()
-            due = connection.scalar(
-                select(deliveries.c.next_attempt_at).order_by(deliveries.c.subscriber_id).limit(1)
-            )
+            rows = connection.execute(
+                select(
+                    deliveries.c.email, deliveries.c.state, deliveries.c.next_attempt_at
+                ).order_by(deliveries.c.subscriber_id)
+            ).all()
         first = [row for row in tried if row.subscriber_id == 1]
         return Observed(
             end=end,
             error=error,
-            counts=self.counts,
+            states={row.email: State(row.state) for row in rows},
             first=tuple(State(row.outcome) for row in first),
             replies=tuple(row.reply for row in first),
             tries=len(tried),
             suppressed=tuple(left),
+            reported=tuple(Ledger(self.database).failures(self.id)),
             alerts=tuple((row.kind, row.sentence) for row in told),
-            due_in=due - first[-1].ended_at if due and first else timedelta(0),
+            due_in=rows[0].next_attempt_at - first[-1].ended_at if first else timedelta(0),
             relay=relay,
             seconds=seconds,
             peak_bytes=peak_bytes,
         )
+
+
+class WarpSelector(selectors.DefaultSelector):
+    """Waits a moment for something to happen, and then jumps ahead: further each time."""
+
+    MOMENT_SECONDS = 0.01
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ahead = 0.0
+        self._jump = 1.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None or timeout <= self.MOMENT_SECONDS:
+            return super().select(timeout)
+        events = super().select(self.MOMENT_SECONDS)
+        if events:
+            self._jump = 1.0
+        else:
+            self.ahead += min(timeout - self.MOMENT_SECONDS, self._jump)
+            self._jump *= 2
+        return events
+
+
+class WarpLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time jumps to the next timer while nothing happens."""
+
+    def __init__(self) -> None:
+        self._warp = WarpSelector()
+        super().__init__(self._warp)
+
+    def time(self) -> float:
+        return super().time() + self._warp.ahead
 
 
 class Stage:
@@ -206,7 +274,7 @@ class Stage:
     def play(self, case: Case, *, pipelining: bool) -> Observed:
         """Run over the case's relay, and observe."""
         with self._database() as database, self._relay(case, pipelining) as relay:
-            edition = Audience(database, case.readers)
+            edition = Audience(database, case.readers, case.hours)
             return self._run(case, edition, relay)
 
     def play_and_go_on(self, case: Case, *, pipelining: bool) -> tuple[Observed, str]:
@@ -215,16 +283,22 @@ class Stage:
         Gives what was observed, and a complaint about the second run if there is one.
         """
         with self._database() as database:
-            edition = Audience(database, case.readers)
-            with self._relay(case, pipelining) as relay:
+            edition = Audience(database, case.readers, case.hours)
+            with self._relay(case, pipelining) as relay, self._first_address(case, relay):
                 observed = self._run(case, edition, relay)
             if observed.end == "sent":
                 return observed, ""
             before = observed.counts
             edition.reopen()
-            polite = Case(row=0, behaviour="", required="", end="sent", huge=case.huge)
+            polite = replace(
+                Case(row=0, behaviour="", required="", end="sent"),
+                readers=case.readers,
+                huge=case.huge,
+                timeouts=Timeouts(),
+                within=60,
+            )
             with self._relay(polite, pipelining) as second:
-                again = self._run(replace(polite, readers=case.readers), edition, second)
+                again = self._run(polite, edition, second)
             copies = Counter(taken.recipient for taken in (*relay.accepted, *second.accepted))
             wanted = Counter({s: n for s, n in before.items() if s in FINAL})
             wanted[State.ACCEPTED] += len(case.readers) - wanted.total()
@@ -253,17 +327,35 @@ class Stage:
     @contextlib.contextmanager
     def _database(self) -> Iterator[Database]:
         self._runs += 1
-        path = self._directory / f"{self._runs}.db"
+        path, fresh = self._directory / f"{self._runs}.db", self._directory / "fresh.db"
+        if not fresh.exists():  # what takes long is done once
+            open_database(f"sqlite:///{fresh}", durability="process").close()
+        shutil.copyfile(fresh, path)
         database = open_database(f"sqlite:///{path}", durability="process")
         try:
             yield database
         finally:
             database.close()
 
+    @contextlib.contextmanager
+    def _first_address(self, case: Case, relay: ScriptedRelay) -> Iterator[None]:
+        """Have every name mean two addresses, the first of which is another relay's."""
+        if case.first_address is None:
+            yield
+            return
+        with ScriptedRelay(case.first_address) as other:
+            found = [
+                (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (HOST, port))
+                for port in (other.port, relay.port)
+            ]
+            with mock.patch("socket.getaddrinfo", return_value=found):
+                yield
+
     def _relay(self, case: Case, pipelining: bool) -> ScriptedRelay:
+        offers = (*case.offers, "PIPELINING") if pipelining else case.offers
         return ScriptedRelay(
             case.script,
-            offers=(*case.offers, "PIPELINING") if pipelining else case.offers,
+            offers=(*offers, "CHUNKING") if case.window > 1 else offers,
             tls=self._certificate(case),
             implicit=case.implicit,
             login=LOGIN if case.login else None,
@@ -283,33 +375,72 @@ class Stage:
         return context
 
     def _opener(self, case: Case, url: str) -> OpenChannel:
+        url = case.url(url)
         return build_opener(
-            parse_relay(case.url(url), password=LOGIN[1] if "@" in case.url(url) else ""),
+            parse_relay(
+                f"{url}&auth=xoauth2" if case.tokens else url,
+                password=LOGIN[1] if "@" in url and not case.tokens else "",
+            ),
             ehlo_name="news.example",
             ca_file=None if case.tls == "unknown authority" else self._authority.ca_file,
             timeouts=case.timeouts,
+            window=case.window,
+            tokens=self._token_command(case.tokens) if case.tokens else None,
         )
+
+    def _token_command(self, tokens: Sequence[str]) -> TokenCommand:
+        """Build a command that prints one token after another."""
+        rest = self._directory / f"{self._runs}.tokens"
+        rest.write_text("".join(f"{token}\n" for token in tokens))
+        script = f"head -n1 {rest}; test $(wc -l < {rest}) -lt 2 || sed -i 1d {rest}"
+        return TokenCommand(["/bin/sh", "-c", script])
 
     def _run(self, case: Case, edition: Audience, relay: ScriptedRelay) -> Observed:
         address = make_addresser(edition.id).address
-        opener = self._opener(case, relay.url)
 
         def address_huge(reader: Reader) -> Message:
             message = address(reader)
             return replace(message, content=HUGE)
 
-        async def go() -> bool:
-            sender = edition.sender(
-                relay.url.replace("user%40news.example@", ""),
-                connections=case.connections,
-                per_second=case.per_second,
-                retry_after=case.retry_after,
-                limit=lambda _opener: opener,
-                address=address_huge if case.huge else address,
-            )
+        loop = WarpLoop() if case.warps else asyncio.new_event_loop()
+        started_at, started = edition.now, loop.time()
+        ledger = Ledger(edition.database)
+
+        stop: list[Callable[[], None]] = []
+        timers: list[asyncio.TimerHandle] = []
+
+        def wait_and_stop(_tally: Counter[State]) -> None:
+            while timers:
+                timers.pop().cancel()
             if case.stop_after:
-                asyncio.get_running_loop().call_later(case.stop_after, sender.stop)
-            async with asyncio.timeout(2 * case.within):
+                timers.append(loop.call_later(case.stop_after, stop[0]))
+
+        async def go() -> bool:
+            sender = Sender(
+                ledger=ledger,
+                run=ledger.take(edition.id, "test", edition.now),
+                lanes=[
+                    Lane(
+                        limits=RelayLimits(
+                            name="relay", connections=case.connections, rate=case.per_second
+                        ),
+                        open_channel=self._opener(case, relay.url),
+                    )
+                ],
+                address=address_huge if case.huge else address,
+                policy=Policy(
+                    not_after=edition.now + edition.not_after,
+                    retry_after=timedelta(seconds=case.retry_after),
+                ),
+                around=Surroundings(
+                    now=lambda: started_at + timedelta(seconds=loop.time() - started),
+                    monotonic=loop.time,
+                    spread=random.Random(1).random,
+                ),
+                on_progress=wait_and_stop,
+            )
+            stop.append(sender.stop)
+            async with asyncio.timeout(None if case.warps else 2 * case.within):
                 return await sender.send()
 
         error: NewsletterError | None = None
@@ -317,8 +448,8 @@ class Stage:
         tracemalloc.start()
         began, before = time.monotonic(), tracemalloc.get_traced_memory()[0]
         try:
-            with case.around():
-                is_sent = asyncio.run(go())
+            with case.around(), asyncio.Runner(loop_factory=lambda: loop) as runner:
+                is_sent = runner.run(go())
         except NewsletterError as caught:
             error = caught
         except TimeoutError:

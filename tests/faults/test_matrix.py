@@ -1,7 +1,7 @@
 """The fault matrix: `pytest -m faults` plays every row and prints what came of it.
 
-Each case is played over a connection that pipelines and one that does not, through the real
-sender and ledger; a run that ended early is followed by one over a polite relay, in which
+Each case is played through the real sender and ledger, over a connection that pipelines and,
+with NEWSLETTER_TEST_FAULTS=all, once more over one that does not; a run that ended early is followed by one over a polite relay, in which
 nobody may turn out lost or mailed twice.
 
 Memory is what Python has allocated at the peak of the run (tracemalloc), less what the same
@@ -10,6 +10,9 @@ lists. The scripted relay's own part is in both.
 """
 
 from __future__ import annotations
+
+import os
+from collections import Counter
 
 import pytest
 
@@ -21,10 +24,16 @@ from tests.faults.stage import Case, Observed, Stage
 pytestmark = pytest.mark.faults
 
 MOST_BYTES = 1_000_000
+BOTH_WAYS = os.environ.get("NEWSLETTER_TEST_FAULTS") == "all"
 PLAYS = [
-    pytest.param(case, pipelining, id=f"{case.name}{', pipelining' if pipelining else ''}")
+    pytest.param(
+        case,
+        pipelining,
+        id=f"{case.name}{', pipelining' if pipelining else ''}",
+        marks=[pytest.mark.xfail(reason=case.not_yet, strict=True)] if case.not_yet else [],
+    )
     for case in CASES
-    for pipelining in case.pipelining
+    for pipelining in (case.pipelining if BOTH_WAYS else case.pipelining[-1:])
 ]
 
 
@@ -42,6 +51,8 @@ def find_complaints(case: Case, observed: Observed, grown: int) -> list[str]:
     """Compare what was observed with what is required, and with what is true of every run."""
     counts, relay = observed.counts, observed.relay
     complaints = [case.check(observed)]
+    copies = Counter(taken.recipient for taken in relay.accepted)
+    complaints += [f"{count} copies to {email}" for email, count in copies.items() if count > 1]
     if observed.end != case.end:
         complaints.append(f"the run ended as {observed.end!r} ({observed.error})")
     if case.first and observed.first != case.first:
@@ -62,8 +73,13 @@ def find_complaints(case: Case, observed: Observed, grown: int) -> list[str]:
         )
     if {State.LEASED, State.SENDING} & {*counts}:
         complaints.append("rows were left half done")
-    if counts.get(State.ACCEPTED, 0) != len(relay.accepted):
-        complaints.append(f"{len(relay.accepted)} were accepted by the relay, {counts} here")
+    dots = Counter(taken.recipient for taken in relay.dotted)
+    for email, state in observed.states.items():
+        if state is State.ACCEPTED and not dots[email]:
+            complaints.append(f"{email} is recorded as accepted, and no dot was read")
+    for taken in relay.accepted:
+        if observed.states[taken.recipient] not in (State.ACCEPTED, State.IN_DOUBT):
+            complaints.append(f"{taken.recipient} was accepted, and here it is not")
     if observed.seconds > case.within:
         complaints.append(f"{observed.seconds:.1f} s")
     if grown > MOST_BYTES:

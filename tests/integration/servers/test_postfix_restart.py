@@ -29,14 +29,19 @@ RESTARTS = int(os.environ.get("NEWSLETTER_TEST_RESTARTS", "2"))
 
 
 def make(
-    root: Path, postfix: Postfix, trust: Trust, readers: dict[str, str], connections: int
+    root: Path,
+    postfix: Postfix,
+    trust: Trust,
+    readers: dict[str, str],
+    connections: int,
+    window: int,
 ) -> Publication:
     return Publication(
         root,
         relay=f"smtp://{USER}@localhost:{postfix.port}",
         readers=readers,
         connections=connections,
-        delivery=f'ca_file = "{trust.authority}"\nretry_after = "1s"\n',
+        delivery=f'ca_file = "{trust.authority}"\nretry_after = "1s"\nwindow = {window}\n',
     )
 
 
@@ -73,25 +78,28 @@ def kept(stored: list[Stored]) -> dict[str, set[str]]:
     return names
 
 
+@pytest.mark.parametrize("window", [1, 8])
 def test_twenty_connections_at_once(
-    tmp_path: Path, start_postfix: StartPostfix, trust: Trust
+    tmp_path: Path, start_postfix: StartPostfix, trust: Trust, window: int
 ) -> None:
     readers = crowd(500)
     postfix = start_postfix(readers=readers)
-    publication = make(tmp_path / "publication", postfix, trust, readers, 20)
+    publication = make(tmp_path / "publication", postfix, trust, readers, 20, window)
     assert publication.send().counts == {State.ACCEPTED: len(readers)}
     stored = postfix.stored
     assert len(stored) == len(readers)
+    assert ("bdat=" in postfix.log) == (window > 1)
     assert kept(stored) == {email: {name} for email, name in queue_ids(publication).items()}
 
 
+@pytest.mark.parametrize("window", [1, 8])
 @pytest.mark.parametrize("violently", [False, True], ids=["stopped", "killed"])
 def test_a_restart_in_the_middle(
-    tmp_path: Path, start_postfix: StartPostfix, trust: Trust, *, violently: bool
+    tmp_path: Path, start_postfix: StartPostfix, trust: Trust, *, violently: bool, window: int
 ) -> None:
     readers, connections, moments = crowd(150 + 50 * RESTARTS), 4, random.Random(20261125)
     postfix = start_postfix(readers=readers)
-    publication = make(tmp_path / "publication", postfix, trust, readers, connections)
+    publication = make(tmp_path / "publication", postfix, trust, readers, connections, window)
     with publication.project.running("send", "--yes") as sending:
         for restart in range(RESTARTS):
             goal = 50 * (restart + 1) + moments.randrange(50)
@@ -114,7 +122,7 @@ def test_a_restart_in_the_middle(
     }
     assert accepted.keys() | doubtful == readers.keys()
     assert not accepted.keys() & doubtful
-    assert len(doubtful) <= connections * RESTARTS
+    assert len(doubtful) <= connections * window * RESTARTS
     assert all(len(names) == 1 for names in stored.values()), "handed over twice"
     for email, name in accepted.items():
         assert stored[email] == {name}, "recorded as accepted, but not so"

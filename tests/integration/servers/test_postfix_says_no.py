@@ -180,13 +180,14 @@ def test_a_relay_that_knows_nobody_is_not_believed(
         assert len(list(list_subscribers(press.database, status="active"))) == len(readers)
 
 
+@pytest.mark.parametrize("window", [1, 8])
 def test_too_many_unknown_readers_end_the_connection(
-    start_postfix: StartPostfix, write: Write
+    start_postfix: StartPostfix, write: Write, window: int
 ) -> None:
     """Postfix hangs up with 421 at the next reader then, who is none the worse for it."""
     postfix = start_postfix({"smtpd_hard_error_limit": "4", "smtpd_error_sleep_time": "0"})
     strangers = crowd_of_strangers(9)
-    publication = write(postfix, readers=strangers | READERS, delivery=SOON)
+    publication = write(postfix, readers=strangers | READERS, delivery=f"{SOON}\nwindow = {window}")
     delivered = publication.send()
     assert "too many errors" in postfix.log
     assert delivered.counts == {State.ACCEPTED: len(READERS), State.FAILED: len(strangers)}
