@@ -190,9 +190,12 @@ def test_too_many_unknown_readers_end_the_connection(
     publication = write(postfix, readers=strangers | READERS, delivery=f"{SOON}\nwindow = {window}")
     delivered = publication.send()
     assert "too many errors" in postfix.log
-    assert delivered.counts == {State.ACCEPTED: len(READERS), State.FAILED: len(strangers)}
-    for stranger in strangers:
-        assert publication.attempts[stranger][-1][1].startswith("550 5.1.1 ")
+    counts = delivered.counts
+    doubtful = counts.pop(State.IN_DOUBT, 0)  # a window's last may go unanswered
+    assert doubtful <= (0 if window == 1 else window)
+    assert counts == {State.ACCEPTED: len(READERS), State.FAILED: len(strangers) - doubtful}
+    words = [publication.attempts[stranger][-1][1] for stranger in strangers]
+    assert sum(each.startswith("550 5.1.1 ") for each in words) == len(strangers) - doubtful
     assert copies(postfix) == Counter(READERS.keys())
 
 
