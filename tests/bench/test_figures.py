@@ -77,6 +77,7 @@ def test_the_report_is_a_table_of_one_width() -> None:
         {"near": summaries},
         (),
         (),
+        extent="1 round",
         machine=MACHINE,
         versions={"ours": "1", "the others": "2"},
         reference="ours",
