@@ -8,9 +8,11 @@ the next one is timed from its start (the interpreter's) to its first committed 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,12 +26,13 @@ from newsletter.store import Database, open_database
 from tests.bench.contestants import ROOT
 from tests.bench.figures import Setting
 from tests.bench.product import EDITION_ID, build_message, enrol, new_database, store_readers
-from tests.bench.race import open_way
+from tests.bench.race import RunFailed, open_way
 from tests.bench.sink import HOST
 
 _SETTING = Setting(size_kb=4, delay_ms=0, connections=10)
 _SENT_AFTER = 20_000
 """Messages that the second sender sends."""
+_PATIENCE_SECONDS = 300.0
 _SENDING_SECONDS = 1.0
 """How long the first one sends before it is killed."""
 
@@ -54,8 +57,12 @@ def run_audience(
     """Run each database in turn; `servers` has the URL of each one's server, "" for SQLite."""
     for number in range(1, rounds + 1):
         for name, server in servers.items():
-            with new_database(server, folder) as url:
-                run = _run_once(name, url, number, readers, folder)
+            try:
+                with new_database(server, folder) as url:
+                    run = _run_once(name, url, number, readers, folder)
+            except RunFailed as failure:
+                say(f"{readers:,} readers, round {number}: {name} failed: {failure}")
+                continue
             say(
                 f"{readers:,} readers, round {number}: {name}: enrolled in "
                 f"{run.enrol_seconds:.2f} s, resumed in {run.resume_seconds:.2f} s, "
@@ -79,12 +86,12 @@ def _run_once(name: str, url: str, number: int, readers: int, folder: Path) -> A
     with open_way(_SETTING) as way:
         command = [sys.executable, "-m", "tests.bench.product", HOST, str(way.port)]
         command += [str(_SETTING.connections), "{}", str(path), "--standing", f"--database={url}"]
-        with _start(command, readers) as first:
+        with _sender(command, readers) as first:
             _read(first)
             time.sleep(_SENDING_SECONDS)
             first.kill()
         began_at = time.time()
-        with _start(command, _SENT_AFTER) as second:
+        with _sender(command, _SENT_AFTER) as second:
             resume_seconds = _read(second)["first_accepted_at"] - began_at
             peak_mb = _read(second)["peak_mb"]
     return AudienceRun(
@@ -122,15 +129,25 @@ def _accept_half(database: Database, readers: int) -> None:
         )
 
 
-def _start(command: list[str], messages: int) -> subprocess.Popen[str]:
+@contextlib.contextmanager
+def _sender(command: list[str], messages: int) -> Iterator[subprocess.Popen[str]]:
+    """Start a sender, and wait for its end after the block; not for ever."""
     filled = [word.format(messages) if word == "{}" else word for word in command]
-    return subprocess.Popen(filled, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    with subprocess.Popen(filled, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        patience = threading.Timer(_PATIENCE_SECONDS, process.kill)
+        patience.start()
+        try:
+            yield process
+            process.wait()
+        finally:
+            patience.cancel()
+            process.kill()
 
 
 def _read(process: subprocess.Popen[str]) -> dict[str, Any]:
     assert process.stdout is not None
     line = process.stdout.readline()
     if not line:
-        raise RuntimeError(f"the sender ended without a word (exit code {process.wait()})")
+        raise RunFailed(f"a sender ended without a word (exit code {process.wait()})")
     said: dict[str, Any] = json.loads(line)
     return said

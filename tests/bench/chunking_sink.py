@@ -141,7 +141,7 @@ class Conversation(asyncio.BufferedProtocol):
     def _accept(self) -> bytes:
         self._recipients = 0
         self._sink.messages += 1
-        return b"250 2.0.0 Ok\r\n"
+        return b"250 2.0.0 Ok: queued as %X\r\n" % self._sink.messages
 
 
 _ANSWERS = {

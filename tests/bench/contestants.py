@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
+
+from tests.postgres import find_programs
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "newsletter-bench"
@@ -95,6 +98,13 @@ def read_postfix_version() -> str:
     """Read the version of Postfix, whose programs do not tell their own."""
     program = find_program("postconf")
     return _read(program, "-dh", "mail_version") if program else "of unknown version"
+
+
+def read_postgresql_version() -> str:
+    """Read the version of the server that is installed."""
+    programs = find_programs()
+    found = re.search(r"\d[\d.]+", _read(programs / "postgres", "--version")) if programs else None
+    return found[0] if found else "of unknown version"
 
 
 def _find_product(name: str) -> Contestant:

@@ -182,7 +182,7 @@ def send(database: Database, order: Order, addresser: Addresser, *, window: int)
         lanes=[
             Lane(
                 limits=RelayLimits(name=str(relay), connections=order.connections),
-                open_channel=build_opener(relay, ehlo_name="news.example"),
+                open_channel=build_opener(relay, ehlo_name="news.example", window=window),
             )
         ],
         address=addresser.address,

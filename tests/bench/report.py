@@ -19,12 +19,13 @@ def build_report(
     audience: Sequence[AudienceRun],
     verdicts: Sequence[Verdict],
     *,
+    extent: str,
     machine: Machine,
     versions: Mapping[str, str],
     reference: str,
 ) -> str:
     """Build the whole report: the machine, the contestants, each scenario, the claims."""
-    lines = _build_lines(summaries, audience, verdicts, machine, versions, reference)
+    lines = _build_lines(summaries, audience, verdicts, extent, machine, versions, reference)
     return "\n".join(lines) + "\n"
 
 
@@ -32,12 +33,14 @@ def _build_lines(
     summaries: Mapping[str, Sequence[Summary]],
     audience: Sequence[AudienceRun],
     verdicts: Sequence[Verdict],
+    extent: str,
     machine: Machine,
     versions: Mapping[str, str],
     reference: str,
 ) -> Iterator[str]:
     yield from _INTRODUCTION.format(reference=reference).splitlines()
     yield f"- {machine.measured_at}; {machine.processor}, {machine.cores} cores; {machine.system}"
+    yield f"- {extent}"
     yield f"- load before the start: {machine.load:.2f} (an idle machine has about 0)"
     yield f"- one fsync of this disk takes {machine.fsync_ms:.2f} ms"
     yield f"- Python {machine.python}"

@@ -81,7 +81,9 @@ def test_one_check_of_several_is_enough_and_what_was_not_measured_is_not_judged(
     ]
     verdicts = judge_claims(claims, {"here": RUNS})
     assert [verdict.is_met for verdict in verdicts] == [True, False, None]
-    report = build_report({}, (), verdicts, machine=MACHINE, versions={}, reference="ours")
+    report = build_report(
+        {}, (), verdicts, extent="", machine=MACHINE, versions={}, reference="ours"
+    )
     told = [line for line in report.splitlines() if line.startswith("| ")][1:]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in told[1:]]
     assert cells == [

@@ -77,6 +77,7 @@ def test_the_report_is_a_table_of_one_width() -> None:
         {"near": summaries},
         (),
         (),
+        extent="1 round",
         machine=MACHINE,
         versions={"ours": "1", "the others": "2"},
         reference="ours",
@@ -95,9 +96,9 @@ def test_the_report_is_a_table_of_one_width() -> None:
         (1.0, 0, 10, 20_000),
         (0.1, 0, 10, 2_000),
         (0.001, 0, 10, 500),
-        (1.0, 20, 10, 1_000),
-        (0.1, 20, 100, 10_000),
-        (1.0, 80, 10, 500),
+        (1.0, 20, 10, 2_000),
+        (0.1, 20, 100, 20_000),
+        (1.0, 80, 10, 1_000),
     ],
 )
 def test_runs_last_seconds(share: float, delay_ms: int, connections: int, messages: int) -> None:
