@@ -38,7 +38,7 @@ class Snare:
     """What all snares are: laid in the new process, with a file for their note."""
 
     nth: int = 1
-    """It springs at this call, or this message."""
+    """It springs at this call, or this message; at the next one if that call raises."""
 
     def set(self, note: Path) -> None:
         """Lay it."""
@@ -68,7 +68,7 @@ class Call(Snare):
             if self.having and not arguments[self.having]:
                 return None
             calls += 1
-            if calls != self.nth:
+            if calls < self.nth:
                 return None
             met = whom(arguments)
             if self.when == "before":
@@ -86,14 +86,22 @@ class Call(Snare):
         @functools.wraps(function)
         def plain(*given: Any, **named: Any) -> Any:
             met = begin(given, named)
-            answer = function(*given, **named)
+            try:
+                answer = function(*given, **named)
+            except BaseException:
+                inside.clear()  # the next one then
+                raise
             end(met)
             return answer
 
         @functools.wraps(function)
         async def waiting(*given: Any, **named: Any) -> Any:
             met = begin(given, named)
-            answer = await function(*given, **named)
+            try:
+                answer = await function(*given, **named)
+            except BaseException:
+                inside.clear()
+                raise
             end(met)
             return answer
 

@@ -76,7 +76,7 @@ class Point:
 
 BEFORE_COMMIT = {"intents": UNTOUCHED, "outcomes": HANDED_OVER}
 AFTER_COMMIT = {"intents": INTENDED, "outcomes": RECORDED}
-INTENTS = Call(target=JOURNAL + "record", when="after", having="intents", nth=2)
+INTENTS = Call(target=JOURNAL + "_record", when="after", having="intents", nth=2)
 
 POINTS: dict[str, Point] = {
     # -- the audience
@@ -139,14 +139,15 @@ POINTS: dict[str, Point] = {
         fates={"recipient": UNTOUCHED},
     ),
     "before the intents": Point(
-        snare=Call(target=JOURNAL + "record", when="before", having="intents", nth=3),
+        snare=Call(target=JOURNAL + "_record", when="before", having="intents", nth=3),
         fates=BEFORE_COMMIT,
     ),
-    "the intents moved, not committed": Point(
-        snare=Call(target=JOURNAL + "_move", when="after", having="moves", nth=3)
+    "the intents written, not committed": Point(
+        snare=Call(target=JOURNAL + "_write", when="after", having="intents", nth=3),
+        fates=BEFORE_COMMIT,
     ),
     "the intents committed": Point(
-        snare=Call(target=JOURNAL + "record", when="after", having="intents", nth=3),
+        snare=Call(target=JOURNAL + "_record", when="after", having="intents", nth=3),
         fates=AFTER_COMMIT,
     ),
     "before the dot": Point(snare=Dot(bytes_sent=0, nth=5), fates={"recipient": INTENDED}),
@@ -159,15 +160,15 @@ POINTS: dict[str, Point] = {
     # -- an answer
     "the answer read": Point(snare=Answer(nth=5), fates={"recipient": HANDED_OVER}),
     "before the outcomes": Point(
-        snare=Call(target=JOURNAL + "record", when="before", having="outcomes", nth=3),
+        snare=Call(target=JOURNAL + "_record", when="before", having="outcomes", nth=3),
         fates=BEFORE_COMMIT,
     ),
     "the outcomes written, not committed": Point(
-        snare=Call(target=JOURNAL + "_write_attempts", when="after", having="outcomes", nth=3),
-        fates={"outcomes": HANDED_OVER},
+        snare=Call(target=JOURNAL + "_write", when="after", having="outcomes", nth=3),
+        fates=BEFORE_COMMIT,
     ),
     "the outcomes committed": Point(
-        snare=Call(target=JOURNAL + "record", when="after", having="outcomes", nth=3),
+        snare=Call(target=JOURNAL + "_record", when="after", having="outcomes", nth=3),
         fates=AFTER_COMMIT,
     ),
     # -- the end
@@ -211,7 +212,13 @@ def test_a_kill_leaves_exactly_what_is_promised(
     point = POINTS[name]
     sink = sinks[point.stopped]  # a stopped send must have something left to give back
     sink.forget()
-    stage.begin(sink, readers=READERS, connections=connections, is_approved=point.is_approved)
+    stage.begin(
+        sink,
+        readers=READERS,
+        connections=connections,
+        durability="process" if connections == 1 else "full",
+        is_approved=point.is_approved,
+    )
     fates: dict[str, Fate] = {}
     if point.after is not None:
         fates = fall_into(stage, point.after, point)
