@@ -88,12 +88,14 @@ class Stage:
         connections: int = 10,
         in_doubt: Literal["hold", "retry"] = "hold",
         durability: Literal["full", "process"] = "process",
+        window: int = 1,
         is_approved: bool = True,
     ) -> None:
         """Forget what was sent, and enrol so many readers anew, unless the sender is to do it."""
         self.readers, self.connections, self.in_doubt = readers, connections, in_doubt
+        self.most_under_way = connections * window
         self.sink = sink
-        self._write_settings(sink.url, connections, in_doubt, durability)
+        self._write_settings(sink.url, connections, in_doubt, durability, window)
         now = datetime.now(UTC)
         with self.database.writing() as connection:
             for table in (attempts, deliveries, runs, suppressions, subscribers):
@@ -155,7 +157,7 @@ class Stage:
         counts = Counter(row.state for row in rows.values())
         kept = self.sink.kept
         assert len(rows) == self.readers == sum(counts.values()), counts
-        assert counts[State.SENDING] <= self.connections, counts
+        assert counts[State.SENDING] <= self.most_under_way, counts
         for address, row in rows.items():
             copies = kept[address]
             if row.state is State.ACCEPTED:
@@ -201,6 +203,7 @@ class Stage:
         connections: int = 1,
         in_doubt: str = "hold",
         durability: str = "process",
+        window: int = 1,
     ) -> None:
         self.project = Project(
             self.root,
@@ -208,7 +211,7 @@ class Stage:
             connections=connections,
             durability=durability,
             more=f'[database]\nurl = "{self.url}"',
-            delivery=f'in_doubt = "{in_doubt}"\nretry_after = "1s"',
+            delivery=f'in_doubt = "{in_doubt}"\nretry_after = "1s"\nwindow = {window}',
         )
 
 

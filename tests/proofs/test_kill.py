@@ -38,7 +38,7 @@ def send_and_kill(stage: Stage, kills: int, moments: random.Random) -> int:
         counts = stage.check()
         unknown = counts[State.SENDING] + counts[State.IN_DOUBT]
         if stage.in_doubt == "hold":
-            assert 0 <= unknown - doubts <= stage.connections, "more in doubt than connections"
+            assert 0 <= unknown - doubts <= stage.most_under_way, "more in doubt than under way"
             doubts = unknown
         most = max(most, counts[State.SENDING])
     return most
@@ -77,6 +77,16 @@ def test_a_killed_send_goes_on_and_nobody_gets_two(
     describe(stage, KILLS, most, counts)
     assert max(sink.kept.values()) == 1
     assert counts[State.IN_DOUBT] <= KILLS * connections
+
+
+def test_a_window_leaves_so_many_in_doubt_a_connection(stage: Stage, tmp_path: Path) -> None:
+    with Sink(tmp_path, offers=("PIPELINING", "CHUNKING", "8BITMIME")) as sink:
+        stage.begin(sink, readers=READERS, connections=5, window=8)
+        most = send_and_kill(stage, KILLS, random.Random(8))
+        counts = send_to_the_end(stage)
+    describe(stage, KILLS, most, counts)
+    assert max(sink.kept.values()) == 1
+    assert most > 5, "the window was never used"
 
 
 def test_whoever_is_in_doubt_is_tried_again_under_retry(stage: Stage, tmp_path: Path) -> None:
