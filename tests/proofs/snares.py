@@ -13,6 +13,7 @@ import importlib
 import inspect
 import json
 import os
+import re
 import signal
 import socket
 from collections.abc import Callable, Sequence
@@ -169,6 +170,42 @@ class Dot(Snare):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk(Snare):
+    """The last chunk of a message, which ends it where the relay offers CHUNKING (BDAT LAST)."""
+
+    half: bool
+    """Whether half of its content reaches the kernel; else not even its command."""
+
+    def set(self, note: Path) -> None:
+        """Watch the sockets."""
+        chunks = 0
+        hunted: dict[_Stream, str] = {}
+
+        def look(stream: _Stream, data: bytes, send: Callable[[bytes], int]) -> None:
+            nonlocal chunks
+            if stream in hunted:  # its content comes with the next write
+                send(data[: len(data) // 2])
+                spring(note, {"recipient": [hunted[stream]]})
+            for found in _LAST_CHUNK.finditer(data):
+                chunks += 1
+                if chunks < self.nth:
+                    continue
+                recipients = _RECIPIENT.findall(data[: found.start()])
+                recipient = recipients[-1].decode() if recipients else stream.recipient
+                size = int(found[1])
+                if not self.half:
+                    send(data[: found.start()])
+                elif len(data) == found.end():
+                    hunted[stream] = recipient
+                    return
+                else:
+                    send(data[: found.end() + min(size, len(data) - found.end()) // 2])
+                spring(note, {"recipient": [recipient]})
+
+        _watch_sockets(look)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer(Snare):
     """The relay's answer to the end of a message, read from the kernel and known to nobody yet."""
 
@@ -210,7 +247,11 @@ def whom(arguments: dict[str, Any]) -> Met:
 # -- what goes over a socket -----------------------------------------------------------------------
 
 
-@dataclass(slots=True)
+_LAST_CHUNK = re.compile(rb"BDAT (\d+) LAST\r\n")
+_RECIPIENT = re.compile(rb"^RCPT TO:<([^>\r\n]+)>", re.MULTILINE)
+
+
+@dataclass(slots=True, eq=False)
 class _Stream:
     """What one SMTP connection has written so far, as far as one must know."""
 
