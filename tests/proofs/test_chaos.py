@@ -33,8 +33,8 @@ from tests.proofs.snares import Call
 from tests.proofs.stage import Stage, open_stage
 
 SENDS = int(os.environ.get("NEWSLETTER_TEST_SENDS", "12"))
-LEAVERS = int(os.environ.get("NEWSLETTER_TEST_LEAVERS", "150"))
-PAUSES = int(os.environ.get("NEWSLETTER_TEST_PAUSES", "4"))
+LEAVERS = int(os.environ.get("NEWSLETTER_TEST_LEAVERS", "100"))
+PAUSES = int(os.environ.get("NEWSLETTER_TEST_PAUSES", "3"))
 CONNECTIONS = 10
 LEASE_SECONDS = 1.5
 
@@ -224,7 +224,7 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
 
 
 def test_a_full_disk_ends_the_send_before_the_dot(tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk", "6m") as disk, Sink(tmp_path) as sink:
+    with small_disk(tmp_path / "disk", "32m") as disk, Sink(tmp_path) as sink:
         url = f"sqlite:///{disk / 'newsletter.db'}"
         with open_stage(tmp_path / "stage", url) as stage:
             stage.begin(sink, readers=2000, connections=CONNECTIONS)

@@ -21,8 +21,8 @@ from tests.acceptance.project import Project
 from tests.proofs.sink import Sink
 from tests.proofs.stage import Stage
 
-KILLS = int(os.environ.get("NEWSLETTER_TEST_KILLS", "3"))
-READERS = int(os.environ.get("NEWSLETTER_TEST_READERS", "600"))
+KILLS = int(os.environ.get("NEWSLETTER_TEST_KILLS", "2"))
+READERS = int(os.environ.get("NEWSLETTER_TEST_READERS", "400"))
 
 
 def send_and_kill(stage: Stage, kills: int, moments: random.Random) -> int:
@@ -100,7 +100,7 @@ def test_whoever_is_in_doubt_is_tried_again_under_retry(stage: Stage, tmp_path: 
 
 
 def test_the_same_command_goes_on_after_a_kill(tmp_path: Path) -> None:
-    readers, connections = 600, 10
+    readers, connections = 400, 10
     with Sink(tmp_path) as sink:
         project = Project(tmp_path / "publication", relay=sink.url, connections=connections)
         project.write_brief()
