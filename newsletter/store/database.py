@@ -4,6 +4,10 @@ SQLite runs in WAL mode, but only once the file is known to be ours: the mode is
 its header, and a database that is refused stays as it was. A writing transaction begins with
 BEGIN IMMEDIATE: one that read first and wrote later would fail with "database is locked"
 whenever another writer came in between, however long it was ready to wait.
+
+On PostgreSQL a writing transaction may not stand still for long: a process that is frozen in
+the middle of one, or a machine that is gone, would keep its locks, and nobody could take its
+edition over or unsubscribe. The server ends it, and nothing of it was written.
 """
 
 from __future__ import annotations
@@ -22,6 +26,8 @@ from newsletter.errors import ConfigurationError, DatabaseVersionError, StorageE
 Durability = Literal["full", "process"]
 BUSY_SECONDS = 30.0
 """How long a writer waits for another before it gives up (SQLite)."""
+STANDSTILL_SECONDS = 10.0
+"""How long a writing transaction may do nothing (PostgreSQL); less than a sender's lease lasts."""
 
 
 class Database:
@@ -49,6 +55,8 @@ class Database:
                 connection.execution_options(
                     isolation_level="REPEATABLE READ", postgresql_readonly=True
                 )
+                # It keeps nobody out, and whom its rows are for may be slow.
+                connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
             yield connection
 
     @contextmanager
@@ -120,6 +128,8 @@ def connect_database(url: str, *, durability: Durability = "full") -> Database:
                 f"the folder {path.parent} does not exist", field="database.url", mend="make it"
             )
         _tune_sqlite(engine, durability)
+    else:
+        _tune_postgresql(engine)
     return Database(engine, durability=durability)
 
 
@@ -218,6 +228,16 @@ def _tune_sqlite(engine: Engine, durability: Durability) -> None:
     def _on_begin(connection: Connection) -> None:
         writing = connection.get_execution_options().get("newsletter_writing", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def _tune_postgresql(engine: Engine) -> None:
+    milliseconds = int(STANDSTILL_SECONDS * 1000)
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, _record: Any) -> None:
+        connection.autocommit = True
+        connection.execute(f"SET idle_in_transaction_session_timeout = {milliseconds}")
+        connection.autocommit = False
 
 
 def storage_error(error: BaseException) -> StorageError:

@@ -31,7 +31,7 @@ path = "briefs"
 [delivery]
 relay = "{relay}"
 connections = {connections}
-durability = "process"
+durability = "{durability}"
 {delivery}
 """
 
@@ -83,6 +83,7 @@ class Project:
         connections: int = 10,
         timezone: str = "UTC",
         more: str = "",
+        durability: str = "process",
         delivery: str = "",
     ) -> None:
         self.root = root
@@ -94,6 +95,7 @@ class Project:
                 connections=connections,
                 timezone=timezone,
                 more=more,
+                durability=durability,
                 delivery=delivery,
             )
         )

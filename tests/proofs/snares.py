@@ -13,6 +13,7 @@ import importlib
 import inspect
 import json
 import os
+import re
 import signal
 import socket
 from collections.abc import Callable, Sequence
@@ -38,7 +39,7 @@ class Snare:
     """What all snares are: laid in the new process, with a file for their note."""
 
     nth: int = 1
-    """It springs at this call, or this message."""
+    """It springs at this call, or this message; at the next one if that call raises."""
 
     def set(self, note: Path) -> None:
         """Lay it."""
@@ -68,7 +69,7 @@ class Call(Snare):
             if self.having and not arguments[self.having]:
                 return None
             calls += 1
-            if calls != self.nth:
+            if calls < self.nth:
                 return None
             met = whom(arguments)
             if self.when == "before":
@@ -86,14 +87,22 @@ class Call(Snare):
         @functools.wraps(function)
         def plain(*given: Any, **named: Any) -> Any:
             met = begin(given, named)
-            answer = function(*given, **named)
+            try:
+                answer = function(*given, **named)
+            except BaseException:
+                inside.clear()  # the next one then
+                raise
             end(met)
             return answer
 
         @functools.wraps(function)
         async def waiting(*given: Any, **named: Any) -> Any:
             met = begin(given, named)
-            answer = await function(*given, **named)
+            try:
+                answer = await function(*given, **named)
+            except BaseException:
+                inside.clear()
+                raise
             end(met)
             return answer
 
@@ -161,6 +170,42 @@ class Dot(Snare):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk(Snare):
+    """The last chunk of a message, which ends it where the relay offers CHUNKING (BDAT LAST)."""
+
+    half: bool
+    """Whether half of its content reaches the kernel; else not even its command."""
+
+    def set(self, note: Path) -> None:
+        """Watch the sockets."""
+        chunks = 0
+        hunted: dict[_Stream, str] = {}
+
+        def look(stream: _Stream, data: bytes, send: Callable[[bytes], int]) -> None:
+            nonlocal chunks
+            if stream in hunted:  # its content comes with the next write
+                send(data[: len(data) // 2])
+                spring(note, {"recipient": [hunted[stream]]})
+            for found in _LAST_CHUNK.finditer(data):
+                chunks += 1
+                if chunks < self.nth:
+                    continue
+                recipients = _RECIPIENT.findall(data[: found.start()])
+                recipient = recipients[-1].decode() if recipients else stream.recipient
+                size = int(found[1])
+                if not self.half:
+                    send(data[: found.start()])
+                elif len(data) == found.end():
+                    hunted[stream] = recipient
+                    return
+                else:
+                    send(data[: found.end() + min(size, len(data) - found.end()) // 2])
+                spring(note, {"recipient": [recipient]})
+
+        _watch_sockets(look)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer(Snare):
     """The relay's answer to the end of a message, read from the kernel and known to nobody yet."""
 
@@ -202,7 +247,11 @@ def whom(arguments: dict[str, Any]) -> Met:
 # -- what goes over a socket -----------------------------------------------------------------------
 
 
-@dataclass(slots=True)
+_LAST_CHUNK = re.compile(rb"BDAT (\d+) LAST\r\n")
+_RECIPIENT = re.compile(rb"^RCPT TO:<([^>\r\n]+)>", re.MULTILINE)
+
+
+@dataclass(slots=True, eq=False)
 class _Stream:
     """What one SMTP connection has written so far, as far as one must know."""
 

@@ -59,7 +59,7 @@ class Stage:
         self.url = url
         self.root = root
         self._started = 0
-        self._write_settings("eml:outbox", 1, "hold")
+        self._write_settings("eml:outbox")
         self.project.write_brief()
         self.database: Database = open_database(url, durability="process")
         now = datetime.now(UTC)
@@ -87,12 +87,15 @@ class Stage:
         readers: int,
         connections: int = 10,
         in_doubt: Literal["hold", "retry"] = "hold",
+        durability: Literal["full", "process"] = "process",
+        window: int = 1,
         is_approved: bool = True,
     ) -> None:
         """Forget what was sent, and enrol so many readers anew, unless the sender is to do it."""
         self.readers, self.connections, self.in_doubt = readers, connections, in_doubt
+        self.most_under_way = connections * window
         self.sink = sink
-        self._write_settings(sink.url, connections, in_doubt)
+        self._write_settings(sink.url, connections, in_doubt, durability, window)
         now = datetime.now(UTC)
         with self.database.writing() as connection:
             for table in (attempts, deliveries, runs, suppressions, subscribers):
@@ -154,7 +157,7 @@ class Stage:
         counts = Counter(row.state for row in rows.values())
         kept = self.sink.kept
         assert len(rows) == self.readers == sum(counts.values()), counts
-        assert counts[State.SENDING] <= self.connections, counts
+        assert counts[State.SENDING] <= self.most_under_way, counts
         for address, row in rows.items():
             copies = kept[address]
             if row.state is State.ACCEPTED:
@@ -194,13 +197,21 @@ class Stage:
                 content = bytes(make(reader).content)
                 assert came[address].digest == digest(content), address
 
-    def _write_settings(self, relay: str, connections: int, in_doubt: str) -> None:
+    def _write_settings(
+        self,
+        relay: str,
+        connections: int = 1,
+        in_doubt: str = "hold",
+        durability: str = "process",
+        window: int = 1,
+    ) -> None:
         self.project = Project(
             self.root,
             relay=relay,
             connections=connections,
+            durability=durability,
             more=f'[database]\nurl = "{self.url}"',
-            delivery=f'in_doubt = "{in_doubt}"\nretry_after = "1s"',
+            delivery=f'in_doubt = "{in_doubt}"\nretry_after = "1s"\nwindow = {window}',
         )
 
 
