@@ -27,6 +27,7 @@ from sqlalchemy import delete, insert, select, update
 from newsletter.audience.reader import Reader
 from newsletter.delivery.channel import OpenChannel, build_opener
 from newsletter.delivery.dispatch import RelayLimits
+from newsletter.delivery.inquiry import list_reasons
 from newsletter.delivery.ledger import Ledger
 from newsletter.delivery.lifecycle import FINAL, State
 from newsletter.delivery.sender import Sender
@@ -211,6 +212,7 @@ class Audience(Edition):
                     deliveries.c.email, deliveries.c.state, deliveries.c.next_attempt_at
                 ).order_by(deliveries.c.subscriber_id)
             ).all()
+            reported = list_reasons(connection, self.id)
         first = [row for row in tried if row.subscriber_id == 1]
         return Observed(
             end=end,
@@ -220,7 +222,7 @@ class Audience(Edition):
             replies=tuple(row.reply for row in first),
             tries=len(tried),
             suppressed=tuple(left),
-            reported=tuple(Ledger(self.database).failures(self.id)),
+            reported=tuple(reported),
             alerts=tuple((row.kind, row.sentence) for row in told),
             due_in=rows[0].next_attempt_at - first[-1].ended_at if first else timedelta(0),
             relay=relay,
