@@ -213,6 +213,7 @@ class Audience(Edition):
                     deliveries.c.email, deliveries.c.state, deliveries.c.next_attempt_at
                 ).order_by(deliveries.c.subscriber_id)
             ).all()
+            reported = list_reasons(connection, self.id)
         first = [row for row in tried if row.subscriber_id == 1]
         return Observed(
             end=end,

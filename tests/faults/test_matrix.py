@@ -1,7 +1,7 @@
 """The fault matrix: `pytest -m faults` plays every row and prints what came of it.
 
 Each case is played through the real sender and ledger, over a connection that pipelines and,
-with NEWSLETTER_TEST_FAULTS=all, once more over one that does not; a run that ended early is
+with NEWSLETTER_TEST_FAULTS=all, once more over one that does not. A run that ended early is
 followed by one over a polite relay, in which nobody may turn out lost or mailed twice.
 
 Memory is what Python has allocated at the peak of the run (tracemalloc), less what the same
