@@ -191,7 +191,7 @@ def approve(press: Press, record: EditionRecord) -> int:
     """
     now = press.now()
     letterhead = _letterhead_of(press, record, now)
-    with press.database.writing() as connection:
+    with press.database.writing(in_bulk=True) as connection:
         if record.state == "draft":
             change_state(connection, record.id, "ready", now=now)
         approved = change_state(connection, record.id, "approved", now=now)

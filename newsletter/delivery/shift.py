@@ -102,6 +102,11 @@ class Shift:
         self.desk.put(jobs)
         self.stir()
 
+    @property
+    def idle(self) -> int:
+        """How many wait at the desk."""
+        return len(self._waiting)
+
     def stir(self) -> None:
         """Let whoever waits at the desk look again."""
         if self._waiting:

@@ -161,6 +161,8 @@ class Worker:
     def _look_ahead(self) -> None:
         """Take the next job and make its message, if it may follow at once on this connection."""
         shift = self._shift
+        if shift.desk.queued <= shift.idle:
+            return  # it is for those who wait: this connection's answer may take its time
         if self._used < MESSAGES_PER_CONNECTION and not shift.stopping.is_set():
             job = shift.desk.take_at_once(self._seat, shift.around.monotonic())
             if job is not None:

@@ -60,11 +60,16 @@ class Database:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """Give a connection within one transaction: committed at the end, or nothing at all."""
+    def writing(self, *, in_bulk: bool = False) -> Iterator[Connection]:
+        """Give a connection within one transaction: committed at the end, or nothing at all.
+
+        What is written `in_bulk` SQLite copies from its log into the file later, with others'
+        smaller commits, and not within this one's.
+        """
         with self.plain_words(), self.engine.connect() as connection:
             connection.execution_options(newsletter_writing=True)
-            with connection.begin():
+            put_off = _checkpoints_put_off(connection, in_bulk and self.is_sqlite)
+            with put_off, connection.begin():
                 yield connection
 
     @contextmanager
@@ -212,6 +217,20 @@ def _enter_wal(database: Database) -> None:
             field="database.url",
             mend="put the database on a local disk",
         )
+
+
+@contextmanager
+def _checkpoints_put_off(connection: Connection, wanted: bool) -> Iterator[None]:
+    if not wanted:
+        yield
+        return
+    driver: Any = connection.connection.driver_connection
+    (pages,) = driver.execute("PRAGMA wal_autocheckpoint").fetchone()
+    driver.execute("PRAGMA wal_autocheckpoint = 0")
+    try:
+        yield
+    finally:
+        driver.execute(f"PRAGMA wal_autocheckpoint = {int(pages)}")
 
 
 def _tune_sqlite(engine: Engine, durability: Durability) -> None:

@@ -141,7 +141,7 @@ def store_readers(database: Database, count: int, now: datetime) -> None:
 def enrol(database: Database, now: datetime) -> float:
     """Store an approved edition and freeze its audience; tell how many seconds that took."""
     began = time.perf_counter()
-    with database.writing() as connection:
+    with database.writing(in_bulk=True) as connection:
         connection.execute(
             insert(editions).values(
                 id=EDITION_ID,

@@ -71,7 +71,7 @@ def cork(peer: Peer) -> None:
 def uncork(peer: Peer) -> None:
     """Say in one packet what was held back."""
     held = [call.args[0] for call in peer.send.call_args_list]  # type: ignore[attr-defined]
-    del peer.send  # type: ignore[method-assign]
+    del peer.send
     peer.send(b"".join(held))
 
 

@@ -17,9 +17,11 @@ from pydantic import BaseModel
 from newsletter.errors import ConfigurationError
 from newsletter.settings import (
     DkimKey,
+    DomainSettings,
     FeedSource,
     FolderSource,
     Publication,
+    RelaySettings,
     Section,
     Settings,
     describe_settings,
@@ -414,8 +416,9 @@ def test_every_setting_is_described() -> None:
     assert len(names) == len(set(names))
     expected = names_of(Settings) - {"root", "sources"}
     expected |= names_of(FolderSource, "sources[folder].") | names_of(FeedSource, "sources[feed].")
-    expected -= {"dkim"}
+    expected -= {"dkim", "relays", "domains"}
     expected |= names_of(DkimKey, "dkim[].")
+    expected |= names_of(RelaySettings, "relays[].") | names_of(DomainSettings, "domains[].")
     expected |= {f"vocabulary.lenses[].{name}" for name in ("name", "descriptor", "caveat")}
     assert set(names) == expected
     for row in rows:
