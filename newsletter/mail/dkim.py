@@ -19,6 +19,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
@@ -95,35 +96,23 @@ class Signer:
         """The value of `a=`."""
         return "rsa-sha256" if isinstance(self.key, RSAPrivateKey) else "ed25519-sha256"
 
-    def sign(self, fields: bytes, body_hash: bytes, dated_at: datetime) -> bytes:
-        """Build the DKIM-Signature field for a message's header fields and its body's hash.
+    def sign(
+        self, names: tuple[str, ...], canonical: bytes, body_hash: bytes, dated_at: datetime
+    ) -> bytes:
+        """Build the DKIM-Signature field from canonical header fields and the body's hash.
 
-        The same arguments give the same bytes: both algorithms are deterministic, and the
-        times are the edition's own.
+        `names` are what `h=` says, as `SignedFields` has them. The same arguments give the same
+        bytes: both algorithms are deterministic, and the times are the edition's own.
         """
-        names, canonical = _select_fields(fields)
-        signed_at = int(dated_at.timestamp())
-        unsigned = _fold_tags(
-            [
-                "v=1",
-                f"a={self.algorithm}",
-                "c=relaxed/relaxed",
-                f"d={self.domain}",
-                f"s={self.selector}",
-                f"t={signed_at}",
-                f"x={signed_at + int(VALID_FOR.total_seconds())}",
-                f"bh={base64.b64encode(body_hash).decode()}",
-                *_fold_names(names),
-                "b=",
-            ]
-        )
-        own = canonical_field(b"DKIM-Signature:" + unsigned).removesuffix(b"\r\n")
-        signature = base64.b64encode(self.sign_bytes(canonical + own))
+        before, after = _build_around(self, names, int(dated_at.timestamp()))
+        hashed = base64.b64encode(body_hash)
+        own = _canonical_around(before) + hashed + _canonical_around(after)
+        signature = base64.b64encode(self.sign_bytes(b"".join((canonical, _NAME, own))))
         lines = [
             signature[start : start + _SIGNATURE_CHARACTERS]
             for start in range(0, len(signature), _SIGNATURE_CHARACTERS)
         ]
-        return b"DKIM-Signature:" + unsigned + b"\r\n ".join(lines) + b"\r\n"
+        return b"".join((before, hashed, after, b"\r\n ".join(lines), b"\r\n"))
 
     def sign_bytes(self, data: bytes) -> bytes:
         """Sign bytes as the algorithm has it: both hash with SHA-256."""
@@ -162,6 +151,8 @@ def read_key(data: bytes, *, file: str) -> RSAPrivateKey | Ed25519PrivateKey:
 
 def canonical_body(piece: bytes) -> bytes:
     """Make whole lines canonical, "relaxed" (§3.4.4); empty lines at the end are kept."""
+    if b"  " not in piece and b"\t" not in piece and b" \r\n" not in piece:
+        return piece
     return _BLANKS.sub(b" ", _BLANKS_AT_END.sub(b"", piece))
 
 
@@ -183,14 +174,67 @@ def canonical_field(field: bytes) -> bytes:
     return name.strip().lower() + b":" + unfolded.strip() + b"\r\n"
 
 
-def _select_fields(fields: bytes) -> tuple[list[str], bytes]:
-    """Name what is signed, in order, and give it in canonical form."""
-    present: dict[str, bytes] = {}
-    for field in _split_fields(fields):
-        present[field.partition(b":")[0].decode("ascii").lower()] = field
-    names = [name for name in SIGNED if name.lower() in present]
-    canonical = b"".join(canonical_field(present[name.lower()]) for name in names)
-    return names + list(OVERSIGNED), canonical
+@lru_cache(16)
+def _build_around(signer: Signer, names: tuple[str, ...], signed_at: int) -> tuple[bytes, bytes]:
+    """Build the field up to the body's hash, and from there to where the signature begins.
+
+    The same for all messages of an edition: hashes have one length, so lines fold alike.
+    """
+    place = base64.b64encode(bytes(hashlib.sha256().digest_size)).decode()
+    field = b"DKIM-Signature:" + _fold_tags(
+        [
+            "v=1",
+            f"a={signer.algorithm}",
+            "c=relaxed/relaxed",
+            f"d={signer.domain}",
+            f"s={signer.selector}",
+            f"t={signed_at}",
+            f"x={signed_at + int(VALID_FOR.total_seconds())}",
+            f"bh={place}",
+            *_fold_names(names),
+            "b=",
+        ]
+    )
+    before, _, after = field.partition(place.encode())
+    return before, after
+
+
+@lru_cache(32)
+def _canonical_around(part: bytes) -> bytes:
+    """Make a part of our own field canonical; a hash, which holds no blank, stands beside it."""
+    unfolded = _BLANKS.sub(b" ", _FOLD.sub(b"", part))
+    return (
+        unfolded.removeprefix(b"DKIM-Signature:").lstrip() if part.startswith(b"DKIM") else unfolded
+    )
+
+
+_NAME = b"dkim-signature:"
+
+
+class SignedFields:
+    """The header fields that are signed: those that an edition shares, with room for the rest.
+
+    Signed are the fields that there are, in the order of `SIGNED`.
+    """
+
+    def __init__(self, shared: bytes, own: Sequence[str]) -> None:
+        """Take the fields that all messages share, and the names of those that differ."""
+        fields = {
+            field.partition(b":")[0].decode("ascii").lower(): canonical_field(field)
+            for field in _split_fields(shared)
+        }
+        fields |= dict.fromkeys((name.lower() for name in own), b"")
+        present = [name for name in SIGNED if name.lower() in fields]
+        self.names = (*present, *OVERSIGNED)
+        self._canonical = [fields[name.lower()] for name in present]
+        self._places = tuple(present.index(name) for name in own)
+
+    def make_canonical(self, own: Sequence[bytes]) -> bytes:
+        """Give all of them in canonical form; `own` are the fields that differ, in their order."""
+        canonical = self._canonical.copy()
+        for place, field in zip(self._places, own, strict=True):
+            canonical[place] = canonical_field(field)
+        return b"".join(canonical)
 
 
 def _split_fields(fields: bytes) -> list[bytes]:

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from newsletter.audience.address import parse_address
 from newsletter.audience.reader import Reader
-from newsletter.mail.dkim import Signer, canonical_body, hash_body
+from newsletter.mail.dkim import SignedFields, Signer, canonical_body, hash_body
 from newsletter.mail.headers import (
     build_address_header,
     build_text_header,
@@ -61,6 +61,9 @@ HEADER_NAMES = (
 DKIM-Signature for each key."""
 
 _NEEDS_ESCAPE = re.compile("[&<>\"']")  # what html.escape would change
+
+_OWN_FIELDS = ("To", "Message-ID", "List-Unsubscribe")
+"""What differs from reader to reader."""
 
 _PART = (
     b"Content-Type: text/%s; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
@@ -143,6 +146,7 @@ class Addresser:
         self._before, self._after = _build_shared_headers(
             compiled, letterhead, self._boundary, subject_mark
         )
+        self._signed = SignedFields(self._before + self._after, _OWN_FIELDS)
         self._plan = self._build_plan(lambda _key: True)
 
     @property
@@ -165,17 +169,12 @@ class Addresser:
             "unsubscribe_url": f"{letterhead.url}/u/{token}",
             "preferences_url": f"{letterhead.url}/p/{self._preferences.sign(subscriber_id)}",
         }
-        fields = b"".join(
-            (
-                self._before,
-                build_address_header("To", reader.name, email),
-                b"Message-ID: ",
-                message_id.encode(),
-                b"\r\nList-Unsubscribe: ",
-                token.encode().join(self._unsubscribe_field),
-                self._after,
-            )
+        own = (
+            build_address_header("To", reader.name, email),
+            f"Message-ID: {message_id}\r\n".encode(),
+            token.encode().join(self._unsubscribe_field),
         )
+        fields = b"".join((self._before, *own, self._after))
         plan = self._plan
         body: list[bytes] = [*plan.wire]
         canonical = plan.canonical.copy()
@@ -195,8 +194,9 @@ class Addresser:
         head = [WireLines.check(fields)]
         if self._signers:
             body_hash = hash_body(canonical)
+            names, signed = self._signed.names, self._signed.make_canonical(own)
             head[:0] = [
-                WireLines.check(signer.sign(fields, body_hash, letterhead.dated_at))
+                WireLines.check(signer.sign(names, signed, body_hash, letterhead.dated_at))
                 for signer in self._signers
             ]
         return Message(
@@ -225,7 +225,7 @@ class Addresser:
         field = build_token_header(
             "List-Unsubscribe", (url, f"<{mailto}?subject=unsubscribe%20{place}>")
         )
-        return field.removeprefix(b"List-Unsubscribe: ").split(place.encode())
+        return field.split(place.encode())
 
     def _build_plan(self, wanted: Callable[[str], bool]) -> _Plan:
         """Select blocks, fill what depends on the selection alone, and join what then meets."""
