@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
+import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
@@ -58,6 +60,7 @@ from newsletter.publish import (
     send_test,
 )
 
+_GLANCE_SECONDS = 0.1
 _UNSENT = ("draft", "ready")
 """Edition states before the audience is frozen."""
 
@@ -267,8 +270,13 @@ def _deliver(session: Session, press: Press, printed: Printed, audience: int) ->
     watched = session.err.is_terminal
     with Progress(*columns, console=session.err, transient=True, disable=not watched) as progress:
         task = progress.add_task("Sending", total=audience, completed=done)
+        shown_at = -math.inf
 
         def show(tally: Counter[State]) -> None:
+            nonlocal shown_at
+            if not watched or (now := time.monotonic()) - shown_at < _GLANCE_SECONDS:
+                return  # it is told of every message
+            shown_at = now
             final = sum(count for state, count in tally.items() if state in FINAL)
             waiting = tally[State.DEFERRED]
             progress.update(

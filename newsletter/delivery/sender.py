@@ -208,9 +208,13 @@ class Sender:
         if is_over:
             believed = (d for d in shift.dead if desk.guards.believes_dead(_domain(d[0])))
             dead = list(believed)
-        await self._recorder.call(
-            lambda: self._ledger.remember(self._run, alerts, dead, lessons, now)
-        )
+        try:
+            await self._recorder.call(
+                lambda: self._ledger.remember(self._run, alerts, dead, lessons, now)
+            )
+        except BaseException:
+            shift.alerts[:0] = alerts  # for the next try
+            raise
 
     def _sample(self) -> None:
         now, samples = self._around.monotonic(), self._samples
