@@ -6,7 +6,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Protocol
 
-from newsletter.smtp.connection import Connection, Pipelining, Timeouts, build_tls_context
+from newsletter.smtp.connection import (
+    Addresses,
+    Connection,
+    Pipelining,
+    Timeouts,
+    build_tls_context,
+)
 from newsletter.smtp.folder import Folder
 from newsletter.smtp.protocol import Envelope, Refused, Reply
 from newsletter.smtp.relay import Relay
@@ -74,7 +80,8 @@ def build_opener(
     """Build what opens channels to a relay. Raises `ConfigurationError` for a bad `ca_file`.
 
     The channels share what the relay has shown of itself: once it has broken PIPELINING, those
-    opened later ask it one thing at a time.
+    opened later ask it one thing at a time; one of its addresses that has failed is left alone
+    for a while, as long as there are others.
     """
     if relay.kind == "maildir" or relay.kind == "eml":
         kind, path = relay.kind, relay.path or Path()
@@ -84,6 +91,7 @@ def build_opener(
 
         return open_folder
     tls, pipelining = build_tls_context(ca_file), Pipelining(str(relay))
+    addresses = Addresses()
 
     async def open_connection() -> Channel:
         return await Connection.open(
@@ -95,6 +103,7 @@ def build_opener(
             pipelining=pipelining,
             tokens=tokens,
             dsn=dsn,
+            addresses=addresses,
         )
 
     return open_connection

@@ -14,10 +14,12 @@ message) or `ConnectionLost`.
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from typing import Self
 
 from newsletter.errors import ConnectionLost
+from newsletter.smtp.addresses import Address, Addresses
 from newsletter.smtp.opening import Opening
 from newsletter.smtp.pipelining import Pipelining, Window, is_mixed_up
 from newsletter.smtp.protocol import (
@@ -35,7 +37,7 @@ from newsletter.smtp.tls import build_tls_context
 from newsletter.smtp.tokens import TokenCommand
 from newsletter.smtp.wire import Timeouts, Wire
 
-__all__ = ["Connection", "Pipelining", "Timeouts", "build_tls_context"]
+__all__ = ["Addresses", "Connection", "Pipelining", "Timeouts", "build_tls_context"]
 
 _GROUP = (Phase.MAIL, Phase.RCPT, Phase.DATA)
 _ALL_AGREED = [250, 250, 354]
@@ -53,8 +55,12 @@ class Connection:
         *,
         window: int = 1,
         pipelining: Pipelining | None = None,
+        addresses: Addresses | None = None,
+        address: Address | None = None,
     ) -> None:
         self._client, self._wire = client, wire
+        self._addresses = addresses or Addresses()
+        self._unproven = address
         self._pipelining = pipelining or Pipelining()
         self._begun: Envelope | None = None
         self._pipelines = self._pipelining.trusted and "PIPELINING" in client.extensions
@@ -75,14 +81,16 @@ class Connection:
         pipelining: Pipelining | None = None,
         tokens: TokenCommand | None = None,
         dsn: bool = False,
+        addresses: Addresses | None = None,
     ) -> Self:
         """Connect, greet, secure and log in.
 
-        `pipelining` is what this relay's connections have in common; `tokens` are for a login
-        without password; `dsn` asks for notifications of failures (RFC 3461) where they are
-        offered. Raises `RelayUnavailable`, or `ConfigurationError` and its kind
+        `pipelining` and `addresses` are what this relay's connections have in common; `tokens`
+        are for a login without password; `dsn` asks for notifications of failures (RFC 3461)
+        where they are offered. Raises `RelayUnavailable`, or `ConfigurationError` and its kind
         `RelayRefusedUs`. Credentials leave only once the policy on TLS is met.
         """
+        addresses = addresses or Addresses()
         opening = Opening(
             relay,
             ehlo_name=ehlo_name,
@@ -90,9 +98,17 @@ class Connection:
             timeouts=timeouts or Timeouts(),
             tokens=tokens,
             dsn=dsn,
+            addresses=addresses,
         )
         await opening.run()
-        return cls(opening.client, opening.wire, window=window, pipelining=pipelining)
+        return cls(
+            opening.client,
+            opening.wire,
+            window=window,
+            pipelining=pipelining,
+            addresses=addresses,
+            address=opening.address,
+        )
 
     @property
     def usable(self) -> bool:
@@ -201,7 +217,13 @@ class Connection:
         Raises `ConnectionLost`, in doubt if the message's last byte had been handed over; what
         was posted after it is then to be collected too, each with a doubt of its own.
         """
-        return await self._window.collect()
+        try:
+            verdict = await self._window.collect()
+        except ConnectionLost:
+            self._note_address(works=False)
+            raise
+        self._note_address(works=not _is_goodbye_to_mail(verdict))
+        return verdict
 
     async def close(self) -> None:
         """Say goodbye if there is anyone to say it to. Its failure never changes a result."""
@@ -218,9 +240,20 @@ class Connection:
 
     async def _ask_for_the_floor(self, envelope: Envelope, size_bytes: int) -> Refused | None:
         """Have MAIL, RCPT and DATA answered: in one go if the relay can, or begun already."""
+        ours = self._refuse_ourselves(envelope, size_bytes) if self._begun is None else None
+        if ours is not None:
+            return ours
+        try:
+            refused = await self._have_answered(envelope, size_bytes)
+        except ConnectionLost as lost:
+            if lost.phase == Phase.MAIL.value:
+                self._note_address(works=False)
+            raise
+        self._note_address(works=not _is_goodbye_to_mail(refused))
+        return refused
+
+    async def _have_answered(self, envelope: Envelope, size_bytes: int) -> Refused | None:
         if self._begun is None:
-            if refused := self._refuse_ourselves(envelope, size_bytes):
-                return refused
             self._wire.check_usable(Phase.MAIL)
             self._wire.write(self._begin(envelope, size_bytes))
         begun, self._begun = self._begun, None
@@ -229,6 +262,19 @@ class Connection:
         if begun is not envelope:
             raise LocalProtocolError("another message was begun")
         return await self._read_group()
+
+    def _note_address(self, *, works: bool) -> None:
+        """Remember what the first message shows of the address that the connection goes to.
+
+        What comes later, such as an end after idleness, is not the address's fault.
+        """
+        address, self._unproven = self._unproven, None
+        if address is None:
+            return
+        if works:
+            self._addresses.worked(address)
+        else:
+            self._addresses.failed(address, asyncio.get_running_loop().time())
 
     def _begin(self, envelope: Envelope, size_bytes: int) -> bytes:
         """Build MAIL, RCPT and DATA in one go; nothing where that cannot be, or is of no use."""
@@ -331,3 +377,10 @@ class Connection:
             return
         if not reply.positive:
             self._wire.fail(f"the relay answered RSET with {reply}")
+
+
+def _is_goodbye_to_mail(verdict: Reply | Refused | None) -> bool:
+    """Whether the relay parts instead of taking a message."""
+    return (
+        isinstance(verdict, Refused) and verdict.phase is Phase.MAIL and verdict.reply.code == 421
+    )

@@ -2,14 +2,20 @@
 
 The policy on TLS stands here: no credentials and no mail before the relay has proved who it
 is, unless its URL says otherwise.
+
+Where a name has several addresses and one of them is down, puts us off or breaks off, the next
+is tried at once. A refusal of ourselves is the relay's, whichever of its machines says it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import socket
 import ssl
+from collections import deque
+from collections.abc import Sequence
 from functools import partial
 
 from newsletter.errors import (
@@ -18,6 +24,7 @@ from newsletter.errors import (
     RelayRefusedUs,
     RelayUnavailable,
 )
+from newsletter.smtp.addresses import Address, Addresses
 from newsletter.smtp.protocol import (
     Client,
     NotSmtp,
@@ -31,13 +38,15 @@ from newsletter.smtp.tls import TlsLayer, describe_tls_failure
 from newsletter.smtp.tokens import TokenCommand
 from newsletter.smtp.wire import Timeouts, Wire, describe_os_error
 
+log = logging.getLogger("newsletter.smtp")
+
 _KNOWS_NO_EHLO = {500, 501, 502, 504}
 _HOST_IS_UNKNOWN = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 _SECOND_ADDRESS_AFTER_SECONDS = 0.25  # RFC 8305 §5: an address that is silent delays nobody
 
 
 class Opening:
-    """The way to an open connection; `client` and `wire` are the result."""
+    """The way to an open connection; `client`, `wire` and `address` are the result."""
 
     def __init__(
         self,
@@ -48,19 +57,48 @@ class Opening:
         timeouts: Timeouts,
         tokens: TokenCommand | None = None,
         dsn: bool = False,
+        addresses: Addresses | None = None,
     ) -> None:
         """Raise `ConfigurationError` for what could only fail, before anything is said."""
         _check_identity(relay, ehlo_name, tokens)
         self._relay, self._name, self._timeouts = relay, ehlo_name, timeouts
-        self._tokens = tokens
-        self._tls = TlsLayer(tls, relay.host) if relay.tls != "none" else None
-        self.client = Client(lmtp=relay.kind == "lmtp", dsn=dsn)
-        self.wire = Wire(self.client, timeouts, self._tls if relay.tls == "implicit" else None)
+        self._context, self._tokens, self._dsn = tls, tokens, dsn
+        self._addresses = addresses or Addresses()
+        self._has_several = False
+        self.address: Address | None = None
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        relay = self._relay
+        self._tls = TlsLayer(self._context, relay.host) if relay.tls != "none" else None
+        self.client = Client(lmtp=relay.kind == "lmtp", dsn=self._dsn)
+        tls_at_once = self._tls if relay.tls == "implicit" else None
+        self.wire = Wire(self.client, self._timeouts, tls_at_once)
 
     async def run(self) -> None:
         """Raise `RelayUnavailable`, or `ConfigurationError` and its kind `RelayRefusedUs`."""
+        now = asyncio.get_running_loop().time
+        deadline = now() + self._timeouts.connect
+        untried = await self._look_up(deadline)
+        self._has_several = len(untried) > 1
+        while True:
+            try:
+                await self._connect(untried, deadline)
+                await self._converse()
+            except RelayUnavailable as failure:
+                if failure.field:  # our token command's trouble, which no other address mends
+                    raise
+                if self.address is not None:
+                    self._set_aside(self.address, failure.problem)
+                if not untried:
+                    raise
+            else:
+                return
+            self._begin_anew()
+            deadline = now() + self._timeouts.connect
+
+    async def _converse(self) -> None:
         try:
-            await self._connect()
             if self._relay.tls == "implicit":
                 await self._secure()
             await self._greet()
@@ -76,23 +114,16 @@ class Opening:
             self.wire.abort()
             raise
 
-    async def _connect(self) -> None:
+    async def _look_up(self, deadline: float) -> list[Address]:
+        """Give the relay's addresses, in the resolver's order."""
         relay, loop = self._relay, asyncio.get_running_loop()
+        if relay.path is not None:
+            return [Address(family=socket.AF_UNIX, place=str(relay.path))]
         try:
-            async with asyncio.timeout(self._timeouts.connect):
-                if relay.path is not None:
-                    await loop.create_unix_connection(lambda: self.wire, str(relay.path))
-                else:
-                    found = await loop.getaddrinfo(relay.host, relay.port, type=socket.SOCK_STREAM)
-                    # With one address there is nothing to race, and asyncio's race leaves its
-                    # socket open when it is cancelled at the moment that it is won.
-                    delay = _SECOND_ADDRESS_AFTER_SECONDS if len(found) > 1 else None
-                    await loop.create_connection(
-                        lambda: self.wire, relay.host, relay.port, happy_eyeballs_delay=delay
-                    )
+            async with asyncio.timeout_at(deadline):
+                found = await loop.getaddrinfo(relay.host, relay.port, type=socket.SOCK_STREAM)
         except TimeoutError:
-            problem = f"did not answer within {self._timeouts.connect:g} s"
-            raise self._unavailable(problem) from None
+            raise self._unavailable(self._silence) from None
         except socket.gaierror as error:
             if error.errno in _HOST_IS_UNKNOWN:
                 raise ConfigurationError(
@@ -101,9 +132,41 @@ class Opening:
                     mend="check its spelling",
                 ) from None
             raise self._unavailable(f"could not be looked up ({error.strerror})") from None
-        except OSError as error:
-            problem = f"could not be reached ({describe_os_error(error)})"
+        except OSError as error:  # the resolver had no file or memory left
+            problem = f"could not be looked up ({describe_os_error(error)})"
             raise self._unavailable(problem) from None
+        addresses = (Address(family=family, place=place) for family, *_, place in found)
+        return list(dict.fromkeys(addresses))
+
+    async def _connect(self, untried: list[Address], deadline: float) -> None:
+        """Connect to the first that takes it of those that are well, if any is; strike the tried.
+
+        Raises `RelayUnavailable` when none of them does.
+        """
+        loop = asyncio.get_running_loop()
+        self.address = None
+        chosen = self._addresses.choose(untried, loop.time())
+        failures: dict[Address, str] = {}
+        try:
+            async with asyncio.timeout_at(deadline):
+                won = await _connect_first(chosen, failures)
+                if won is not None:
+                    address, sock = won
+                    await loop.create_connection(lambda: self.wire, sock=sock)
+                    self.address = address
+        except TimeoutError:
+            failures = dict.fromkeys(chosen, self._silence) | failures
+        for each, problem in failures.items():
+            self._set_aside(each, f"{self._relay} {problem}")
+        untried[:] = [each for each in untried if each not in {*failures, self.address}]
+        if self.address is None:
+            raise self._unavailable(" or ".join(dict.fromkeys(failures.values())))
+
+    def _set_aside(self, address: Address, problem: str) -> None:
+        """Remember that an address failed. Says so once, if it is one of several."""
+        is_news = self._addresses.failed(address, asyncio.get_running_loop().time())
+        if is_news and self._has_several:
+            log.warning("%s at %s: that address comes last for a while", problem, address)
 
     async def _greet(self) -> None:
         greeting = await self.wire.answer(Phase.GREETING)
@@ -210,6 +273,10 @@ class Opening:
 
     # -- what goes wrong while opening ---------------------------------------------------------
 
+    @property
+    def _silence(self) -> str:
+        return f"did not answer within {self._timeouts.connect:g} s"
+
     def _explain(self, lost: ConnectionLost) -> RelayUnavailable | RelayRefusedUs:
         """Tell what an operator can mend from what passes by itself."""
         cause = self.wire.cause
@@ -243,6 +310,50 @@ class Opening:
         return RelayUnavailable(
             f"{self._relay} {problem}", mend=f"{mend}; nobody was mailed by this try"
         )
+
+
+async def _connect_first(
+    addresses: Sequence[Address], failures: dict[Address, str]
+) -> tuple[Address, socket.socket] | None:
+    """Connect to each a moment after the one before, until one takes it (RFC 8305 §5).
+
+    Those that fail are noted in `failures`, and how. asyncio's own race cannot be given
+    addresses, and leaves a socket open when it is cancelled at the moment that it is won.
+    """
+    waiting, racing = deque(addresses), dict[asyncio.Task[socket.socket], Address]()
+    try:
+        while waiting or racing:
+            if waiting:
+                address = waiting.popleft()
+                racing[asyncio.create_task(_connect_socket(address))] = address
+            patience = _SECOND_ADDRESS_AFTER_SECONDS if waiting else None
+            done, _ = await asyncio.wait(
+                racing, timeout=patience, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in done:
+                error = task.exception()
+                if error is None:
+                    return racing.pop(task), task.result()
+                if not isinstance(error, OSError):
+                    raise error
+                problem = f"could not be reached ({describe_os_error(error)})"
+                failures[racing.pop(task)] = problem
+        return None
+    finally:
+        for task in racing:
+            if not (task.cancel() or task.cancelled() or task.exception()):
+                task.result().close()
+
+
+async def _connect_socket(address: Address) -> socket.socket:
+    sock = socket.socket(address.family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, address.place)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _check_identity(relay: Relay, ehlo_name: str, tokens: TokenCommand | None) -> None:

@@ -848,7 +848,6 @@ CASES = (
     Case(
         row=53,
         behaviour="one address of the name says 421, the other works",
-        not_yet="every connection goes to the first address that takes it; none is remembered",
         **SENT | {"required": "per-address health", "pipelining": (False,)},
         url=lambda url: url.replace("127.0.0.1", "relay.example"),
         first_address={"connect": ("421 4.3.2 too busy", drop)},
@@ -856,7 +855,6 @@ CASES = (
     Case(
         row=53,
         behaviour="one address of the name breaks off at MAIL",
-        not_yet="every connection goes to the first address that takes it; none is remembered",
         **SENT | {"required": "per-address health", "pipelining": (False,), "first": ()},
         counts={ACCEPTED: 3},
         url=lambda url: url.replace("127.0.0.1", "relay.example"),
