@@ -460,7 +460,8 @@ class Database(Section):
     url: Line = Field(
         default="sqlite:///newsletter.db",
         repr=False,  # it may hold a password
-        description="Database, relative to newsletter.toml.",
+        description="Database: sqlite:///FILE, relative to newsletter.toml, or "
+        "postgresql://user@host/name, for which install the extra postgres.",
     )
 
 

@@ -2,52 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from tests.faults.stage import Case, Observed, Stage
 
+_LINE = "fault matrix"
+"""What a test's report calls its line: so it arrives from whichever process ran the test."""
+_FORM = "{:>3}  {:<44} {:<34} {:<44} {:>5} {:>6}  {}"
 
-@dataclass(slots=True)
-class Line:
-    """One case as it was played."""
-
-    case: Case
-    observed: Observed
-    grown: int
-    passed: bool
-    pipelining: bool
-
-
-@dataclass(slots=True)
-class Report:
-    """What was played."""
-
-    lines: list[Line] = field(default_factory=list)
-
-    def add(
-        self,
-        case: Case,
-        observed: Observed,
-        grown: int,
-        complaints: list[str],
-        *,
-        pipelining: bool,
-    ) -> None:
-        self.lines.append(Line(case, observed, grown, not complaints, pipelining))
-
-
-REPORT = pytest.StashKey[Report]()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[REPORT] = Report()
+Report = Callable[..., None]
 
 
 @pytest.fixture
-def report(pytestconfig: pytest.Config) -> Report:
-    return pytestconfig.stash[REPORT]
+def report(request: pytest.FixtureRequest) -> Report:
+    """Give what takes a case's line for the table."""
+
+    def add(
+        case: Case, observed: Observed, grown: int, complaints: list[str], *, pipelining: bool
+    ) -> None:
+        mark = " (pipelining)" if pipelining and len(case.pipelining) > 1 else ""
+        end = f"open: {case.not_yet}" if case.not_yet else "FAIL"
+        line = (
+            case.row,
+            f"{case.behaviour}{mark}",
+            case.required,
+            observed.describe(),
+            f"{observed.seconds:.1f}",
+            f"{grown / 1000:.0f}",
+            end if complaints else "pass",
+        )
+        request.node.user_properties.append((_LINE, line))
+
+    return add
 
 
 @pytest.fixture(scope="session")
@@ -55,30 +44,22 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
     return Stage(tmp_path_factory.mktemp("faults"))
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    lines = config.stash[REPORT].lines
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    lines: list[tuple[Any, ...]] = [
+        tuple(value)
+        for reports in terminalreporter.stats.values()
+        for told in reports
+        if getattr(told, "when", "") == "call"
+        for name, value in told.user_properties
+        if name == _LINE
+    ]
     if not lines:
         return
     terminalreporter.section("fault matrix")
-    form = "{:>3}  {:<44} {:<34} {:<44} {:>5} {:>6}  {}"
     heads = ("row", "the relay", "required", "observed", "s", "KB", "")
-    terminalreporter.write_line(form.format(*heads))
-    for line in sorted(lines, key=lambda line: line.case.row):
-        case, observed = line.case, line.observed
-        mark = " (pipelining)" if line.pipelining and len(case.pipelining) > 1 else ""
-        terminalreporter.write_line(
-            form.format(
-                case.row,
-                f"{case.behaviour}{mark}",
-                case.required,
-                observed.describe(),
-                f"{observed.seconds:.1f}",
-                f"{line.grown / 1000:.0f}",
-                "pass" if line.passed else f"open: {case.not_yet}" if case.not_yet else "FAIL",
-            )
-        )
-    passed = sum(line.passed for line in lines)
-    rows = len({line.case.row for line in lines})
+    terminalreporter.write_line(_FORM.format(*heads))
+    for line in sorted(lines, key=lambda line: line[0]):
+        terminalreporter.write_line(_FORM.format(*line))
+    passed = sum(line[-1] == "pass" for line in lines)
+    rows = len({line[0] for line in lines})
     terminalreporter.write_line(f"{passed} of {len(lines)} pass; {rows} rows of the matrix")

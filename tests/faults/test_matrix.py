@@ -43,7 +43,7 @@ def test_row(case: Case, pipelining: bool, stage: Stage, report: Report) -> None
     observed, afterwards = stage.play_and_go_on(case, pipelining=pipelining)
     grown = max(observed.peak_bytes - baseline, 0)
     complaints = [c for c in (*find_complaints(case, observed, grown), afterwards) if c]
-    report.add(case, observed, grown, complaints, pipelining=pipelining)
+    report(case, observed, grown, complaints, pipelining=pipelining)
     assert complaints == []
 
 
