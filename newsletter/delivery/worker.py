@@ -360,9 +360,11 @@ class Worker:
     async def _post(self, letters: list[_Letter]) -> None:
         for letter in letters:
             assert letter.message is not None
+            if self._channel is None:  # lost with one before it: one connection, one loss
+                loss = judge_loss(in_doubt=False)
+                self._keep(letter, loss, "the connection is gone", is_told=False)
+                continue
             try:
-                if self._channel is None:
-                    raise ConnectionLost("the connection is gone", phase="MAIL", in_doubt=False)
                 refused = self._channel.post(letter.message.envelope, letter.message.content)
             except ConnectionLost as lost:
                 self._keep(letter, judge_loss(in_doubt=False), lost.problem)
