@@ -537,11 +537,11 @@ def test_the_rate_holds_over_all_connections(database: Database, server: Server)
 
 
 def test_nothing_is_begun_after_its_time(database: Database, server: Server) -> None:
-    edition = Edition(database, 200, hours=0.5 / 3600)
+    edition = Edition(database, 200, hours=4 / 3600)
     assert edition.run(server, per_second=20)
     counts = edition.counts
     assert counts.keys() == {State.ACCEPTED, State.EXPIRED}
-    assert 1 <= counts[State.ACCEPTED] <= 12
+    assert 1 <= counts[State.ACCEPTED] <= 82
     assert edition.state == "sent"
     assert edition.is_free
 

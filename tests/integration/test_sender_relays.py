@@ -99,7 +99,8 @@ def test_relays_share_by_weight_and_nobody_gets_two(
     assert edition.counts == {State.ACCEPTED: 120}
     kept = server.kept + other.kept
     assert set(kept.values()) == {1}
-    assert 60 < server.kept.total() < 110
+    # By weight as long as each keeps up, which on a busy machine is not for long.
+    assert other.kept.total() <= server.kept.total() < 110
     with database.reading() as connection:
         vias = connection.scalars(select(attempts.c.via)).all()
     by_relay = Counter(via.partition(" ")[0] for via in vias)
