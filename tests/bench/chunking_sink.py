@@ -19,7 +19,7 @@ import asyncio
 import contextlib
 import sys
 
-from tests.bench.helper import serve_until_input_ends
+from tests.bench.companion import serve_until_input_ends
 from tests.bench.proxy import Lane
 
 _END = b"\r\n.\r\n"

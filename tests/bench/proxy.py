@@ -19,7 +19,7 @@ import sys
 from collections import deque
 from collections.abc import Callable
 
-from tests.bench.helper import serve_until_input_ends
+from tests.bench.companion import serve_until_input_ends
 
 # epoll waits whole milliseconds and rounds up: what is due within half of one goes at once,
 # so that the delay is right on average.

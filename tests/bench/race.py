@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.bench.companion import run_companion
 from tests.bench.contestants import ROOT, Contestant
 from tests.bench.figures import Run, Setting
-from tests.bench.helper import run_helper
 from tests.bench.sink import HOST, run_sink
 
 _PATIENCE_SECONDS = 900
@@ -108,13 +108,13 @@ def open_way(setting: Setting) -> Iterator[Way]:
     """Start a sink, and what stands before it; end them with the block."""
     delay = str(setting.delay_ms)
     if setting.sink == "chunking sink":
-        with run_helper("chunking_sink", delay) as helper:
-            way = Way(helper.port, {})
+        with run_companion("chunking_sink", delay) as companion:
+            way = Way(companion.port, {})
             yield way
         way.counted = {
-            "messages": helper.counted["messages"],
-            "sink_cpu_seconds": helper.counted["cpu_seconds"],
-            "round_trips": helper.counted["round_trips"],
+            "messages": companion.counted["messages"],
+            "sink_cpu_seconds": companion.counted["cpu_seconds"],
+            "round_trips": companion.counted["round_trips"],
         }
         return
     with run_sink() as sink:
@@ -122,12 +122,12 @@ def open_way(setting: Setting) -> Iterator[Way]:
             way = Way(sink.port, {})
             yield way
         else:
-            with run_helper("proxy", HOST, str(sink.port), delay) as helper:
-                way = Way(helper.port, {})
+            with run_companion("proxy", HOST, str(sink.port), delay) as companion:
+                way = Way(companion.port, {})
                 yield way
             way.counted = {
-                "proxy_cpu_seconds": helper.counted["cpu_seconds"],
-                "round_trips": helper.counted["round_trips"],
+                "proxy_cpu_seconds": companion.counted["cpu_seconds"],
+                "round_trips": companion.counted["round_trips"],
             }
     way.counted = {
         **way.counted,

@@ -35,7 +35,7 @@ class Server(Protocol):
 
 
 @dataclass(slots=True)
-class Helper:
+class Companion:
     """One that is running; what it counted is known once it has ended."""
 
     port: int
@@ -43,7 +43,7 @@ class Helper:
 
 
 @contextlib.contextmanager
-def run_helper(module: str, *arguments: str) -> Iterator[Helper]:
+def run_companion(module: str, *arguments: str) -> Iterator[Companion]:
     """Run one of this folder's modules while the block lasts."""
     command = [sys.executable, "-m", f"tests.bench.{module}", *arguments]
     with subprocess.Popen(
@@ -51,12 +51,12 @@ def run_helper(module: str, *arguments: str) -> Iterator[Helper]:
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        helper = Helper(json.loads(process.stdout.readline())["port"])
+        companion = Companion(json.loads(process.stdout.readline())["port"])
         try:
-            yield helper
+            yield companion
         finally:
             process.stdin.close()
-            helper.counted = json.loads(process.stdout.readline())
+            companion.counted = json.loads(process.stdout.readline())
 
 
 async def serve_until_input_ends(server: Server) -> None:
