@@ -486,9 +486,9 @@ def test_an_idle_connection_is_closed_and_opened_again(
     edition = Edition(database, 3)
     server.at_rcpt = lambda who, n: "450 4.2.0 Later" if "reader1@" in who and n == 1 else ""
     seen: list[int] = []
-    watch = threading.Timer(0.4, lambda: seen.append(server.open))
+    watch = threading.Timer(2.5, lambda: seen.append(server.open))
     watch.start()
-    assert edition.run(server, retry_after=1)
+    assert edition.run(server, retry_after=4)
     watch.join()
     assert seen == [0]
     assert edition.counts == {State.ACCEPTED: 3}
