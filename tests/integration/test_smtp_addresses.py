@@ -102,6 +102,21 @@ def test_one_address_that_fails_is_tried_once_by_each_opening(
     assert not caplog.records
 
 
+def test_a_dot_does_not_wait_for_the_content_to_be_acknowledged() -> None:
+    """Else each message takes the other side's 40 ms of patience, on any machine."""
+
+    async def look(relay: ScriptedRelay) -> int:
+        channel: Any = await build_opener(parse_relay(relay.url), ehlo_name="news.example")()
+        sock = channel._wire._transport.get_extra_info("socket")
+        try:
+            return int(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        finally:
+            await channel.close()
+
+    with ScriptedRelay() as relay:
+        assert asyncio.run(look(relay))
+
+
 def test_a_resolver_that_is_out_of_files_passes() -> None:
     out_of_files = OSError(errno.EMFILE, "words of the resolver")
     with (
