@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import stat
 from pathlib import Path
 
 from newsletter.delivery.channel import OpenChannel, build_opener
 from newsletter.delivery.dispatch import DomainLimits, RelayLimits
+from newsletter.delivery.private_file import read_private
 from newsletter.delivery.shift import Lane
 from newsletter.errors import ConfigurationError
 from newsletter.settings import Settings
@@ -74,19 +74,4 @@ def _build_opener(settings: Settings, relay: Relay) -> OpenChannel:
 
 
 def _read_password(file: Path) -> str:
-    try:
-        with file.open("rb") as opened:
-            mode = stat.S_IMODE(file.stat().st_mode)
-            data = opened.read()
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot be read ({error.strerror})", file=file, field="relays.password_file"
-        ) from None
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ConfigurationError(
-            "can be read by others",
-            file=file,
-            field="relays.password_file",
-            mend=f"run `chmod 600 {file}`",
-        )
-    return data.decode("utf-8", "replace").strip()
+    return read_private(file, field="relays.password_file").decode("utf-8", "replace").strip()

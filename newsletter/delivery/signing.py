@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
+from newsletter.delivery.private_file import read_private
 from newsletter.errors import ConfigurationError
 from newsletter.mail.dkim import Signer, read_key
 from newsletter.settings import DkimKey
@@ -47,21 +46,7 @@ def choose_signers(
 
 
 def _read_signer(file: Path, domain: str, selector: str) -> Signer:
-    try:
-        with file.open("rb") as opened:
-            mode = os.fstat(opened.fileno()).st_mode
-            data = opened.read()
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot be read ({error.strerror})", file=file, field="dkim.key_file"
-        ) from None
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ConfigurationError(
-            "can be read by others",
-            file=file,
-            field="dkim.key_file",
-            mend=f"run `chmod 600 {file}`",
-        )
+    data = read_private(file, field="dkim.key_file")
     signer = Signer(domain=domain, selector=selector, key=read_key(data, file=str(file)))
     _try(signer, file)
     return signer
