@@ -352,7 +352,8 @@ async def _connect_socket(address: Address) -> socket.socket:
         # A dot is a packet of its own: held back until the content before it is acknowledged
         # (RFC 896), each message would take the other side's 40 ms of patience (RFC 1122).
         # asyncio sees to that only for sockets that it makes itself.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if address.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         await asyncio.get_running_loop().sock_connect(sock, address.place)
     except BaseException:
         sock.close()

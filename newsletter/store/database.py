@@ -13,6 +13,7 @@ edition over or unsubscribe. The server ends it, and nothing of it was written.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -164,6 +165,7 @@ def shown_url(url: str) -> str:
 
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
+_ASK_AGAIN_SECONDS = 0.01
 _UPGRADE_LOCK = 7_310_579_602  # any number that no other program on the server uses
 
 
@@ -206,9 +208,7 @@ def _enter_wal(database: Database) -> None:
     with database.plain_words():
         connection = database.engine.raw_connection()
         try:
-            cursor = connection.cursor()
-            cursor.execute("PRAGMA journal_mode = WAL")
-            (mode,) = cursor.fetchone() or ("",)
+            mode = _set_journal_mode(connection.cursor())
         finally:
             connection.close()
     if mode not in ("wal", "memory"):
@@ -217,6 +217,22 @@ def _enter_wal(database: Database) -> None:
             field="database.url",
             mend="put the database on a local disk",
         )
+
+
+def _set_journal_mode(cursor: Any) -> str:
+    """Ask until nobody else is in the file: SQLite does not wait here, whatever its timeout is."""
+    give_up = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > give_up:
+                raise
+            time.sleep(_ASK_AGAIN_SECONDS)
+        else:
+            (mode,) = cursor.fetchone() or ("",)
+            return str(mode)
 
 
 @contextmanager
