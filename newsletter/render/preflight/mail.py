@@ -1,0 +1,155 @@
+"""One reader's copy, decoded: what every check looks at, from the very bytes that are mailed.
+
+Checks are functions over a `Mail`, and judge what a client would get of it, never what the
+templates were meant to do. Outlook on Windows reads another document than everybody else,
+since Word obeys conditional comments; `outlook` is that one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from lxml import html as lxml_html
+
+from newsletter.render.compiled import SLOTS, CompiledEdition
+from newsletter.render.context import BriefView, Context
+from newsletter.render.preflight.conditional import show_to_outlook
+from newsletter.render.preflight.report import Verdict
+from newsletter.render.preview import decode_part
+
+_TOKEN_CHARACTERS = 43  # as long as a signed link's token really is
+_UNSEEN = (
+    ".//*[self::style or self::script or self::title or self::head or self::template]"
+    "|.//*[contains(translate(@style, ' ', ''), 'display:none')]"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """A copy for a made-up reader, and the data that it was laid out from."""
+
+    context: Context
+    compiled: CompiledEdition
+    values: Mapping[str, str]
+    """What its slots say."""
+    shows: Callable[[str], bool]
+    """Which blocks it has, by their keys."""
+    minutes: int
+    """The reading time that this reader asked for; 0: as long as it takes."""
+    source: str
+    """The HTML."""
+    tree: lxml_html.HtmlElement
+    """The HTML as most clients read it."""
+    seen: str
+    """Its text that is shown, without white space: wrapping must not matter to a comparison."""
+    outlook: str
+    """The HTML as Outlook on Windows reads it; "" if its conditions cannot be told apart."""
+    plain: str
+    """The plain text."""
+    web: str | None
+    """The edition's page on the web as HTML, where there is one."""
+
+    @property
+    def briefs(self) -> tuple[BriefView, ...]:
+        """The briefs that this copy has in some form, in order."""
+        return tuple(b for b in self.context.edition.briefs if self.shows(b.key))
+
+
+Check = tuple[int, str, Callable[[Mail], Verdict]]
+"""Number, name, function."""
+
+
+def read_mail(
+    context: Context,
+    compiled: CompiledEdition,
+    *,
+    values: Mapping[str, str],
+    shows: Callable[[str], bool] = lambda _key: True,
+    minutes: int = 0,
+    web: str | None = None,
+) -> Mail:
+    """Decode a copy."""
+    return build_mail(
+        context,
+        compiled,
+        source=decode_part(compiled.html, values, shows),
+        plain=decode_part(compiled.plain, values, shows),
+        values=values,
+        shows=shows,
+        minutes=minutes,
+        web=web,
+    )
+
+
+def build_mail(
+    context: Context,
+    compiled: CompiledEdition,
+    *,
+    source: str,
+    plain: str,
+    values: Mapping[str, str],
+    shows: Callable[[str], bool] = lambda _key: True,
+    minutes: int = 0,
+    web: str | None = None,
+) -> Mail:
+    """Read what was decoded in every way that the checks need."""
+    tree = parse_html(source)
+    return Mail(
+        context=context,
+        compiled=compiled,
+        values=values,
+        shows=shows,
+        minutes=minutes,
+        source=source,
+        tree=tree,
+        seen=squeeze(read_seen(tree)),
+        outlook=show_to_outlook(source),
+        plain=plain,
+        web=web,
+    )
+
+
+def sample_values(url: str) -> dict[str, str]:
+    """Make up what the slots of a reader say, links as long as real ones."""
+    token = "x" * _TOKEN_CHARACTERS
+    values = {name: f"{url}/{name}/{token}" for name in SLOTS if name.endswith("_url")}
+    return values | {"name": "Reader", "email": "reader@example.com"}
+
+
+def parse_html(source: str) -> lxml_html.HtmlElement:
+    """Parse a document, whatever it says about its own encoding."""
+    parser = lxml_html.HTMLParser(encoding="utf-8")
+    return lxml_html.document_fromstring(source.encode(), parser=parser)
+
+
+def read_seen(tree: lxml_html.HtmlElement) -> str:
+    """Read the text that is shown: no styles, no title, nothing hidden."""
+    hidden = set(tree.xpath(_UNSEEN))
+
+    def read(element: lxml_html.HtmlElement) -> Iterator[str]:
+        if isinstance(element.tag, str) and element not in hidden:
+            yield element.text or ""
+            for child in element:
+                yield from read(child)
+                yield child.tail or ""
+
+    return "".join(read(tree))
+
+
+def squeeze(text: str) -> str:
+    """Drop all white space."""
+    return re.sub(r"\s+", "", text)
+
+
+def list_facts(mail: Mail) -> Iterator[str]:
+    """List everything that this copy has to say of its briefs, whatever the format."""
+    for brief in mail.briefs:
+        yield from (brief.title, *brief.summary, *brief.why)
+        yield from (source.name for source in brief.sources)
+        for point in brief.points:
+            yield from (point.label, *point.text)
+        for lens in (*brief.lenses, *brief.silent):
+            if mail.shows(lens.key):
+                yield from (lens.name, *lens.text, lens.caveat)
