@@ -69,7 +69,7 @@ def spoil(compiled: CompiledEdition, **pieces: bytes) -> CompiledEdition:
 
 def test_the_shipped_templates_pass_every_check() -> None:
     findings = check(compile_it())
-    assert {number for number, f in findings.items() if f.status != "pass"} == {36}
+    assert {number for number, f in findings.items() if f.status != "pass"} == {36, 38}
     assert findings[36].detail == "not a quiet day"
     assert set(findings) >= {1, 2, 3, 4, 5, 6, 11, 16, 17, 18, 24, 25, 26, 28, 29, 30, 31, 32, 33}
     assert findings[29].detail == "news.example, post.example"

@@ -80,12 +80,14 @@ def check_edition(
     *,
     publication: Publication,
     vocabulary: Vocabulary,
+    picture_hosts: frozenset[str] = frozenset(),
     web: str | None = None,
 ) -> tuple[Finding, ...]:
     """Check a compiled edition against the edition as printed; `web` is its page as HTML.
 
-    It is checked in the copies of several made-up readers, since each selection is a mail of
-    its own: the worst of each check counts.
+    `picture_hosts` are the hosts, in lower case, that pictures may be loaded from. The edition is
+    checked in the copies of several made-up readers, since each selection is a mail of its own:
+    the worst of each check counts.
     """
     copies = read_copies(edition, compiled, publication=publication, vocabulary=vocabulary, web=web)
     return merge_copies([(reader, examine(mail)) for reader, mail in copies.items()])
@@ -97,6 +99,7 @@ def read_copies(
     *,
     publication: Publication,
     vocabulary: Vocabulary,
+    picture_hosts: frozenset[str] = frozenset(),
     web: str | None = None,
 ) -> dict[str, Mail]:
     """Decode the copies that an edition is judged by, each with whose it is."""
@@ -107,8 +110,8 @@ def read_copies(
         "word_count": f"{words:,}",
         "minutes": str(max(1, round(words / WORDS_PER_MINUTE))),
     }
-    values = sample_values(publication.url) | counts
-    everything = read_mail(context, compiled, values=values, web=web)
+    values = sample_values(publication.url, edition.date.isoformat()) | counts
+    everything = read_mail(context, compiled, values=values, picture_hosts=picture_hosts, web=web)
     return {"who takes everything": everything}
 
 

@@ -48,6 +48,8 @@ class Mail:
     """The HTML as Outlook on Windows reads it; "" if its conditions cannot be told apart."""
     plain: str
     """The plain text."""
+    picture_hosts: frozenset[str]
+    """Where the publication has its pictures; a mail loads nothing else."""
     web: str | None
     """The edition's page on the web as HTML, where there is one."""
 
@@ -68,6 +70,7 @@ def read_mail(
     values: Mapping[str, str],
     shows: Callable[[str], bool] = lambda _key: True,
     minutes: int = 0,
+    picture_hosts: frozenset[str] = frozenset(),
     web: str | None = None,
 ) -> Mail:
     """Decode a copy."""
@@ -79,6 +82,7 @@ def read_mail(
         values=values,
         shows=shows,
         minutes=minutes,
+        picture_hosts=picture_hosts,
         web=web,
     )
 
@@ -92,6 +96,7 @@ def build_mail(
     values: Mapping[str, str],
     shows: Callable[[str], bool] = lambda _key: True,
     minutes: int = 0,
+    picture_hosts: frozenset[str] = frozenset(),
     web: str | None = None,
 ) -> Mail:
     """Read what was decoded in every way that the checks need."""
@@ -107,15 +112,17 @@ def build_mail(
         seen=squeeze(read_seen(tree)),
         outlook=show_to_outlook(source),
         plain=plain,
+        picture_hosts=picture_hosts,
         web=web,
     )
 
 
-def sample_values(url: str) -> dict[str, str]:
+def sample_values(url: str, day: str) -> dict[str, str]:
     """Make up what the slots of a reader say, links as long as real ones."""
     token = "x" * _TOKEN_CHARACTERS
     values = {name: f"{url}/{name}/{token}" for name in SLOTS if name.endswith("_url")}
-    return values | {"name": "Reader", "email": "reader@example.com"}
+    reader = {"name": "Reader", "email": "reader@example.com"}
+    return values | reader | {"web_url": f"{url}/editions/{day}"}
 
 
 def parse_html(source: str) -> lxml_html.HtmlElement:
