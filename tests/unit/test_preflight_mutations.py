@@ -344,6 +344,29 @@ def test_a_headline_that_looks_like_a_template_is_no_fault() -> None:
     assert find_trouble(mail) == {}
 
 
+LOGO = '<img alt="Ledger" src="https://pictures.example/dark.png" style="display:none" width="90">'
+
+
+def test_the_publications_own_pictures_may_be_loaded_and_hidden() -> None:
+    mail = at_the_end(LOGO)(make())
+    assert set(find_trouble(mail)) == {28, 29}
+    assert find_trouble(replace(mail, picture_hosts=frozenset({"pictures.example"}))) == {}
+    pixel = at_the_end(LOGO.replace('width="90"', 'width="1" height="1"'))(make())
+    assert set(find_trouble(replace(pixel, picture_hosts=mail.picture_hosts))) == {28, 29}
+    own = replace(pixel, picture_hosts=frozenset({"pictures.example"}))
+    assert set(find_trouble(own)) == {29}
+
+
+def test_a_logo_may_be_the_name() -> None:
+    mail = make()
+    name = re.search(r"<h1[^>]*>(Morning Ledger)</h1>", mail.source)
+    assert name
+    logo = name[0].replace(name[1], '<img alt="Morning Ledger" width="90" height="20">')
+    assert find_trouble(change(mail, source=mail.source.replace(name[0], logo))) == {}
+    silent = logo.replace('alt="Morning Ledger"', 'alt=""')
+    assert set(find_trouble(change(mail, source=mail.source.replace(name[0], silent)))) == {4}
+
+
 def test_every_check_has_a_mutation() -> None:
     elsewhere = {27, 32, 33, 37}
     asked = {38}  # test_cli_check asks real servers

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from lxml import html as lxml_html
@@ -34,6 +35,7 @@ _EMPTY_TEXTS = frozenset(
 _EDGES = " .…>»→<«←:!"
 _LOADING = ("src", "srcset", "background", "poster", "data")
 _CSS_ADDRESS = re.compile(r"""(?:url\(|@import\s)\s*['"]?([^'")\s;]*)""")
+_WHOLE_ADDRESS = re.compile(r"https?://\S+")
 _HIDDEN = re.compile(
     r"display:none|visibility:hidden|opacity:0(?![.\d])|(?:^|;)(?:max-)?(?:width|height):[01]px"
 )
@@ -122,7 +124,7 @@ def check_hosts(mail: Mail) -> Verdict:
     links = [str(href) for href in mail.tree.xpath("//a/@href")]
     allowed = set(_list_hosts(mail.context))
     hosts = {host for url in links if (host := _host(url))}
-    pixels = [image for image in mail.tree.xpath("//img") if _is_pixel(image)]
+    pixels = [image for image in mail.tree.xpath("//img") if _is_pixel(image, mail.picture_hosts)]
     known = set(_list_addresses(mail.context))
     redirects = sorted({url for url in links if url not in known and _is_redirect(url)})
     spying = judge(
@@ -187,10 +189,16 @@ def _say(link: lxml_html.HtmlElement) -> str:
 
 
 def _list_addresses(context: Context) -> Iterator[str]:
-    """List every address that the edition itself has."""
-    yield context.publication.url
-    for brief in context.edition.briefs:
-        yield from (brief.link, *(source.url for source in brief.sources))
+    """List every address that the edition itself has, wherever it stands."""
+    values: list[Any] = [asdict(context)]
+    while values:
+        value = values.pop()
+        if isinstance(value, dict):
+            values += value.values()
+        elif isinstance(value, (list, tuple)):
+            values += value
+        elif isinstance(value, str) and _WHOLE_ADDRESS.fullmatch(value):
+            yield value
 
 
 def _list_hosts(context: Context) -> Iterator[str]:
@@ -205,10 +213,16 @@ def _is_among(host: str, allowed: set[str]) -> bool:
     return any(host == known or host.endswith(f".{known}") for known in allowed)
 
 
-def _is_pixel(image: lxml_html.HtmlElement) -> bool:
+def _is_pixel(image: lxml_html.HtmlElement, known_hosts: frozenset[str]) -> bool:
+    """Tell whether a picture is there to be counted and not to be seen.
+
+    One of the publication's own may be hidden, as the dark twin of a logo is.
+    """
     sizes = [(image.get(name) or "").removesuffix("px").strip() for name in ("width", "height")]
+    if all(size in ("0", "1", "2") for size in sizes):
+        return True
     style = (image.get("style") or "").replace(" ", "")
-    return all(size in ("0", "1", "2") for size in sizes) or bool(_HIDDEN.search(style))
+    return bool(_HIDDEN.search(style)) and _host(image.get("src") or "") not in known_hosts
 
 
 def _is_redirect(url: str) -> bool:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
 
 from lxml import html as lxml_html
 
@@ -20,6 +21,13 @@ from newsletter.render.preflight.report import Verdict
 from newsletter.render.preview import decode_part
 
 _TOKEN_CHARACTERS = 43  # as long as a signed link's token really is
+_NOT_SAID = frozenset(
+    (
+        *("date", "date_text", "subject", "preheader", "briefs", "left_out", "disclosure"),
+        *("url", "link", "alt", "width", "height"),
+    )
+)
+"""Fields of an edition, and of what stands in one, that are no text to be shown as it is."""
 _UNSEEN = (
     ".//*[self::style or self::script or self::title or self::head or self::template]"
     "|.//*[contains(translate(@style, ' ', ''), 'display:none')]"
@@ -151,7 +159,13 @@ def squeeze(text: str) -> str:
 
 
 def list_facts(mail: Mail) -> Iterator[str]:
-    """List everything that this copy has to say of its briefs, whatever the format."""
+    """List everything that this copy has to say, whatever the format.
+
+    What an edition has besides its briefs (a note, corrections and the like) is all said.
+    """
+    for name in fields(mail.context.edition):
+        if name.name not in _NOT_SAID:
+            yield from _list_texts(getattr(mail.context.edition, name.name))
     for brief in mail.briefs:
         yield from (brief.title, *brief.summary, *brief.why)
         yield from (source.name for source in brief.sources)
@@ -160,3 +174,16 @@ def list_facts(mail: Mail) -> Iterator[str]:
         for lens in (*brief.lenses, *brief.silent):
             if mail.shows(lens.key):
                 yield from (lens.name, *lens.text, lens.caveat)
+
+
+def _list_texts(value: Any) -> Iterator[str]:
+    """List the texts in a field, and in what stands in it."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, tuple):
+        for each in value:
+            yield from _list_texts(each)
+    elif is_dataclass(value):
+        for inner in fields(value):
+            if inner.name not in _NOT_SAID:
+                yield from _list_texts(getattr(value, inner.name))

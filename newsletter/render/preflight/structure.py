@@ -55,7 +55,7 @@ def check_title(mail: Mail) -> Verdict:
 def check_headings(mail: Mail) -> Verdict:
     """4: a list of headings is how many move through a mail."""
     found = [
-        (int(heading.tag[1]), squeeze(heading.text_content()))
+        (int(heading.tag[1]), squeeze(heading.text_content()) or _show_words(heading))
         for heading in mail.tree.xpath("//h1|//h2|//h3|//h4|//h5|//h6")
     ]
     levels = [level for level, _ in found]
@@ -136,6 +136,11 @@ def check_direction(mail: Mail) -> Verdict:
         faults += [f"{len(aligned)} cells are aligned to the left"] if aligned else []
     good = f"{len(wanderers)} texts that run the other way" if wanderers else f"all text is {own}"
     return judge(faults, good, 'put dir="auto" on the element that holds the text alone')
+
+
+def _show_words(heading: lxml_html.HtmlElement) -> str:
+    """Give what the pictures in a heading say: a logo may stand for the name."""
+    return squeeze(" ".join(map(str, heading.xpath(".//img/@alt"))))
 
 
 def _find_wrapper(mail: Mail) -> lxml_html.HtmlElement | None:
