@@ -100,6 +100,8 @@ def send(
         raise typer.BadParameter("goes with --retry-failed", param_hint="--including-dead")
     if retry_failed and test_email:
         raise typer.BadParameter("mails readers, and --test none", param_hint="--retry-failed")
+    if overrides and (test_email or retry_failed):
+        raise typer.BadParameter("is for an edition's first send", param_hint="--override")
     with session.database() as database:
         press = Press(session.settings, database, session.now)
         if not dry_run:
@@ -119,6 +121,11 @@ def send(
         if test_email:
             _send_test(session, press, printed, test_email, as_json=as_json)
             return
+        if overrides and printed.record.state not in _UNSENT:
+            raise RefusedError(
+                f"the edition of {printed.record.date} was approved before: no check stops it",
+                mend="leave --override out",
+            )
         if printed.record.state in _UNSENT:
             audience = to_mail = count_by_status(database).get("active", 0)
         else:

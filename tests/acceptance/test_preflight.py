@@ -72,6 +72,11 @@ def test_a_fail_stops_a_send_unless_it_is_overridden_by_name(project: Project) -
     assert "Overridden: 18 links say where they go: a link says 'here'" in overridden.err
     assert sent(project) == 2
 
+    again = project.run("send", "--yes", "--override", "18")
+    assert "was approved before: no check stops it; leave --override out" in one_sentence(again)
+    assert project.run("send", "--override", "18", "--test", "me@news.example").code == 2
+    assert sent(project) == 2
+
     status = project.run("status")
     assert "18 links say where they go: a link says 'here'." in status.out
     (decision,) = project.run("status", "--json").document["editions"][0]["decisions"]
