@@ -438,6 +438,14 @@ CASES = (
         )
         for said in ("550 5.7.1 who are you", "553 not your address", "550 5.1.8 no such domain")
     ),
+    *(
+        Case(row=18, behaviour=f"{said} at RCPT", **STOP, says=said, script={"RCPT": said})
+        for said in (
+            "554 5.7.1 Relay access denied",
+            "454 4.7.1 Relay access denied",
+            "553 5.7.1 Sender address rejected: not owned by user x",
+        )
+    ),
     Case(
         row=19,
         behaviour="450 greylisted at RCPT",
