@@ -203,14 +203,17 @@ def test_too_many_unknown_readers_end_the_connection(
 
 
 def test_fewer_connections_than_we_try(start_postfix: StartPostfix, write: Write) -> None:
+    # So many that two connections are still at it when the others are tried.
+    readers = {f"reader{number}@example.org": "" for number in range(200)}
     postfix = start_postfix(
-        {"smtpd_client_connection_count_limit": "2", "smtpd_client_event_limit_exceptions": ""}
+        {"smtpd_client_connection_count_limit": "2", "smtpd_client_event_limit_exceptions": ""},
+        readers=readers,
     )
-    publication = write(postfix, connections=4)
+    publication = write(postfix, readers=readers, connections=4)
     delivered = publication.send()
-    assert delivered.counts == {State.ACCEPTED: len(READERS)}
+    assert delivered.counts == {State.ACCEPTED: len(readers)}
     assert "Connection concurrency limit exceeded" in postfix.log
-    assert copies(postfix) == Counter(READERS.keys())
+    assert copies(postfix) == Counter(readers.keys())
 
 
 def test_connecting_too_often(start_postfix: StartPostfix, write: Write) -> None:
