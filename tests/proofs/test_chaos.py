@@ -109,15 +109,17 @@ def test_a_sender_that_was_frozen_past_its_lease_says_no_more_dots(
     if where == "in a transaction" and stage.database.is_sqlite:
         pytest.skip("SQLite has one lock, and a frozen process keeps it: nobody sends or is lost")
     snare = FREEZES[where]
+    readers = 400 if snare else 2000  # enough that it is still sending when it is caught
     with Sink(tmp_path, thinks_seconds=0.01) as sink:
-        stage.begin(sink, readers=400, connections=CONNECTIONS)
+        stage.begin(sink, readers=readers, connections=CONNECTIONS)
         with stage.start(snare=snare, lease_seconds=LEASE_SECONDS) as frozen:
             if snare is None:
                 assert sink.wait_for(30)
                 freeze(stage, frozen)
             wait_until(lambda: is_frozen(frozen), "it is not frozen")
             began = time.monotonic()
-            assert remove_subscriber(stage.database, "reader400@example.org", now=moment())
+            last = f"reader{readers}@example.org"
+            assert remove_subscriber(stage.database, last, now=moment())
             assert time.monotonic() - began < 30, "nobody can unsubscribe meanwhile"
             take_over(stage)
             before = len(sink.copies)
