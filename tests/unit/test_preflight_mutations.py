@@ -15,8 +15,9 @@ from newsletter.editions.model import Edition
 from newsletter.render.compile import compile_edition
 from newsletter.render.preflight import CHECKS, Finding, Mail, examine, read_copies
 from newsletter.render.preflight.mail import build_mail
+from newsletter.render.selection import Selection
 from newsletter.render.templates import find_templates
-from newsletter.settings import Vocabulary
+from newsletter.settings import EditionSettings, Vocabulary
 from tests.unit.test_render_preflight import BRIEF, EDITION, PUBLICATION
 
 
@@ -25,11 +26,15 @@ def make(
     edition: Edition = EDITION, vocabulary: Vocabulary | None = None, own: Path | None = None
 ) -> Mail:
     vocabulary = vocabulary or Vocabulary()
-    compiled, printed = compile_edition(
-        edition, publication=PUBLICATION, vocabulary=vocabulary, templates=find_templates(own)
+    compiled = compile_edition(
+        edition,
+        publication=PUBLICATION,
+        vocabulary=vocabulary,
+        templates=find_templates(own),
+        settings=EditionSettings(),
     )
-    copies = read_copies(printed, compiled, publication=PUBLICATION, vocabulary=vocabulary)
-    return copies["who takes everything"]
+    copies = read_copies(edition, compiled, publication=PUBLICATION, vocabulary=vocabulary)
+    return copies["who chose nothing"]
 
 
 def change(
@@ -37,7 +42,7 @@ def change(
     *,
     source: str | None = None,
     plain: str | None = None,
-    values: dict[str, str] | None = None,
+    selection: Selection | None = None,
     web: str | None = None,
 ) -> Mail:
     return build_mail(
@@ -45,8 +50,8 @@ def change(
         mail.compiled,
         source=mail.source if source is None else source,
         plain=mail.plain if plain is None else plain,
-        values=values or mail.values,
-        shows=mail.shows,
+        values=mail.values,
+        selection=selection or mail.selection,
         minutes=mail.minutes,
         web=web,
     )
@@ -297,7 +302,7 @@ def test_a_mail_without_disclosure_or_caveat() -> None:
     assert trouble[33].detail == "'Adversary View' has no caveat in vocabulary.lenses"
 
 
-@pytest.mark.parametrize("name", ["analysis.mjml.j2", "brief.txt.j2"])
+@pytest.mark.parametrize("name", ["analysis.mjml.j2", "analysis.txt.j2"])
 def test_a_caveat_beside_its_block(tmp_path: Path, name: str) -> None:
     shipped = find_templates().find(f"partials/{name}").read_text()
     caveat = re.search(r"{% if lens.caveat %}.*?{% endif %}", shipped, re.DOTALL)
@@ -311,17 +316,22 @@ def test_a_caveat_beside_its_block(tmp_path: Path, name: str) -> None:
 
 def test_a_masthead_that_promises_something_else() -> None:
     mail = make()
-    words = mail.values["word_count"]
-    assert words in mail.source
-    more = dict(mail.values) | {"word_count": "900", "minutes": "4"}
-    said = {"source": mail.source, "plain": mail.plain}
-    told = {part: text.replace(f"{words} words", "900 words") for part, text in said.items()}
-    assert set(find_trouble(change(mail, values=more, **told))) == {37}
-    assert find_trouble(replace(mail, minutes=3)) == {}
-    slow = replace(change(mail, values=more, **told), minutes=1)
-    assert "takes 4 min, and the reader asked for 1" in find_trouble(slow)[37].detail
-    late = dict(mail.values) | {"minutes": "9"}
-    assert set(find_trouble(change(mail, values=late))) == {37}
+    words = mail.selection.counts["word_count"]
+    assert f"{words} words" in mail.source
+
+    def tell(**counts: int) -> Mail:
+        selection = replace(mail.selection, counts={**mail.selection.counts, **counts})
+        texts = (text.replace(f"{words} words", "900 words") for text in (mail.source, mail.plain))
+        source, plain = texts
+        return change(mail, selection=selection, source=source, plain=plain)
+
+    promised = find_trouble(tell(word_count=900, minutes=4))
+    assert set(promised) == {37}
+    assert "promises 900 words" in promised[37].detail
+    assert "900 words are not 1 min" in find_trouble(tell(word_count=900))[37].detail
+    assert "does not say it" in find_trouble(tell())[37].detail
+    late = replace(tell(word_count=900, minutes=4), minutes=1)
+    assert "takes 4 min, and the reader asked for 1" in find_trouble(late)[37].detail
 
 
 def test_a_web_page_that_leaves_something_out_or_tells_too_much() -> None:

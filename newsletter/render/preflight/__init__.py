@@ -18,8 +18,9 @@ browser and is joined with `join_reports`. Pure: nothing but the arguments is re
 
 from __future__ import annotations
 
+from newsletter.audience.reader import Choices
 from newsletter.editions.model import Edition
-from newsletter.render.compiled import WORDS_PER_MINUTE, CompiledEdition
+from newsletter.render.compiled import CompiledEdition
 from newsletter.render.context import build_context
 from newsletter.render.preflight import (
     clients,
@@ -42,6 +43,7 @@ from newsletter.render.preflight.report import (
     list_failed,
     merge_copies,
 )
+from newsletter.render.selection import Selector
 from newsletter.settings import Publication, Vocabulary
 
 __all__ = [
@@ -104,15 +106,26 @@ def read_copies(
 ) -> dict[str, Mail]:
     """Decode the copies that an edition is judged by, each with whose it is."""
     context = build_context(edition, publication=publication, vocabulary=vocabulary)
-    words = sum(compiled.words.values())
-    counts = {
-        "brief_count": str(len(edition.briefs)),
-        "word_count": f"{words:,}",
-        "minutes": str(max(1, round(words / WORDS_PER_MINUTE))),
+    values = sample_values(publication.url, edition.date.isoformat())
+    selector = Selector(compiled)
+    selections = {
+        "who chose nothing": selector.select(Choices()),
+        "who takes everything": selector.select_everything(),
+        "who wants one line of each": selector.select(Choices(detail="one-line")),
     }
-    values = sample_values(publication.url, edition.date.isoformat()) | counts
-    everything = read_mail(context, compiled, values=values, picture_hosts=picture_hosts, web=web)
-    return {"who takes everything": everything}
+    copies: dict[str, Mail] = {}
+    for reader, selection in selections.items():
+        if all(selection is not mail.selection for mail in copies.values()):
+            copies[reader] = read_mail(
+                context,
+                compiled,
+                values=values,
+                selection=selection,
+                minutes=compiled.minutes if reader == "who chose nothing" else 0,
+                picture_hosts=picture_hosts,
+                web=web,
+            )
+    return copies
 
 
 def list_edition_links(
@@ -124,7 +137,9 @@ def list_edition_links(
 ) -> tuple[Link, ...]:
     """List where the mail leads to, and from which brief."""
     copies = read_copies(edition, compiled, publication=publication, vocabulary=vocabulary)
-    found = {link.url: link for mail in copies.values() for link in list_links(mail)}
+    found: dict[str, Link] = {}
+    for link in (link for mail in copies.values() for link in list_links(mail)):
+        found.setdefault(link.url, link)
     return tuple(found.values())
 
 

@@ -39,7 +39,9 @@ def check_plain(mail: Mail) -> Verdict:
     faults += [
         f"the link {link[:60]} is missing"
         for link in sorted(links)
-        if link not in written and not link.startswith(here)
+        if link not in written
+        and not link.startswith(here)
+        and not (link.startswith("mailto:") and link.removeprefix("mailto:") in mail.plain)
     ]
     faults += [
         f"a line of {count_columns(line)} columns"
@@ -147,7 +149,8 @@ def _list_web_faults(mail: Mail, page: str) -> Iterator[str]:
 def _is_kept(mail: Mail, part: Part, lens: LensView) -> bool:
     """Tell whether each block of a lens has its caveat, where it is seen."""
     blocks = [_read_block(mail, block) for block in _list_blocks(part, lens.key)]
-    return bool(blocks) and all(squeeze(lens.caveat) in squeeze(block) for block in blocks)
+    caveat = squeeze(mail.say(lens.caveat))
+    return bool(blocks) and all(caveat in squeeze(block) for block in blocks)
 
 
 def _list_blocks(part: Part, key: str) -> Iterator[Part]:
@@ -159,7 +162,7 @@ def _list_blocks(part: Part, key: str) -> Iterator[Part]:
 
 
 def _read_block(mail: Mail, block: Part) -> str:
-    text = decode_part(block, mail.values)
+    text = decode_part(block, mail.values, mail.selection)
     return read_seen(parse_html(f"<div>{text}</div>")) if block.kind == "html" else text
 
 

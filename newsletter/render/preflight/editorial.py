@@ -6,7 +6,7 @@ from statistics import median
 
 from newsletter.render.compiled import WORDS_PER_MINUTE
 from newsletter.render.context import BriefView
-from newsletter.render.preflight.mail import Check, Mail, list_facts, squeeze
+from newsletter.render.preflight.mail import Check, Mail, list_reading, squeeze
 from newsletter.render.preflight.report import Verdict, judge
 from newsletter.render.words import count_words
 
@@ -62,7 +62,7 @@ def check_quiet(mail: Mail) -> Verdict:
             faults.append(f"the {kind} says nothing at all")
     if not mail.tree.xpath("//h2"):
         faults.append("no heading says that nothing is new")
-    if (mail.values.get("word_count") or "0") not in ("", "0"):
+    if mail.selection.counts["word_count"]:
         faults.append("it counts words to read, and there are none")
     return judge(faults, "said in one note", "keep partials/quiet.mjml.j2")
 
@@ -71,9 +71,9 @@ def check_reading_time(mail: Mail) -> Verdict:
     """37: the masthead's promise is counted for this reader, and kept."""
     if not mail.briefs:
         return Verdict("skip", "nothing to read")
-    told_words = _number(mail.values.get("word_count", ""))
-    told_minutes = _number(mail.values.get("minutes", ""))
-    words = sum(map(count_words, list_facts(mail)))
+    counts, language = mail.selection.counts, mail.selection.language
+    told_words, told_minutes = counts["word_count"], counts["minutes"]
+    words = sum(map(count_words, list_reading(mail)))
     faults = []
     if abs(told_words - words) > max(10, _COUNT_TOLERANCE * words):
         faults.append(f"it promises {told_words:,} words and has {words:,}")
@@ -82,7 +82,7 @@ def check_reading_time(mail: Mail) -> Verdict:
     if mail.minutes and told_minutes > mail.minutes + _BUDGET_TOLERANCE_MINUTES:
         faults.append(f"it takes {told_minutes} min, and the reader asked for {mail.minutes}")
     for kind, text in (("HTML", mail.seen), ("plain text", squeeze(mail.plain))):
-        if squeeze(mail.values.get("word_count", "")) not in text:
+        if language.write_number(told_words) not in text:
             faults.append(f"the {kind} does not say it")
     return judge(
         faults,
@@ -103,12 +103,6 @@ def _loud(brief: BriefView) -> list[str]:
         if length > max(_LONG_WORDS, MUCH_LONGER * others):
             found.append(name)
     return found
-
-
-def _number(said: str) -> int:
-    """Read a number as it is shown, whatever groups its digits."""
-    digits = "".join(c for c in said if c.isdecimal())
-    return int(digits) if digits else 0
 
 
 CHECKS: tuple[Check, ...] = (

@@ -14,11 +14,13 @@ from typing import Any
 
 from lxml import html as lxml_html
 
+from newsletter.audience.reader import Detail
 from newsletter.render.compiled import SLOTS, CompiledEdition
 from newsletter.render.context import BriefView, Context
 from newsletter.render.preflight.conditional import show_to_outlook
 from newsletter.render.preflight.report import Verdict
 from newsletter.render.preview import decode_part
+from newsletter.render.selection import Selection
 
 _TOKEN_CHARACTERS = 43  # as long as a signed link's token really is
 _NOT_SAID = frozenset(
@@ -42,8 +44,8 @@ class Mail:
     compiled: CompiledEdition
     values: Mapping[str, str]
     """What its slots say."""
-    shows: Callable[[str], bool]
-    """Which blocks it has, by their keys."""
+    selection: Selection
+    """Which briefs it has and how much of each."""
     minutes: int
     """The reading time that this reader asked for; 0: as long as it takes."""
     source: str
@@ -62,9 +64,19 @@ class Mail:
     """The edition's page on the web as HTML, where there is one."""
 
     @property
+    def shown(self) -> tuple[tuple[BriefView, Detail], ...]:
+        """The briefs that this copy has, in order, and how much of each."""
+        pairs = zip(self.context.edition.briefs, self.selection.forms, strict=True)
+        return tuple((brief, form) for brief, form in pairs if form)
+
+    @property
     def briefs(self) -> tuple[BriefView, ...]:
         """The briefs that this copy has in some form, in order."""
-        return tuple(b for b in self.context.edition.briefs if self.shows(b.key))
+        return tuple(brief for brief, _ in self.shown)
+
+    def say(self, text: str) -> str:
+        """Say words of the interface in this copy's language."""
+        return self.selection.language.say(text) if text else ""
 
 
 Check = tuple[int, str, Callable[[Mail], Verdict]]
@@ -76,7 +88,7 @@ def read_mail(
     compiled: CompiledEdition,
     *,
     values: Mapping[str, str],
-    shows: Callable[[str], bool] = lambda _key: True,
+    selection: Selection,
     minutes: int = 0,
     picture_hosts: frozenset[str] = frozenset(),
     web: str | None = None,
@@ -85,10 +97,10 @@ def read_mail(
     return build_mail(
         context,
         compiled,
-        source=decode_part(compiled.html, values, shows),
-        plain=decode_part(compiled.plain, values, shows),
+        source=decode_part(compiled.html, values, selection),
+        plain=decode_part(compiled.plain, values, selection),
         values=values,
-        shows=shows,
+        selection=selection,
         minutes=minutes,
         picture_hosts=picture_hosts,
         web=web,
@@ -102,7 +114,7 @@ def build_mail(
     source: str,
     plain: str,
     values: Mapping[str, str],
-    shows: Callable[[str], bool] = lambda _key: True,
+    selection: Selection,
     minutes: int = 0,
     picture_hosts: frozenset[str] = frozenset(),
     web: str | None = None,
@@ -113,7 +125,7 @@ def build_mail(
         context=context,
         compiled=compiled,
         values=values,
-        shows=shows,
+        selection=selection,
         minutes=minutes,
         source=source,
         tree=tree,
@@ -163,17 +175,29 @@ def list_facts(mail: Mail) -> Iterator[str]:
 
     What an edition has besides its briefs (a note, corrections and the like) is all said.
     """
-    for name in fields(mail.context.edition):
-        if name.name not in _NOT_SAID:
-            yield from _list_texts(getattr(mail.context.edition, name.name))
+    for field in fields(mail.context.edition):
+        if field.name not in _NOT_SAID:
+            yield from _list_texts(getattr(mail.context.edition, field.name))
     for brief in mail.briefs:
-        yield from (brief.title, *brief.summary, *brief.why)
         yield from (source.name for source in brief.sources)
-        for point in brief.points:
-            yield from (point.label, *point.text)
-        for lens in (*brief.lenses, *brief.silent):
-            if mail.shows(lens.key):
-                yield from (lens.name, *lens.text, lens.caveat)
+    yield from list_reading(mail)
+
+
+def list_reading(mail: Mail) -> Iterator[str]:
+    """List what there is to read in this copy's briefs; whose reporting it is is no reading."""
+    for brief, form in mail.shown:
+        yield brief.title
+        if form == "one-line":
+            yield brief.gist
+            continue
+        yield from (*brief.summary, *brief.why)
+        points = brief.points if form == "full" else filter(None, (brief.watch,))
+        for point in points:
+            yield from (mail.say(point.label), *point.text)
+        if form == "full":
+            for lens in (*brief.lenses, *brief.silent):
+                if mail.selection.wants(lens.key):
+                    yield from (mail.say(lens.name), *lens.text, mail.say(lens.caveat))
 
 
 def _list_texts(value: Any) -> Iterator[str]:
