@@ -294,6 +294,24 @@ def test_a_title_that_is_not_set_apart() -> None:
     assert set(find_trouble(lost)) == {27}
 
 
+@pytest.mark.parametrize("language", ["en", "he"])
+def test_every_copy_sets_titles_apart(language: str) -> None:
+    edition = replace(EDITION, briefs=(replace(BRIEF, title=HEBREW), BRIEF))
+    publication = PUBLICATION.model_copy(update={"language": language})
+    compiled = compile_edition(
+        edition,
+        publication=publication,
+        vocabulary=Vocabulary(),
+        templates=find_templates(),
+        settings=EditionSettings(),
+    )
+    copies = read_copies(edition, compiled, publication=publication, vocabulary=Vocabulary())
+    assert len(copies) > 1
+    assert {reader: find_trouble(mail) for reader, mail in copies.items()} == dict.fromkeys(
+        copies, {}
+    )
+
+
 def test_a_mail_without_disclosure_or_caveat() -> None:
     assert set(find_trouble(make(vocabulary=Vocabulary(disclosure="")))) == {32}
     assert set(find_trouble(make(vocabulary=Vocabulary(disclosure="Made with AI.")))) == {32}
