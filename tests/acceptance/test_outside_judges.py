@@ -74,9 +74,10 @@ def test_the_w3c_finds_no_error(messages: Sequence[bytes], tmp_path: Path) -> No
     jar = find_checker()
     assert jar is not None
     files = []
-    for number, content in enumerate(messages):
-        files.append(tmp_path / f"{number}.html")
-        files[-1].write_text(decode_message(content)[1], encoding="utf-8")
+    for number, (_, html) in enumerate(map(decode_message, messages)):
+        if html:  # some readers want plain text
+            files.append(tmp_path / f"{number}.html")
+            files[-1].write_text(html, encoding="utf-8")
     wrong = tmp_path / "wrong.html"
     wrong.write_text(files[0].read_text(encoding="utf-8").replace("<h1", '<h1 align="x"><p', 1))
     found = ask_checker(jar, [*files, wrong])
