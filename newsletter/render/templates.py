@@ -19,7 +19,7 @@ import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from newsletter.errors import TemplateError
-from newsletter.render.markup import MarkSources
+from newsletter.render.origin import MarkSources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ class TemplateSet:
         """Run one template.
 
         Anything wrong in it, or in what it includes, raises `TemplateError` with the file and
-        the line. Text from `*.mjml.j2` carries source marks (`markup.MarkSources`).
+        the line. Text from `*.mjml.j2` carries source marks (`origin.MarkSources`).
         """
         main = self.find(name)
         environment = self._environment(functions, filters)
