@@ -38,6 +38,7 @@ from newsletter.render.tokens import TOKEN, Tag, quote, read_tag
 _VOID = frozenset(
     ("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr")
 )
+_DEEPEST = 200  # mail clients give up sooner, and the compiler's stack ends near 10,000
 _STYLES = frozenset(("mj-style", "style"))
 _DEFAULTS = frozenset(("mj-all", "mj-class"))
 _TAGS_WITHOUT_CLASS = frozenset(
@@ -87,11 +88,12 @@ def _walk(source: Source, hosts: Set[str], classes: _Classes) -> Iterator[Proble
         name = token["tag"].lower()
         place = source.place(token.start())
         if token["close"]:
-            is_open = any(opened.tag == name for opened in stack)
+            is_innermost = bool(stack) and stack[-1].tag == name
+            is_open = is_innermost or any(opened.tag == name for opened in stack)
             if not is_open and name in forgiven:
                 forgiven.remove(name)
                 continue
-            if not is_open or stack[-1].tag != name:
+            if not is_innermost:
                 inner = [f", but <{o.tag}> of line {o.place.line} is open" for o in stack[-1:]]
                 yield place.say("".join([f"</{name}> closes nothing", *inner]))
             while is_open and stack[-1].tag != name:
@@ -109,6 +111,10 @@ def _walk(source: Source, hosts: Set[str], classes: _Classes) -> Iterator[Proble
         _note_classes(tag, parent, classes)
         if not token[0].endswith("/>") and name not in _VOID:
             stack.append(_Open(name, place, token.end()))
+            if len(stack) == _DEEPEST:
+                yield place.say(
+                    f"<{name}> stands within {_DEEPEST - 1} other tags", "close those ahead of it"
+                )
     if "<" in source.text[end:]:
         yield source.place(end).say("a < or a quote here is never closed", "write < as &lt;")
     for opened in reversed(stack):

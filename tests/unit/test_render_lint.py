@@ -184,6 +184,13 @@ def test_one_fault(rows: str, problem: str) -> None:
     assert {p.line for p in found if p.problem.startswith(problem)} == {2}
 
 
+def test_tags_too_deep_for_the_compiler_are_told_once() -> None:
+    deep = "<b>" * 10_000 + "</b>" * 10_000
+    assert said(judge(column(f"<mj-text>{deep}</mj-text>"))) == [
+        (2, "<b> stands within 199 other tags")
+    ]
+
+
 @pytest.mark.parametrize(
     "rows",
     [
