@@ -108,8 +108,9 @@ class TemplateSet:
 
     def _locate(self, name: str) -> Path | None:
         """Find the first file of that name; raise `TemplateError` for what is there but no file."""
-        for directory in self.directories:
-            path = directory.joinpath(*split_template_path(name))
+        parts = split_template_path(name)
+        for directory in self.directories if parts else ():
+            path = directory.joinpath(*parts)
             try:
                 if path.is_file():
                     return path
@@ -185,8 +186,8 @@ class _Environment(ImmutableSandboxedEnvironment):
 def _measure(operator: str, left: Any, right: Any) -> float:
     """Measure a result before it is worked out; 1 is the most there may be."""
     if isinstance(left, int) and isinstance(right, int):
-        bits = left.bit_length() * (right if operator == "**" else 1)
-        return max(bits, right.bit_length()) / _LARGEST_BITS
+        bits, more = left.bit_length(), right.bit_length()
+        return max(more, bits * right if operator == "**" else bits + more) / _LARGEST_BITS
     sizes = [len(v) if isinstance(v, str | list | tuple) else v for v in (left, right)]
     if sizes != [left, right] and all(isinstance(size, int) for size in sizes):
         return float(sizes[0] * sizes[1] / _LARGEST_PRODUCT)
