@@ -51,7 +51,8 @@ EDITION = Edition(
         ),
     ),
 )
-SETTINGS = Templates(timeout=timedelta(seconds=1), max_memory_mb=256)
+SETTINGS = Templates(timeout=timedelta(seconds=60), max_memory_mb=256)
+SHORT = Templates(timeout=timedelta(seconds=2), max_memory_mb=256)
 LONG = "'" + "x" * 1000 + "'"
 
 
@@ -88,7 +89,7 @@ def test_shipped_templates_stay_in_this_process(tmp_path: Path) -> None:
     assert within_limits(lay_out, find_templates(tmp_path), SETTINGS) is not lay_out
 
 
-TIME = "takes longer than the 1 seconds that templates have; look for a loop"
+TIME = "takes longer than the 2 seconds that templates have; look for a loop"
 MEMORY = "takes more than the 256 MB of memory that templates have; look for a text"
 
 
@@ -118,38 +119,25 @@ MEMORY = "takes more than the 256 MB of memory that templates have; look for a t
         ),
         pytest.param("{{ '%1000000000d'|format(1) }}", 2, MEMORY, id="a wide number"),
         pytest.param("{{ 'x'|center(10 ** 10) }}", 2, MEMORY, id="a wide text"),
-        pytest.param("\n{{ 'x' * 10**9 }}", 3, "this product (*) is too large", id="a product"),
-        pytest.param("{{ 10 ** (10 ** 8) }}", 2, "this power (**) is too large", id="a power"),
-        pytest.param(
-            "{% macro m() %}\n{{ m() }}{% endmacro %}\n{{ m() }}",
-            3,
-            "goes on into itself without end",
-            id="a macro that calls itself",
-        ),
-        pytest.param(
-            "\n{% include 'digest.mjml.j2' %}",
-            3,
-            "goes on into itself without end",
-            id="a template that includes itself",
-        ),
     ],
 )
 def test_a_bomb_gives_one_error(tmp_path: Path, rows: str, line: int, problem: str) -> None:
     templates = own(tmp_path, rows)
+    settings = SHORT if problem is TIME else SETTINGS
     started = time.monotonic()
     with pytest.raises(TemplateError) as caught:
-        within_limits(lay_out, templates, SETTINGS)(EDITION, templates=templates)
+        within_limits(lay_out, templates, settings)(EDITION, templates=templates)
     assert problem in str(caught.value)
     assert (caught.value.file, caught.value.line) == (str(tmp_path / "digest.mjml.j2"), line)
     assert "\n" not in str(caught.value)
-    assert time.monotonic() - started < 15  # one second, and what a loaded machine adds
+    assert time.monotonic() - started < 30  # two seconds, and what a loaded machine adds
 
 
 def test_time_that_goes_by_in_c_is_time_all_the_same(tmp_path: Path) -> None:
     """No signal gets through to Python here; the watchdog does."""
     templates = own(tmp_path, extra="a")
-    with pytest.raises(TemplateError, match="takes longer than the 1 seconds") as caught:
-        within_limits(burn_in_c, templates, SETTINGS)(templates=templates)
+    with pytest.raises(TemplateError, match="takes longer than the 2 seconds") as caught:
+        within_limits(burn_in_c, templates, SHORT)(templates=templates)
     assert caught.value.file == tmp_path  # no template was running
 
 
@@ -188,38 +176,33 @@ def test_every_problem_of_a_template_comes_through(tmp_path: Path) -> None:
     assert len(here.value.problems) == 3
 
 
-def tell(*, what: str, templates: TemplateSet) -> CompiledEdition:
-    """Run in the child: tell of what is there, in the error's sentence."""
-    told: Callable[[], object] = {
-        "environment": lambda: sorted(os.environ),
+def try_everything(*, templates: TemplateSet) -> CompiledEdition:
+    """Run in the child: tell, in the error's sentence, what was there and what was refused."""
+    attempts: dict[str, Callable[[], object]] = {
         "network": lambda: socket.create_connection(("127.0.0.1", 9)),
         "names": lambda: socket.getaddrinfo("news.example", 80),
         "programs": lambda: os.system("true"),
-        "files": lambda: (Path(templates.directories[0]) / "x").write_text("x"),
-    }[what]
-    try:
-        raise TemplateError(json.dumps(told()))
-    except OSError as error:
-        raise TemplateError(f"refused: {error}") from error
+        "files": lambda: (templates.directories[0] / "x").write_text("x"),
+    }
+    told: dict[str, object] = {"environment": sorted(os.environ)}
+    for name, attempt in attempts.items():
+        try:
+            told[name] = f"got {attempt()}"
+        except OSError as error:
+            told[name] = str(error)
+    raise TemplateError(json.dumps(told))
 
 
-def hear(what: str, folder: Path) -> str:
-    templates = own(folder, extra="a")
-    with pytest.raises(TemplateError) as caught:
-        within_limits(tell, templates, SETTINGS)(what=what, templates=templates)
-    return caught.value.problem
-
-
-def test_no_secret_is_in_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_there_is_no_secret_and_no_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("NEWSLETTER_SECRET_KEY", "PGPASSWORD", "SOME_API_KEY"):
         monkeypatch.setenv(name, "hush")
-    names = json.loads(hear("environment", tmp_path))
-    assert set(names) <= apart._ENVIRONMENT | {"LC_CTYPE"}  # Python may add that one
-
-
-@pytest.mark.parametrize("what", ["network", "names", "programs", "files"])
-def test_there_is_no_way_out(tmp_path: Path, what: str) -> None:
-    assert "is not for templates" in hear(what, tmp_path)
+    templates = own(tmp_path, extra="a")
+    with pytest.raises(TemplateError) as caught:
+        within_limits(try_everything, templates, SETTINGS)(templates=templates)
+    told = json.loads(caught.value.problem)
+    assert set(told.pop("environment")) <= apart._ENVIRONMENT | {"LC_CTYPE"}  # Python's own
+    assert told.keys() == {"network", "names", "programs", "files"}
+    assert {said.partition(" ")[2] for said in told.values()} == {"is not for templates"}
     assert not (tmp_path / "x").exists()
 
 
