@@ -144,7 +144,8 @@ class TemplateSet:
         places = [
             (frame.f_code.co_filename, line)
             for frame, line in walk_tb(error.__traceback__)
-            if any(Path(frame.f_code.co_filename).is_relative_to(d) for d in self.directories)
+            if not frame.f_code.co_filename.endswith(".py")  # a folder may hold the program, too
+            and any(Path(frame.f_code.co_filename).is_relative_to(d) for d in self.directories)
         ]
         return places[-1] if places else (None, None)
 
