@@ -192,20 +192,21 @@ def _number(value: Any) -> int | None:
 
 def _judge_death(code: int, said: str, limits: Limits, own: Path) -> Exception:
     """Say what ended a process that gave no answer."""
+    names = {-number.value: number.name for number in signal.Signals}
+    death = names.get(code, f"signal {-code}") if code < 0 else ""
     # faulthandler prints the innermost frame first; a template's frame bears its file's name.
     frame = re.search(r'^ +File "(?P<file>[^"\n]+\.j2)"', said, re.MULTILINE)
     file = frame["file"] if frame else own
-    if "Timeout (" in said or code == -signal.SIGXCPU:
+    if "Timeout (" in said or death == "SIGXCPU":
         return limits.out_of_time(file)
-    if re.search(r"^MemoryError\b|memory allocation of \d+ bytes failed", said, re.MULTILINE):
+    starved = re.search(r"^MemoryError\b|memory allocation of \d+ bytes failed", said, re.MULTILINE)
+    if starved or death == "SIGKILL":  # the system's own way of saying that memory is out
         return limits.out_of_memory(file)
-    if code == -signal.SIGKILL:  # the system's own way of saying that memory is out
-        return limits.out_of_memory(file)
-    if code < 0:
+    if death:
         return TemplateError(
-            f"ends the process that lays out an edition ({signal.Signals(-code).name})",
+            f"ends the process that lays out an edition ({death})",
             file=file,
-            mend="look for tags within tags, thousands deep",
+            mend="take out what you changed last, and tell us what it was",
         )
     # Not a template's fault but ours: as loud as it would be in this process.
     return RuntimeError(f"the process that lays out an edition failed:\n{said}")

@@ -274,6 +274,7 @@ def test_an_answer_of_a_stranger_is_no_answer(answer: bytes) -> None:
         (1, "Traceback\nMemoryError", "own: takes more than"),
         (1, 'Timeout (0:00:01)!\n  File "/a/b.mjml.j2", line 9 in root\n', "/a/b.mjml.j2: takes"),
         (-signal.SIGSEGV, "", "own: ends the process that lays out an edition (SIGSEGV)"),
+        (-99, "", "own: ends the process that lays out an edition (signal 99)"),
     ],
 )
 def test_what_a_death_says(code: int, said: str, problem: str) -> None:
