@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import webbrowser
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,7 +26,7 @@ from newsletter.cli.edition import (
 from newsletter.cli.session import Session
 from newsletter.cli.tables import findings_table, link_documents, links_table
 from newsletter.cli.writing import writing_to
-from newsletter.errors import RefusedError, SourceError
+from newsletter.errors import Problem, RefusedError, SourceError, TemplateError
 from newsletter.mail import decode_message
 from newsletter.publish import (
     Press,
@@ -109,7 +110,11 @@ def check(
         raise typer.BadParameter("goes with --links", param_hint="--allow-private")
     with session.database() as database:
         press = Press(session.settings, database, session.now)
-        printed = prepare_edition(session, press, day, as_json=as_json)
+        try:
+            printed = prepare_edition(session, press, day, as_json=as_json)
+        except TemplateError as error:
+            _print_problems(session, error.problems, as_json=as_json)
+            raise
         if printed is None:
             return
         listed = list_links(press, printed)
@@ -125,6 +130,22 @@ def check(
     check_fit_to_send(printed)
     if not as_json:
         session.out.print(_what_next(printed))
+
+
+def _print_problems(session: Session, problems: Sequence[Problem], *, as_json: bool) -> None:
+    """Show everything that is wrong with the templates; without them there is nothing to check."""
+    if as_json:
+        faults = [asdict(problem) for problem in problems]
+        session.print_json({"outcome": "template_error", "problems": faults})
+        return
+    table = Table(title="Templates", title_justify="left")
+    for heading in ("File", "Line", "What is wrong"):
+        table.add_column(heading, overflow="fold")
+    for problem in problems:
+        mend = f"\n→ {problem.mend}" if problem.mend else ""
+        line = "" if problem.line is None else str(problem.line)
+        table.add_row(escape(problem.file or ""), line, escape(problem.problem + mend))
+    session.out.print(table)
 
 
 def _ask(

@@ -87,6 +87,22 @@ def test_a_fail_stops_a_send_unless_it_is_overridden_by_name(project: Project) -
     assert "override" in told.out
 
 
+def test_check_lists_every_fault_of_a_template(project: Project) -> None:
+    footer = project.root / "templates" / "partials" / "footer.mjml.j2"
+    footer.parent.mkdir(parents=True)
+    footer.write_text('<mj-text colour="red">a</mj-text>\n<mj-txt>b</mj-txt>\n')
+    ran = project.run("check")
+    assert ran.code == 78
+    assert "(and 1 more)" in ran.err
+    assert "did you mean color?" in ran.out
+    assert "mj-txt" in ran.out
+    problems = project.run("check", "--json").document["problems"]
+    assert [(Path(p["file"]).name, p["line"]) for p in problems] == [
+        ("footer.mjml.j2", 1),
+        ("footer.mjml.j2", 2),
+    ]
+
+
 def test_an_override_of_nothing_is_refused(project: Project) -> None:
     refused = project.run("send", "--yes", "--override", "18")
     assert refused.code == 1
