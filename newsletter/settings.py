@@ -86,6 +86,16 @@ def parse_command(value: object) -> tuple[str, ...]:
     return tuple(map(str, parts))
 
 
+def parse_hosts(value: object) -> tuple[str, ...]:
+    """Read host names: a list, or one line with commas between."""
+    parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
+    hosts = [str(part).strip().lower() for part in parts]
+    for host in filter(None, hosts):
+        if not re.fullmatch(r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})+", host, re.ASCII):
+            raise ValueError('must be names of hosts such as "pictures.example", without https://')
+    return tuple(filter(None, hosts))
+
+
 def parse_clock(value: object) -> time:
     """Read "06:00" as a local time of day."""
     if isinstance(value, time):
@@ -150,6 +160,7 @@ Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 Clock = Annotated[time, BeforeValidator(parse_clock)]
 Days = Annotated[tuple[str, ...], BeforeValidator(parse_days)]
 Command = Annotated[tuple[str, ...], BeforeValidator(parse_command)]
+Hosts = Annotated[tuple[str, ...], BeforeValidator(parse_hosts)]
 Line = Annotated[str, AfterValidator(_single_line)]
 Address = Annotated[str, AfterValidator(_check_address)]
 _SECOND = timedelta(seconds=1)
@@ -281,6 +292,9 @@ class Vocabulary(Section):
     lenses: tuple[LensSettings, ...] = Field(
         default=_LENSES, description="The lenses, in order: name, descriptor, caveat."
     )
+    sponsor_label: Annotated[Line, Field(min_length=1)] = Field(
+        default="Sponsor", description="What every sponsor's block is labelled with."
+    )
     disclosure: Line = Field(
         default="AFBytes analysis is AI-assisted and generated from source metadata, article "
         "summaries, and topic context. It is intended to help readers think through "
@@ -351,6 +365,15 @@ class EditionSettings(Section):
     )
     max_briefs: int = Field(
         default=20, ge=1, le=60, description="Most briefs in one edition; the rest is counted."
+    )
+    notes: Path = Field(
+        default=Path("notes"),
+        description="Folder of what you add to an edition, in a file named by its date: a note, "
+        "a sponsor, corrections.",
+    )
+    picture_hosts: Hosts = Field(
+        default=(),
+        description="Hosts that the mail may load pictures from; none = no pictures are shown.",
     )
 
 

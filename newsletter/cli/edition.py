@@ -59,6 +59,8 @@ def _print_left_out(session: Session, composed: Composed) -> None:
             f"{shown_count(count, 'brief')} older than the window left out; "
             "give a brief a newer date to have it in."
         )
+    for remark in composed.remarks:
+        session.err.print(escape(remark), soft_wrap=True)
 
 
 def edition_table(printed: Printed, *, audience: str = "", relay: str = "") -> Table:
