@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from newsletter.briefs.model import Brief
-from newsletter.briefs.picture import picture_host
 from newsletter.editions.headlines import format_preheader, format_subject
 from newsletter.editions.model import Edition, Window
 from newsletter.editions.notes import Notes
-from newsletter.settings import EditionSettings, Publication
+from newsletter.settings import EditionSettings, Publication, picture_host
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

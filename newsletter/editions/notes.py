@@ -33,10 +33,10 @@ from typing import Any
 from newsletter.briefs.front_matter import line_of, load_keys
 from newsletter.briefs.model import Picture
 from newsletter.briefs.normalise import decode, is_visible, normalise, plain_line, plain_text
-from newsletter.briefs.picture import picture_host, read_picture
+from newsletter.briefs.picture import read_picture
 from newsletter.editions.model import Correction, Note, Sponsor
 from newsletter.errors import InputError
-from newsletter.settings import EditionSettings
+from newsletter.settings import EditionSettings, picture_host
 
 MAX_FILE_BYTES = 100_000
 MOST_CORRECTIONS = 20
