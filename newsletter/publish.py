@@ -169,6 +169,7 @@ def render(press: Press, composed: Composed) -> Printed:
             edition,
             publication=publication,
             vocabulary=press.settings.vocabulary,
+            look=press.settings.look,
             templates=find_templates(press.settings.path(press.settings.templates.path)),
         )
         with press.database.writing() as connection:

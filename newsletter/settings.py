@@ -235,7 +235,6 @@ Address = Annotated[str, AfterValidator(_check_address)]
 Colour = Annotated[str, AfterValidator(_check_colour)]
 Fonts = Annotated[str, Field(max_length=200), AfterValidator(_check_fonts)]
 PictureUrl = Annotated[Line, Field(max_length=2_000), AfterValidator(check_picture_url)]
-Pixels = Annotated[int, Field(ge=1, le=10_000)]
 _SECOND = timedelta(seconds=1)
 
 
@@ -457,8 +456,10 @@ class LogoSettings(Section):
     url_dark: PictureUrl | None = Field(
         default=None, description="Its twin in the dark; default the same."
     )
-    width: Pixels = Field(description="Its width in the mail, in pixels.")
-    height: Pixels = Field(description="Its height in the mail, in pixels.")
+    width: int = Field(
+        ge=1, le=560, description="Its width in the mail, in pixels; the column has 560."
+    )
+    height: int = Field(ge=1, le=1_000, description="Its height in the mail, in pixels.")
     alt: Annotated[Line, AfterValidator(check_alt)] = Field(
         description="What it says, for who does not see it."
     )

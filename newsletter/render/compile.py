@@ -21,7 +21,7 @@ from newsletter.render.markers import Cut, Markers, derive_prefix, encode_cuts
 from newsletter.render.markup import build_html
 from newsletter.render.templates import TemplateSet
 from newsletter.render.words import count_words
-from newsletter.settings import Publication, Vocabulary
+from newsletter.settings import Look, Publication, Vocabulary
 
 HTML_TEMPLATE = "digest.mjml.j2"
 PLAIN_TEMPLATE = "digest.txt.j2"
@@ -31,6 +31,9 @@ MAX_HTML_BYTES = 100_000
 
 _SLOT_BYTES = 160  # room for a reader's value: a signed link is the longest
 _NOTE_BYTES = 600  # room for the line that counts what was left out
+
+
+_SHIPPED = Look()
 
 
 class Compilation(NamedTuple):
@@ -46,6 +49,7 @@ def compile_edition(
     publication: Publication,
     vocabulary: Vocabulary,
     templates: TemplateSet,
+    look: Look = _SHIPPED,
 ) -> Compilation:
     """Lay an edition out for all its readers.
 
@@ -54,7 +58,7 @@ def compile_edition(
     template, `InputError` for a brief that alone is too large for one mail.
     """
     while True:
-        context = build_context(edition, publication=publication, vocabulary=vocabulary)
+        context = build_context(edition, publication=publication, vocabulary=vocabulary, look=look)
         prefix = derive_prefix(repr(context))
         html = _render_html(context, templates, Markers(prefix=prefix, kind="html"))
         kept = _decide_kept(html, edition, templates)
@@ -147,8 +151,11 @@ def _decide_kept(html: tuple[Cut, ...], edition: Edition, templates: TemplateSet
 
 
 def _count_block_words(context: Context) -> dict[str, int]:
-    """Count what there is to read in each block; mastheads and footers are not reading."""
-    words = {"": 0}
+    """Count what there is to read in each block; mastheads, footers, sponsors are not reading."""
+    note, corrections = context.edition.note, context.edition.corrections
+    of_all = (note.heading, *note.text, note.by) if note else ()
+    of_all += tuple(paragraph for correction in corrections for paragraph in correction.text)
+    words = {"": sum(map(count_words, of_all))}
     for brief in context.edition.briefs:
         own = (brief.title, *brief.summary, *brief.why)
         points = (text for point in brief.points for text in (point.label, *point.text))
