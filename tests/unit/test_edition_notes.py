@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -258,3 +259,16 @@ def test_an_edition_without_additions_looks_as_it_always_did() -> None:
     ]  # fmt: skip
     assert document["briefs"] == [{"title": "T", "summary": "S."}]
     assert edition_from_document(document) == PLAIN
+
+
+def test_the_shipped_example_says_what_a_file_can_say() -> None:
+    text = (Path(__file__).parents[2] / "newsletter/cli/starter/notes/example.md").read_text()
+    as_it_is = parse(text)
+    assert (as_it_is.sponsor, as_it_is.corrections) == (None, ())
+    assert as_it_is.note is not None
+    assert (as_it_is.note.heading, as_it_is.note.by) == ("A word from the desk", "Ada Example")
+    front, fence, body = text.rpartition("---\n")
+    notes = parse(re.sub(r"(?m)^# (?=[ a-z-]+:|  +[-{])", "", front) + fence + body)
+    assert notes.sponsor is not None
+    assert notes.sponsor.picture is not None
+    assert [correction.day for correction in notes.corrections] == [None, date(2026, 11, 24)]

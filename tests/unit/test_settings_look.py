@@ -135,3 +135,11 @@ def test_a_long_stack_is_refused_quickly() -> None:
     for stack in ("a" * 100_000 + "!", "a" * 190 + "!", "a-" * 95 + "!"):
         with pytest.raises(ValidationError):
             Look.model_validate({"sans": stack})
+
+
+def test_the_look_in_the_readme_loads(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (example,) = re.findall(r"```toml\n(\[edition\]\n.*?)```", readme, re.DOTALL)
+    look = load(tmp_path, example).look
+    assert look.logo is not None
+    assert look.logo.replaces_name
