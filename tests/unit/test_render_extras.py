@@ -204,7 +204,8 @@ def test_a_picture_has_its_size_and_its_words(alone: Path) -> None:
     assert (small.get("width"), small.get("height")) == ("300", "100")  # as it was given
     for picture in (large, small):
         style = dict(re.findall(r"([a-z-]+):\s*([^;]+)", picture.get("style")))
-        assert (style["max-width"], style["height"]) == ("100%", "auto")
+        assert (style["width"], style["height"]) == ("100%", "auto")
+        assert style["max-width"] == picture.get("width") + "px"
         assert (style["font-style"], style["background"]) == ("italic", "#f4f1e9")
 
 
