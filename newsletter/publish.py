@@ -174,6 +174,7 @@ def render(press: Press, composed: Composed) -> Printed:
             vocabulary=settings.vocabulary,
             templates=templates,
             settings=settings.edition,
+            look=settings.look,
         )
         with press.database.writing() as connection:
             record = store_compiled(connection, record.id, compiled.dump())
