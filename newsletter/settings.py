@@ -447,6 +447,16 @@ class EditionSettings(Section):
         default=(),
         description="Hosts that the mail may load pictures from; none = no pictures are shown.",
     )
+    detail: Literal["one-line", "standard", "full"] = Field(
+        default="full", description="The most that readers get of a brief who chose nothing."
+    )
+    minutes: int = Field(
+        default=5,
+        ge=0,
+        le=60,
+        description="What readers who chose nothing have time for: the first briefs stand in "
+        "full, the others shorter; 0: as long as it takes.",
+    )
 
 
 class LogoSettings(Section):

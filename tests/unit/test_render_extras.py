@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import html as lxml_html
 
-from newsletter.briefs.model import Brief, Picture
+from newsletter.audience.reader import Choices, Detail
+from newsletter.briefs.model import Brief, Perspective, Picture
 from newsletter.editions.model import Correction, Edition, Note, Sponsor, Window
 from newsletter.render.columns import count_columns
 from newsletter.render.compile import compile_edition
@@ -30,9 +31,11 @@ from newsletter.render.context import (
     clean_line,
     clean_paragraphs,
 )
+from newsletter.render.languages import write_date
 from newsletter.render.preview import decode_part
+from newsletter.render.selection import Selector
 from newsletter.render.templates import find_templates
-from newsletter.settings import Look, Publication, Vocabulary
+from newsletter.settings import EditionSettings, Look, Publication, Vocabulary
 
 PUBLICATION = Publication(
     name="Morning Ledger",
@@ -48,6 +51,7 @@ PICTURE = Picture(
     caption="The harbor at dawn.",
     credit="Ada Example",
 )
+LENS = Perspective(lens="Household Impact", text="Fares may rise.")
 NOTE = Note(heading="A word from the desk", text="Good morning.\n\nThank you.", by="Ada Example")
 SPONSOR = Sponsor(
     name="Harbor Coffee",
@@ -138,12 +142,17 @@ def compile_it(edition: Edition, folder: Path | None, look: Look | None = None) 
         publication=PUBLICATION,
         vocabulary=Vocabulary(sponsor_label="Advertisement"),
         templates=find_templates(folder),
+        settings=EditionSettings(),
         look=look or Look(),
-    ).compiled
+    )
 
 
-def both(compiled: CompiledEdition) -> tuple[str, str]:
-    return decode_part(compiled.html, VALUES), decode_part(compiled.plain, VALUES)
+def both(compiled: CompiledEdition, values: dict[str, str] = VALUES) -> tuple[str, str]:
+    everything = Selector(compiled).select_everything()
+    return (
+        decode_part(compiled.html, values, everything),
+        decode_part(compiled.plain, values, everything),
+    )
 
 
 def parse(html: str) -> lxml_html.HtmlElement:
@@ -169,7 +178,7 @@ def test_html_and_text_say_all_of_it(alone: Path) -> None:
     for fact in (
         "A word from the desk", "Good morning.", "Thank you.", "Ada Example", "Harbor Coffee",
         "Roasted where the ships come in.", "Open from six.", "The vote was 5 to 4.",
-        "Tuesday, 24 November 2026", "The wrong pier was named.", "The harbor at dawn.",
+        write_date(date(2026, 11, 24), "en"), "The wrong pier was named.", "The harbor at dawn.",
     ):  # fmt: skip
         assert squeeze(fact) in told
         assert squeeze(fact) in squeeze(plain)
@@ -221,6 +230,40 @@ def test_every_name_of_them_is_documented() -> None:
     views = (NoteView, SponsorView, CorrectionView, PictureView, LogoView, LookView)
     names = {field.name for view in views for field in fields(view)}
     assert {name for name in names if not re.search(rf"\b{name}\b", head)} == set()
+
+
+# -- the shipped digest ------------------------------------------------------------------------
+
+
+def test_the_shipped_digest_shows_it_all_in_its_order() -> None:
+    brief = replace(WHOLE.briefs[0], why_it_matters="Why.", perspectives=(LENS,))
+    compiled = compile_it(replace(WHOLE, briefs=(brief, PLAIN.briefs[0])), None)
+    order = ["Morning Ledger", "Corrections", "The vote was", "From the editor", "Good morning.",
+             "In this edition", "The harbor at dawn.", "They stopped.", "Advertisement",
+             "Open from six.", "You are up to date"]  # fmt: skip
+    for text in both(compiled):
+        places = [text.index(part, text.index("Read in")) for part in order[1:]]
+        assert places == sorted(places)
+    html, _ = both(compiled)
+    assert parse_errors(html) == []
+    assert len(parse(html).xpath("//h1")) == 1
+
+
+def test_a_quiet_day_has_them_as_well() -> None:
+    html, plain = both(compile_it(replace(WHOLE, briefs=()), None))
+    for fact in ("Good morning.", "The vote was 5 to 4.", "Advertisement", "Harbor Coffee"):
+        assert fact in html
+        assert fact in plain
+
+
+@pytest.mark.parametrize(("detail", "count"), [("full", 1), ("standard", 1), ("one-line", 0)])
+def test_each_form_of_a_brief_but_the_line_has_its_picture(detail: Detail, count: int) -> None:
+    brief = replace(WHOLE.briefs[0], perspectives=(LENS,))
+    compiled = compile_it(replace(PLAIN, briefs=(brief,)), None)
+    selection = Selector(compiled).select(Choices(detail=detail, minutes=60))
+    html = parse(decode_part(compiled.html, VALUES, selection))
+    assert [img.get("alt") for img in html.xpath("//img")] == [PICTURE.alt] * count
+    assert decode_part(compiled.plain, VALUES, selection).count(f"[{PICTURE.alt}]") == count
 
 
 # -- the look ----------------------------------------------------------------------------------
@@ -310,13 +353,13 @@ def test_readers_own_fields_work_in_each_partial_in_text_and_in_attributes(tmp_p
     evil = 'X" onclick="y<b>&'
     for value, shown in (("", "your <town>"), ("Åbo", "Åbo"), (evil, evil)):
         values = VALUES | {"fields.city": value}
-        html = decode_part(compiled.html, values)
+        html, plain = both(compiled, values)
         links = [a for a in parse(html).xpath("//a") if a.text_content().startswith("In ")]
         assert [(a.text_content(), a.get("href"), a.get("onclick")) for a in links] == [
             (f"In {shown}", f"https://news.example/?at={shown}", None)
         ] * 5
         assert parse_errors(html) == []
-        assert decode_part(compiled.plain, values).count(f"In {shown}\n") == 4
+        assert plain.count(f"In {shown}\n") == 4
 
 
 # -- hostile text ------------------------------------------------------------------------------
@@ -366,7 +409,8 @@ def test_hostile_text_is_inert_in_every_field(alone: Path, edition: Edition, lab
         publication=PUBLICATION,
         vocabulary=Vocabulary(sponsor_label=label),
         templates=find_templates(alone),
-    ).compiled
+        settings=EditionSettings(),
+    )
     html, plain = both(compiled)
     assert parse_errors(html) == []
     tree = parse(html)
