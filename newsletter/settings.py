@@ -438,6 +438,15 @@ class EditionSettings(Section):
     max_briefs: int = Field(
         default=20, ge=1, le=60, description="Most briefs in one edition; the rest is counted."
     )
+    notes: Path = Field(
+        default=Path("notes"),
+        description="Folder of what you add to an edition, in a file named by its date: a note, "
+        "a sponsor, corrections.",
+    )
+    picture_hosts: Hosts = Field(
+        default=(),
+        description="Hosts that the mail may load pictures from; none = no pictures are shown.",
+    )
     detail: Literal["one-line", "standard", "full"] = Field(
         default="full", description="The most that readers get of a brief who chose nothing."
     )
@@ -447,15 +456,6 @@ class EditionSettings(Section):
         le=60,
         description="What readers who chose nothing have time for: the first briefs stand in "
         "full, the others shorter; 0: as long as it takes.",
-    )
-    notes: Path = Field(
-        default=Path("notes"),
-        description="Folder of what you add to an edition, in a file named by its date: a note, "
-        "a sponsor, corrections.",
-    )
-    picture_hosts: Hosts = Field(
-        default=(),
-        description="Hosts that the mail may load pictures from; none = no pictures are shown.",
     )
 
 

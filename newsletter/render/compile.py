@@ -23,6 +23,7 @@ from newsletter.settings import EditionSettings, Look, Publication, Vocabulary
 
 HTML_TEMPLATE = "digest.mjml.j2"
 PLAIN_TEMPLATE = "digest.txt.j2"
+
 _SHIPPED = Look()
 
 

@@ -167,6 +167,7 @@ class BriefView:
     lenses: tuple[LensView, ...]
     silent: tuple[LensView, ...]
     has_analysis: bool
+    picture: PictureView | None
     has_more: bool
     contents_key: str
     full_key: str
@@ -174,7 +175,6 @@ class BriefView:
     line_key: str
     perspectives_key: str
     silent_key: str
-    picture: PictureView | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

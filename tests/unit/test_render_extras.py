@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import html as lxml_html
 
-from newsletter.briefs.model import Brief, Picture
+from newsletter.audience.reader import Choices, Detail
+from newsletter.briefs.model import Brief, Perspective, Picture
 from newsletter.editions.model import Correction, Edition, Note, Sponsor, Window
 from newsletter.render.columns import count_columns
 from newsletter.render.compile import compile_edition
@@ -29,7 +30,9 @@ from newsletter.render.context import (
     SponsorView,
     clean_line,
     clean_paragraphs,
+    clean_url,
 )
+from newsletter.render.languages import write_date
 from newsletter.render.preview import decode_part
 from newsletter.render.selection import Selector
 from newsletter.render.templates import find_templates
@@ -49,6 +52,7 @@ PICTURE = Picture(
     caption="The harbor at dawn.",
     credit="Ada Example",
 )
+LENS = Perspective(lens="Household Impact", text="Fares may rise.")
 NOTE = Note(heading="A word from the desk", text="Good morning.\n\nThank you.", by="Ada Example")
 SPONSOR = Sponsor(
     name="Harbor Coffee",
@@ -148,10 +152,10 @@ def compile_it(edition: Edition, folder: Path | None, look: Look | None = None) 
 
 
 def both(compiled: CompiledEdition, values: dict[str, str] = VALUES) -> tuple[str, str]:
-    selection = Selector(compiled).select_everything()
+    everything = Selector(compiled).select_everything()
     return (
-        decode_part(compiled.html, values, selection),
-        decode_part(compiled.plain, values, selection),
+        decode_part(compiled.html, values, everything),
+        decode_part(compiled.plain, values, everything),
     )
 
 
@@ -178,7 +182,7 @@ def test_html_and_text_say_all_of_it(alone: Path) -> None:
     for fact in (
         "A word from the desk", "Good morning.", "Thank you.", "Ada Example", "Harbor Coffee",
         "Roasted where the ships come in.", "Open from six.", "The vote was 5 to 4.",
-        "Tuesday, November 24, 2026", "The wrong pier was named.", "The harbor at dawn.",
+        write_date(date(2026, 11, 24), "en"), "The wrong pier was named.", "The harbor at dawn.",
     ):  # fmt: skip
         assert squeeze(fact) in told
         assert squeeze(fact) in squeeze(plain)
@@ -230,6 +234,40 @@ def test_every_name_of_them_is_documented() -> None:
     views = (NoteView, SponsorView, CorrectionView, PictureView, LogoView, LookView)
     names = {field.name for view in views for field in fields(view)}
     assert {name for name in names if not re.search(rf"\b{name}\b", head)} == set()
+
+
+# -- the shipped digest ------------------------------------------------------------------------
+
+
+def test_the_shipped_digest_shows_it_all_in_its_order() -> None:
+    brief = replace(WHOLE.briefs[0], why_it_matters="Why.", perspectives=(LENS,))
+    compiled = compile_it(replace(WHOLE, briefs=(brief, PLAIN.briefs[0])), None)
+    order = ["Morning Ledger", "Corrections", "The vote was", "From the editor", "Good morning.",
+             "In this edition", "The harbor at dawn.", "They stopped.", "Advertisement",
+             "Open from six.", "You are up to date"]  # fmt: skip
+    for text in both(compiled):
+        places = [text.index(part, text.index("Read in")) for part in order[1:]]
+        assert places == sorted(places)
+    html, _ = both(compiled)
+    assert parse_errors(html) == []
+    assert len(parse(html).xpath("//h1")) == 1
+
+
+def test_a_quiet_day_has_them_as_well() -> None:
+    html, plain = both(compile_it(replace(WHOLE, briefs=()), None))
+    for fact in ("Good morning.", "The vote was 5 to 4.", "Advertisement", "Harbor Coffee"):
+        assert fact in html
+        assert fact in plain
+
+
+@pytest.mark.parametrize(("detail", "count"), [("full", 1), ("standard", 1), ("one-line", 0)])
+def test_each_form_of_a_brief_but_the_line_has_its_picture(detail: Detail, count: int) -> None:
+    brief = replace(WHOLE.briefs[0], perspectives=(LENS,))
+    compiled = compile_it(replace(PLAIN, briefs=(brief,)), None)
+    selection = Selector(compiled).select(Choices(detail=detail, minutes=60))
+    html = parse(decode_part(compiled.html, VALUES, selection))
+    assert [img.get("alt") for img in html.xpath("//img")] == [PICTURE.alt] * count
+    assert decode_part(compiled.plain, VALUES, selection).count(f"[{PICTURE.alt}]") == count
 
 
 # -- the look ----------------------------------------------------------------------------------
