@@ -55,6 +55,7 @@ from newsletter.errors import (
 )
 from newsletter.mail import Addresser, Keyring, Letterhead, Message, build_letterhead
 from newsletter.mail.dkim import Signer
+from newsletter.render.apart import within_limits
 from newsletter.render.compile import compile_edition
 from newsletter.render.compiled import CompiledEdition
 from newsletter.render.preflight import Finding, check_edition
@@ -165,14 +166,17 @@ def render(press: Press, composed: Composed) -> Printed:
         with press.database.reading() as connection:
             compiled = CompiledEdition.load(load_compiled(connection, record.id))
     else:
-        compiled, edition = compile_edition(
+        own = press.settings.templates
+        templates = find_templates(press.settings.path(own.path))
+        compiled = within_limits(compile_edition, templates, own)(
             edition,
             publication=publication,
             vocabulary=press.settings.vocabulary,
-            templates=find_templates(press.settings.path(press.settings.templates.path)),
+            templates=templates,
+            settings=press.settings.edition,
         )
         with press.database.writing() as connection:
-            record = store_compiled(connection, record.id, compiled.dump(), edition)
+            record = store_compiled(connection, record.id, compiled.dump())
     findings = check_edition(
         edition, compiled, publication=publication, vocabulary=press.settings.vocabulary
     )

@@ -8,6 +8,7 @@ they are given and nothing else. What a template produced is never run again.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
@@ -17,6 +18,7 @@ from traceback import walk_tb
 from typing import Any
 
 import jinja2
+from jinja2.bccache import Bucket
 from jinja2.loaders import split_template_path
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -25,6 +27,7 @@ from newsletter.errors import TemplateError
 from newsletter.render.origin import MarkSources
 
 _OWN_SUFFIXES = frozenset((".j2", ".po"))
+_CLASS_OF_METHOD = re.compile(r"\b[A-Z]\w*\.(?=\w+\()")
 _LARGEST_PRODUCT = 100_000  # items of a text or list
 _LARGEST_BITS = 1_000  # of a number
 
@@ -100,6 +103,7 @@ class TemplateSet:
             lstrip_blocks=True,
             keep_trailing_newline=True,
             extensions=[MarkSources],
+            bytecode_cache=_COMPILED,
         )
         # The stock globals include `range` and `lipsum`, which serve nobody here but a bomb.
         environment.globals = dict(functions)
@@ -148,6 +152,25 @@ class TemplateSet:
             and any(Path(frame.f_code.co_filename).is_relative_to(d) for d in self.directories)
         ]
         return places[-1] if places else (None, None)
+
+
+class _Memory(jinja2.BytecodeCache):
+    """Keeps what Jinja made of each file, by name and content: parsing is most of the work."""
+
+    def __init__(self) -> None:
+        self._code: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Take it from here; Jinja sees for itself whether the file is still the same."""
+        if code := self._code.get(bucket.key):
+            bucket.bytecode_from_string(code)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep it here."""
+        self._code[bucket.key] = bucket.bytecode_to_string()
+
+
+_COMPILED = _Memory()
 
 
 def find_templates(own: Path | None = None) -> TemplateSet:
@@ -220,7 +243,8 @@ def _explain(error: Exception) -> tuple[str, str]:
         return f"there is no template {error.name}", "check its spelling"
     if isinstance(error, RecursionError):
         return "goes on into itself without end", "take out what includes or calls itself"
-    return _sentence(str(error) or type(error).__name__), ""
+    said = _sentence(str(error) or type(error).__name__)
+    return _CLASS_OF_METHOD.sub("", said), ""
 
 
 def _unreadable(path: Path, error: OSError) -> TemplateError:

@@ -28,7 +28,7 @@ from newsletter.render.apart import Limits, within_limits, write_error
 from newsletter.render.compile import compile_edition
 from newsletter.render.compiled import CompiledEdition
 from newsletter.render.templates import TemplateSet, find_templates
-from newsletter.settings import Publication, Templates, Vocabulary
+from newsletter.settings import EditionSettings, Publication, Templates, Vocabulary
 
 PUBLICATION = Publication(
     name="Morning Ledger",
@@ -58,8 +58,12 @@ LONG = "'" + "x" * 1000 + "'"
 
 def lay_out(edition: Edition, *, templates: TemplateSet) -> CompiledEdition:
     return compile_edition(
-        edition, publication=PUBLICATION, vocabulary=Vocabulary(), templates=templates
-    ).compiled
+        edition,
+        publication=PUBLICATION,
+        vocabulary=Vocabulary(),
+        templates=templates,
+        settings=EditionSettings(),
+    )
 
 
 def own(folder: Path, rows: str = "", **others: str) -> TemplateSet:

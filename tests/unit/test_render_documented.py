@@ -17,7 +17,7 @@ from newsletter.render.compile import compile_edition
 from newsletter.render.compiled import SLOTS
 from newsletter.render.context import Context
 from newsletter.render.templates import TemplateSet, find_templates
-from newsletter.settings import Publication, Vocabulary
+from newsletter.settings import EditionSettings, Publication, Vocabulary
 
 View = type[Any]
 
@@ -166,6 +166,7 @@ def functions() -> set[str]:
             ),
             vocabulary=Vocabulary(),
             templates=find_templates(),
+            settings=EditionSettings(),
         )
     return heard
 
