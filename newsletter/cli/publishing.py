@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import webbrowser
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
+from rich.progress import Progress
 from rich.table import Table
 
 from newsletter.audience.reader import Choices, Reader
@@ -21,12 +23,20 @@ from newsletter.cli.edition import (
     print_remarks,
 )
 from newsletter.cli.session import Session
-from newsletter.cli.tables import findings_table
+from newsletter.cli.tables import findings_table, link_documents, links_table
 from newsletter.cli.writing import writing_to
 from newsletter.errors import RefusedError, SourceError
 from newsletter.mail import decode_message
-from newsletter.publish import Press, Printed, check_fit_to_send, sample_message
+from newsletter.publish import (
+    Press,
+    Printed,
+    ask_links,
+    check_fit_to_send,
+    list_links,
+    sample_message,
+)
 from newsletter.publish import gather as gather_sources
+from newsletter.render.preflight import Answer, Link, join_reports, judge_answers
 
 
 def gather(ctx: typer.Context, as_json: JsonOption = False) -> None:
@@ -81,21 +91,55 @@ def preview(
         webbrowser.open(written[0].absolute().as_uri())
 
 
-def check(ctx: typer.Context, day: DateOption = None, as_json: JsonOption = False) -> None:
-    """Run the preflight checks on the edition. Mails nobody."""
+def check(
+    ctx: typer.Context,
+    day: DateOption = None,
+    links: Annotated[
+        bool, typer.Option("--links", help="Ask every page that the mail leads to.")
+    ] = False,
+    allow_private: Annotated[
+        bool,
+        typer.Option("--allow-private", help="With --links: also pages of private networks."),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the preflight checks on the edition, and list its links. Mails nobody."""
     session: Session = ctx.obj
+    if allow_private and not links:
+        raise typer.BadParameter("goes with --links", param_hint="--allow-private")
     with session.database() as database:
         press = Press(session.settings, database, session.now)
         printed = prepare_edition(session, press, day, as_json=as_json)
-    if printed is None:
-        return
+        if printed is None:
+            return
+        listed = list_links(press, printed)
+        answers = _ask(session, press, listed, allow_private=allow_private) if links else ()
+    if links:
+        findings = join_reports(printed.findings, [judge_answers(answers)])
+        printed = replace(printed, findings=findings)
     if as_json:
-        session.print_json(edition_document(printed))
+        session.print_json(edition_document(printed) | {"links": link_documents(listed, answers)})
     else:
+        session.out.print(links_table(listed, answers))
         session.out.print(findings_table(printed.findings))
     check_fit_to_send(printed)
     if not as_json:
         session.out.print(_what_next(printed))
+
+
+def _ask(
+    session: Session, press: Press, links: tuple[Link, ...], *, allow_private: bool
+) -> tuple[Answer, ...]:
+    """Ask the pages, and show how far it is."""
+    watched = session.err.is_terminal
+    with Progress(console=session.err, transient=True, disable=not watched) as progress:
+        task = progress.add_task("Asking", total=len(links))
+        return ask_links(
+            press,
+            links,
+            allow_private=allow_private,
+            on_answer=lambda _answer: progress.advance(task),
+        )
 
 
 def _what_next(printed: Printed) -> str:
