@@ -13,13 +13,34 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from traceback import walk_tb
+from types import CodeType
 from typing import Any
 
 import jinja2
+from jinja2.bccache import Bucket
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from newsletter.errors import TemplateError
 from newsletter.render.markup import MarkSources
+
+
+class _Compiled(jinja2.BytecodeCache):
+    """Templates compiled once a process: the pages of an archive are many, their templates few."""
+
+    def __init__(self) -> None:
+        self._codes: dict[tuple[str, str], CodeType] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Give what a file of this name and text was compiled to."""
+        bucket.code = self._codes.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep what a file was compiled to."""
+        assert bucket.code is not None, "just compiled"
+        self._codes[bucket.key, bucket.checksum] = bucket.code
+
+
+_COMPILED = _Compiled()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +113,7 @@ class TemplateSet:
             lstrip_blocks=True,
             keep_trailing_newline=True,
             extensions=[MarkSources],
+            bytecode_cache=_COMPILED,
         )
         # The stock globals include `range` and `lipsum`, which serve nobody here but a bomb.
         environment.globals = dict(functions)
