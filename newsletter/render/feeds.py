@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import format_datetime
 from xml.etree import ElementTree as ET
 
@@ -85,7 +85,7 @@ def _build_rss(
     _add(channel, "description", publication.name)
     _add(channel, "language", publication.language)
     _add(channel, "generator", MARK)
-    _add(channel, "lastBuildDate", format_datetime(entries[0].published_at))
+    _add(channel, "lastBuildDate", _format_rfc5322(entries[0].published_at))
     own = {"href": base + path, "rel": "self", "type": FEEDS[0].type}
     ET.SubElement(channel, f"{{{_ATOM}}}link", own)
     for entry in entries:
@@ -93,7 +93,7 @@ def _build_rss(
         _add(item, "title", entry.title)
         _add(item, "link", entry.url)
         ET.SubElement(item, "guid", {"isPermaLink": "true"}).text = entry.url
-        _add(item, "pubDate", format_datetime(entry.published_at))
+        _add(item, "pubDate", _format_rfc5322(entry.published_at))
         _add(item, "description", entry.summary)
         for topic in entry.topics:
             _add(item, "category", topic)
@@ -158,6 +158,10 @@ def _build_json(
 
 def _add(parent: ET.Element, tag: str, text: str) -> None:
     ET.SubElement(parent, tag).text = text
+
+
+def _format_rfc5322(moment: datetime) -> str:
+    return format_datetime(moment.astimezone(UTC))
 
 
 def _write(root: ET.Element) -> bytes:
