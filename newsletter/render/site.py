@@ -67,6 +67,9 @@ def write_site(
         released = list_released(connection)
         withdrawn = list_withdrawn(connection)
     chosen = _choose(released, day)
+    removed = [name for gone in withdrawn for name in _take_down(folder, gone)]
+    if removed:  # pages beside it link to it, and those may be any
+        chosen.extend(n for n in range(len(released)) if n not in chosen)
     written: list[str] = []
     unchanged = 0
 
@@ -87,7 +90,6 @@ def write_site(
         put(build_archive(site, context, tuple(map(_list, released))))
         put(build_feeds(site, context.publication, [build_entry(site, each) for each in newest]))
     on_edition(len(chosen), len(chosen))
-    removed = [name for gone in withdrawn for name in _take_down(folder, gone)]
     return Written(
         editions=tuple(released[position].date for position in chosen),
         written=tuple(written),

@@ -245,6 +245,22 @@ def test_one_that_nobody_has_is_taken_down(database: Database, store: Store, fol
     assert page(folder, earlier).xpath("//a[@rel]") == []
 
 
+def test_no_page_links_to_one_that_was_taken_down(
+    database: Database, store: Store, folder: Path
+) -> None:
+    days = [DAY - timedelta(days=n) for n in range(6)]
+    ids = [store(day, "approved") for day in days]
+    write_site(database, folder, SITE)
+    with database.writing() as connection:
+        connection.execute(
+            update(editions).where(editions.c.id == ids[3]).values(state="cancelled")
+        )
+    write_site(database, folder, SITE, day=DAY)
+    named = {name for name, data in files(folder).items() if str(days[3]).encode() in data}
+    assert named == set()
+    assert page(folder, days[4]).xpath("//a[@rel='next']/@href") == [f"/editions/{days[2]}"]
+
+
 def test_what_is_taken_down_leaves_no_empty_folders(
     database: Database, store: Store, folder: Path
 ) -> None:
