@@ -37,6 +37,9 @@ from newsletter.render.web import (
 )
 from newsletter.store import Database
 
+_SHARED = (file_of(ARCHIVE_PATH), *(feed.url.lstrip("/") for feed in FEEDS))
+"""The files that are of no one edition."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
@@ -89,6 +92,8 @@ def write_site(
         context = site.see(newest[0].edition)
         put(build_archive(site, context, tuple(map(_list, released))))
         put(build_feeds(site, context.publication, [build_entry(site, each) for each in newest]))
+    elif removed:  # that was the only one: nothing is left to list
+        removed += _remove(folder, [folder / name for name in _SHARED])
     on_edition(len(chosen), len(chosen))
     return Written(
         editions=tuple(released[position].date for position in chosen),
@@ -105,7 +110,7 @@ def check_site(folder: Path, site: Site, published: Published) -> None:
     """
     files = build_edition(site, published)
     build_entry(site, published)
-    for name in (*files, *(feed.url.lstrip("/") for feed in FEEDS), file_of(ARCHIVE_PATH)):
+    for name in (*files, *_SHARED):
         _read_own(folder / name)
     tried = folder / file_of(ARCHIVE_PATH)
     with _refusing(tried):
@@ -194,13 +199,19 @@ def _take_down(folder: Path, day: date) -> Iterator[str]:
     top = folder / edition_path(day).lstrip("/")
     with _refusing(top):
         pages = [*top.glob("briefs/*/index.html"), top / "index.html"]
-        for page in pages:
-            if page.is_file() and MARK.encode() in page.read_bytes():
-                page.unlink()
-                yield str(page.relative_to(folder))
+        yield from _remove(folder, pages)
         for emptied in (*(page.parent for page in pages[:-1]), top / "briefs", top):
             with suppress(OSError):  # something else is in there
                 emptied.rmdir()
+
+
+def _remove(folder: Path, paths: list[Path]) -> Iterator[str]:
+    """Remove those of the files that are there and ours."""
+    for path in paths:
+        with _refusing(path):
+            if path.is_file() and MARK.encode() in path.read_bytes():
+                path.unlink()
+                yield str(path.relative_to(folder))
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from lxml import html as lxml_html
 from newsletter.delivery.lifecycle import State
 from newsletter.errors import StorageError
 from newsletter.mail import decode_message
-from newsletter.publish import Press, prepare, publish
+from newsletter.publish import Press, approve, prepare, publish, write_web
 from newsletter.settings import load_settings
 from newsletter.store import open_database
 from tests.acceptance.project import KEY, Project, one_sentence
@@ -179,6 +179,27 @@ def test_a_disk_that_fails_after_the_approval_stops_the_send_until_it_is_mended(
     finally:
         database.close()
     assert (project.root / f"public/editions/{today()}/index.html").is_file()
+
+
+def test_cancelling_an_edition_that_nobody_has_takes_its_pages_down(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEWSLETTER_SECRET_KEY", KEY)
+    settings = load_settings(project.config)
+    database = open_database(settings.database_url, durability="process")
+    press = Press(settings, database, lambda: datetime.now(UTC))
+    try:
+        printed = prepare(press, press.today()).printed
+        assert printed is not None
+        approve(press, printed.record)
+        write_web(press, project.root / "public")
+    finally:
+        database.close()
+    page = project.root / f"public/editions/{today()}/index.html"
+    assert page.is_file()
+    ran = project.run("cancel", today(), "--yes")
+    assert ran.code == 0, ran.err
+    assert not page.parent.exists()
 
 
 def test_the_command(project: Project, tmp_path: Path) -> None:
