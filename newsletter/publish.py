@@ -179,14 +179,15 @@ def render(press: Press, composed: Composed) -> Printed:
         with press.database.reading() as connection:
             compiled = CompiledEdition.load(load_compiled(connection, record.id))
     else:
-        compiled, edition = compile_edition(
+        compiled = compile_edition(
             edition,
             publication=publication,
             vocabulary=press.settings.vocabulary,
             templates=press.templates,
+            settings=press.settings.edition,
         )
         with press.database.writing() as connection:
-            record = store_compiled(connection, record.id, compiled.dump(), edition)
+            record = store_compiled(connection, record.id, compiled.dump())
     findings = check_edition(
         edition, compiled, publication=publication, vocabulary=press.settings.vocabulary
     )

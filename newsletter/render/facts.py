@@ -14,7 +14,10 @@ from typing import NamedTuple
 from lxml import html as lxml_html
 
 from newsletter.render.context import BriefView, Context
+from newsletter.render.languages import Language
 from newsletter.render.words import count_words
+
+ENGLISH = Language()
 
 _UNSEEN = "//script|//style|//template|//title|//head"
 
@@ -26,19 +29,22 @@ class Fact(NamedTuple):
     text: str
 
 
-def list_facts(context: Context) -> frozenset[Fact]:
-    """Give everything that the briefs of an edition say, their sources' names among it."""
+def list_facts(context: Context, language: Language = ENGLISH) -> frozenset[Fact]:
+    """Give everything that the briefs of an edition say, their sources' names among it.
+
+    Labels are the publication's words, and are said in the language of the interface.
+    """
     return frozenset(
         Fact(brief.number, text)
         for brief in context.edition.briefs
-        for text in (*_read(brief), *(source.name for source in brief.sources))
+        for text in (*_read(brief, language), *(source.name for source in brief.sources))
         if text
     )
 
 
 def count_edition_words(briefs: Iterable[BriefView]) -> int:
     """Count what there is to read in briefs; mastheads, sources and footers are not reading."""
-    return sum(count_words(text) for brief in briefs for text in _read(brief))
+    return sum(count_words(text) for brief in briefs for text in _read(brief, ENGLISH))
 
 
 def find_facts(facts: frozenset[Fact], text: str) -> frozenset[Fact]:
@@ -65,12 +71,12 @@ def read_text(html: str) -> str:
     return str(tree.text_content())
 
 
-def _read(brief: BriefView) -> Iterable[str]:
+def _read(brief: BriefView, language: Language) -> Iterable[str]:
     yield from (brief.title, *brief.summary, *brief.why)
     for point in brief.points:
-        yield from (point.label, *point.text)
+        yield from (language.say(point.label), *point.text)
     for lens in (*brief.lenses, *brief.silent):
-        yield from (lens.name, *lens.text, lens.caveat)
+        yield from (language.say(lens.name), *lens.text, language.say(lens.caveat))
 
 
 def _parse(html: str) -> lxml_html.HtmlElement:

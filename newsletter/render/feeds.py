@@ -23,7 +23,6 @@ from newsletter.render.web import (
     build_content,
     edition_path,
     format_moment,
-    headline_of,
 )
 
 ENTRIES = 20
@@ -56,7 +55,7 @@ def build_entry(site: Site, published: Published) -> Entry:
     edition = context.edition
     return Entry(
         url=site.url + edition_path(published.edition.date),
-        title=headline_of(published.edition),
+        title=site.headline(published.edition),
         summary=edition.preheader,
         published_at=published.published_at,
         topics=tuple(dict.fromkeys(brief.section for brief in edition.briefs if brief.section)),

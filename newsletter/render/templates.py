@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from traceback import walk_tb
-from types import CodeType
 from typing import Any
 
 import jinja2
@@ -22,25 +21,6 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from newsletter.errors import TemplateError
 from newsletter.render.markup import MarkSources
-
-
-class _Compiled(jinja2.BytecodeCache):
-    """Templates compiled once a process: the pages of an archive are many, their templates few."""
-
-    def __init__(self) -> None:
-        self._codes: dict[tuple[str, str], CodeType] = {}
-
-    def load_bytecode(self, bucket: Bucket) -> None:
-        """Give what a file of this name and text was compiled to."""
-        bucket.code = self._codes.get((bucket.key, bucket.checksum))
-
-    def dump_bytecode(self, bucket: Bucket) -> None:
-        """Keep what a file was compiled to."""
-        assert bucket.code is not None, "just compiled"
-        self._codes[bucket.key, bucket.checksum] = bucket.code
-
-
-_COMPILED = _Compiled()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +108,25 @@ class TemplateSet:
             if any(Path(frame.f_code.co_filename).is_relative_to(d) for d in self.directories)
         ]
         return places[-1] if places else (None, None)
+
+
+class _Memory(jinja2.BytecodeCache):
+    """Keeps what Jinja made of each file, by name and content: parsing is most of the work."""
+
+    def __init__(self) -> None:
+        self._code: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Take it from here; Jinja sees for itself whether the file is still the same."""
+        if code := self._code.get(bucket.key):
+            bucket.bytecode_from_string(code)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep it here."""
+        self._code[bucket.key] = bucket.bytecode_to_string()
+
+
+_COMPILED = _Memory()
 
 
 def find_templates(own: Path | None = None) -> TemplateSet:

@@ -31,8 +31,15 @@ import regex
 from newsletter.editions.model import Edition
 from newsletter.errors import TemplateError
 from newsletter.render.compiled import WORDS_PER_MINUTE
-from newsletter.render.context import Context, build_context, clean_line, format_date
+from newsletter.render.context import Context, build_context, clean_line
 from newsletter.render.facts import count_edition_words
+from newsletter.render.languages import (
+    SOURCE,
+    Language,
+    match_language,
+    read_catalogues,
+    write_date,
+)
 from newsletter.render.templates import TemplateSet
 from newsletter.settings import Publication, Vocabulary
 
@@ -133,7 +140,9 @@ class Site:
     publication: Publication
     vocabulary: Vocabulary
     templates: TemplateSet
-    style: str
+    language: Language
+    """What the interface says in the publication's language."""
+    style: str = ""
 
     @property
     def url(self) -> str:
@@ -149,18 +158,42 @@ class Site:
         """Give what the mail's templates see of an edition."""
         return build_context(edition, publication=self.publication, vocabulary=self.vocabulary)
 
+    def headline(self, edition: Edition) -> str:
+        """Give an edition's headline; its date where nobody wrote one."""
+        lead = edition.briefs[0].title if edition.briefs else ""
+        return choose_headline(edition.subject, lead) or self.write_date(edition.date)
+
+    def write_date(self, day: date, skeleton: str = "") -> str:
+        """Write a date out in the publication's language."""
+        return write_date(day, self.publication.language, skeleton)
+
+    def render(self, name: str, variables: Mapping[str, Any]) -> str:
+        """Run a template of the web copy."""
+        functions: dict[str, Callable[..., Any]] = {
+            "_": lambda text: self.language.say(text),
+            "ngettext": lambda one, many, number: self.language.say(one, many, number),
+            "host": _host,
+        }
+        return _UNWRITABLE.sub("", self.templates.render(name, variables, functions, {})).strip()
+
 
 def open_site(*, publication: Publication, vocabulary: Vocabulary, templates: TemplateSet) -> Site:
-    """Begin pages: run the style sheet, which all of them share.
+    """Begin pages: read the interface's words, and run the style sheet that all pages share.
 
-    Raises `TemplateError` for a fault in it.
+    Raises `TemplateError` for a fault in either.
     """
-    style = templates.render(_STYLE, {}, _FUNCTIONS, {}).strip() + "\n"
+    site = Site(
+        publication=publication,
+        vocabulary=vocabulary,
+        templates=templates,
+        language=_read_language(templates, publication.language),
+    )
+    style = site.render(_STYLE, {}) + "\n"
     if "</style" in style.lower():
         raise TemplateError(
             "ends the <style> that it stands in", file=templates.find(_STYLE), mend="take it out"
         )
-    return Site(publication=publication, vocabulary=vocabulary, templates=templates, style=style)
+    return replace(site, style=style)
 
 
 def edition_path(day: date) -> str:
@@ -183,12 +216,6 @@ def choose_headline(subject: str, lead: str) -> str:
     return clean_line(lead if subject.endswith("…") and lead else subject)
 
 
-def headline_of(edition: Edition) -> str:
-    """Give an edition's headline; its date where nobody wrote one."""
-    lead = edition.briefs[0].title if edition.briefs else ""
-    return choose_headline(edition.subject, lead) or format_date(edition.date)
-
-
 # -- pages -----------------------------------------------------------------------------------------
 
 
@@ -203,7 +230,7 @@ def build_edition(site: Site, published: Published) -> dict[str, bytes]:
         site,
         "edition",
         path,
-        headline=headline_of(published.edition),
+        headline=site.headline(published.edition),
         description=context.edition.preheader,
     )
     page = replace(
@@ -252,9 +279,10 @@ def build_archive(site: Site, context: Context, listed: Sequence[Listed]) -> dic
     """Build the list of all editions, the latest first; `context` is that of any edition."""
     months = tuple(
         MonthView(
-            name=_month_text(month[0].date),
+            name=site.write_date(month[0].date, "yMMMM"),
             editions=tuple(
-                replace(_link(site, each), date_text=_day_text(each.date)) for each in month
+                replace(_link(site, each), date_text=site.write_date(each.date, "MMMEd"))
+                for each in month
             ),
         )
         for _, group in groupby(listed, key=lambda each: (each.date.year, each.date.month))
@@ -267,13 +295,8 @@ def build_archive(site: Site, context: Context, listed: Sequence[Listed]) -> dic
 
 def build_content(site: Site, context: Context) -> str:
     """Build what a feed carries of an edition: all its briefs, with whole addresses."""
-    html = site.templates.render(
-        "web/entry.html.j2",
-        {**_variables(context), "story_url": story_urls(site.url, context)},
-        _FUNCTIONS,
-        {},
-    )
-    return _UNWRITABLE.sub("", html).strip()
+    variables = {**_variables(context), "story_url": story_urls(site.url, context)}
+    return site.render("web/entry.html.j2", variables)
 
 
 def story_urls(base: str, context: Context) -> dict[int, str]:
@@ -310,10 +333,10 @@ def _count(page: PageView, context: Context) -> PageView:
 
 def _link(site: Site, listed: Listed) -> PageLink:
     return PageLink(
-        title=clean_line(listed.title) or format_date(listed.date),
+        title=clean_line(listed.title) or site.write_date(listed.date),
         url=site.root + edition_path(listed.date),
         date=listed.date.isoformat(),
-        date_text=format_date(listed.date),
+        date_text=site.write_date(listed.date),
     )
 
 
@@ -330,37 +353,23 @@ def _shorten(text: str) -> str:
 
 
 def _run(site: Site, name: str, context: Context, variables: Mapping[str, Any]) -> bytes:
-    html = site.templates.render(name, {**_variables(context), **variables}, _FUNCTIONS, {})
-    return (_UNWRITABLE.sub("", html).strip() + "\n" + _MARK_HTML).encode()
+    html = site.render(name, {**_variables(context), **variables})
+    return f"{html}\n{_MARK_HTML}".encode()
 
 
 def _variables(context: Context) -> dict[str, Any]:
     return {each.name: getattr(context, each.name) for each in fields(context)}
 
 
-def _(message: str) -> str:
-    """Give a phrase of the pages in the publication's language."""
-    return message
-
-
-def _ngettext(one: str, many: str, count: int) -> str:
-    """Give the form for a number, with the number in the place of {n}."""
-    return (one if count == 1 else many).replace("{n}", f"{count:,}")
+def _read_language(templates: TemplateSet, wanted: str) -> Language:
+    """Read all that the catalogue of a language says; English where there is none."""
+    catalogues = read_catalogues(templates.directories, date.min, "")
+    code = match_language(wanted, catalogues.by_code)
+    ids = (message.id for message in catalogues.by_code[code]) if code else ()
+    texts = [each if isinstance(each, str) else each[0] for each in ids]
+    return catalogues.freeze(filter(None, texts))[code or SOURCE]
 
 
 def _host(url: str) -> str:
     """Give the host of an address, as a link names where it leads."""
     return (urlsplit(url).hostname or "").removeprefix("www.")
-
-
-def _month_text(day: date) -> str:
-    """Write "November 2026"."""
-    return format_date(day).split(" ", 2)[2]
-
-
-def _day_text(day: date) -> str:
-    """Write "Monday, 23"."""
-    return " ".join(format_date(day).split(" ", 2)[:2])
-
-
-_FUNCTIONS: Mapping[str, Callable[..., Any]] = {"_": _, "ngettext": _ngettext, "host": _host}

@@ -13,7 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 from newsletter.briefs.model import Brief, Source
-from newsletter.render.web import Listed, Published, build_archive, build_edition, headline_of
+from newsletter.render.web import Listed, Published, build_archive, build_edition
 from tests.browser.test_mail_look import CHROMIUM, FLAGS
 from tests.unit.test_render_web import BRIEF, EDITION, NOON, PLAIN, site
 
@@ -74,7 +74,7 @@ def build(**publication: Any) -> dict[str, bytes]:
     )
     listed = (
         Listed(date=date(2026, 11, 24), title=LONG.title),
-        Listed(date=date(2026, 11, 23), title=headline_of(published.edition)),
+        Listed(date=date(2026, 11, 23), title=own.headline(published.edition)),
     )
     files = build_edition(own, published)
     return files | build_archive(own, own.see(published.edition), listed)

@@ -18,7 +18,7 @@ from newsletter.briefs.sources.feed_parser import parse_feed
 from newsletter.editions.model import Edition
 from newsletter.render.feeds import build_entry, build_feeds
 from newsletter.render.templates import find_templates
-from newsletter.render.web import FEEDS, FeedLink, Published, Site, headline_of, open_site
+from newsletter.render.web import FEEDS, FeedLink, Published, Site, open_site
 from newsletter.settings import Publication, Vocabulary
 from tests.unit.test_render_compile import HOSTILE, hostile_briefs
 from tests.unit.test_render_web import BRIEF, EDITION, NOON, PLAIN, PUBLICATION, tree
@@ -201,7 +201,7 @@ def test_hostile_text_is_inert_in_every_field(brief: Brief, text: str) -> None:
     for data in files.values():
         shown = data.decode()
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]", shown)
-    headline = headline_of(edition)
+    headline = open_own().headline(edition)
     assert " ".join(str(item.findtext("title")).split()) == " ".join(headline.split())
     assert written["title"] == headline
 

@@ -29,6 +29,7 @@ from newsletter.render.facts import (
     read_text,
 )
 from newsletter.render.preview import decode_part
+from newsletter.render.selection import Selector
 from newsletter.render.templates import find_templates
 from newsletter.render.web import (
     Listed,
@@ -40,10 +41,9 @@ from newsletter.render.web import (
     build_archive,
     build_content,
     build_edition,
-    headline_of,
     open_site,
 )
-from newsletter.settings import LensSettings, Publication, Vocabulary
+from newsletter.settings import EditionSettings, LensSettings, Publication, Vocabulary
 from tests.demo_edition import print_demo
 from tests.unit.test_render_compile import EVIL, HOSTILE, hostile_briefs
 
@@ -131,10 +131,15 @@ def test_every_page_is_the_index_of_its_address() -> None:
 
 def test_the_mail_links_to_the_page_and_to_its_briefs() -> None:
     compiled = compile_edition(
-        EDITION, publication=PUBLICATION, vocabulary=Vocabulary(), templates=find_templates()
-    ).compiled
+        EDITION,
+        publication=PUBLICATION,
+        vocabulary=Vocabulary(),
+        templates=find_templates(),
+        settings=EditionSettings(),
+    )
+    everything = Selector(compiled).select_everything()
     url = "https://news.example/editions/2026-11-23"
-    mail = tree(decode_part(compiled.html, {"web_url": url}))
+    mail = tree(decode_part(compiled.html, {"web_url": url}, everything))
     page = tree(pages()[TOP])
     assert page.xpath("string(//link[@rel='canonical']/@href)") == url
     anchors = {href.partition("#")[2] for href in mail.xpath("//a/@href") if f"{url}#" in href}
@@ -179,9 +184,10 @@ def test_mail_text_and_pages_of_the_demo_say_the_same(tmp_path: Path) -> None:
     alone = [html for name, html in files.items() if "/briefs/" in name]
     assert len(alone) == len(printed.edition.briefs) == 12
 
-    mail = decode_part(printed.compiled.html, {})
+    everything = Selector(printed.compiled).select_everything()
+    mail = decode_part(printed.compiled.html, {}, everything)
     assert find_facts(facts, read_text(mail)) == facts
-    assert find_facts(facts, decode_part(printed.compiled.plain, {})) == facts
+    assert find_facts(facts, decode_part(printed.compiled.plain, {}, everything)) == facts
     assert find_facts_on_page(facts, whole) == facts
     assert frozenset.union(*(find_facts_on_page(facts, html) for html in alone)) == facts
     feed = build_content(own, context)
@@ -216,7 +222,7 @@ def test_what_is_missing_is_noticed() -> None:
 def test_headings_are_in_order_and_analysis_is_apart() -> None:
     whole, alone = pages()[TOP], pages()[f"{TOP}/briefs/1"]
     assert headings(whole)[:4] == [
-        (1, "Morning Ledger Monday, 23 November 2026"),
+        (1, "Morning Ledger Monday, November 23, 2026"),
         (2, "In this edition"),
         (2, "Harbor city approves port"),
         (3, "AI-assisted analysis"),
@@ -238,7 +244,7 @@ def test_headings_are_in_order_and_analysis_is_apart() -> None:
 
 def test_counts_are_of_all_that_is_shown() -> None:
     words = count_edition_words(site().see(EDITION).edition.briefs)
-    assert f"2 briefs · 1 minute · {words} words" in " ".join(read_text(pages()[TOP]).split())
+    assert f"2 briefs · 1 min · {words} words" in " ".join(read_text(pages()[TOP]).split())
     one = replace(PUBLISHED, edition=replace(EDITION, briefs=(PLAIN,)))
     text = read_text(pages(one)[TOP])
     assert "1 brief ·" in text
@@ -265,8 +271,8 @@ def test_neighbours() -> None:
     page = tree(pages(published)[TOP])
     (before,), (after,) = page.xpath("//a[@rel='prev']"), page.xpath("//a[@rel='next']")
     assert before.get("href") == "/editions/2026-11-20"
-    assert " ".join(before.text_content().split()) == "Friday, 20 November 2026 Before <b>"
-    assert after.text_content().split()[-3:] == ["25", "November", "2026"]
+    assert " ".join(before.text_content().split()) == "Friday, November 20, 2026 Before <b>"
+    assert after.text_content().split()[-3:] == ["November", "25,", "2026"]
     assert tree(pages()[TOP]).xpath("//a[@rel]") == []
     first, last = tree(pages()[f"{TOP}/briefs/1"]), tree(pages()[f"{TOP}/briefs/2"])
     assert first.xpath("//a[@rel]/@href") == ["/editions/2026-11-23/briefs/2"]
@@ -287,14 +293,14 @@ def test_a_quiet_day() -> None:
     own = pages(replace(PUBLISHED, edition=quiet))
     assert list(own) == [TOP]
     assert headings(own[TOP])[-1] == (2, "A quiet day")
-    assert headline_of(quiet) == "Monday, 23 November 2026"
+    assert site().headline(quiet) == "Monday, November 23, 2026"
 
 
 def test_a_subject_that_was_cut_for_mail_is_not_cut_here() -> None:
     cut = replace(EDITION, subject="Harbor city …")
     meta = tree(pages(replace(PUBLISHED, edition=cut))[TOP])
     assert meta.findtext(".//title") == "Harbor city approves port · Morning Ledger"
-    assert headline_of(EDITION) == "Harbor vote"
+    assert site().headline(EDITION) == "Harbor vote"
 
 
 def test_the_archive_lists_months_the_latest_first() -> None:
@@ -308,7 +314,7 @@ def test_the_archive_lists_months_the_latest_first() -> None:
         (2, "November 2025"),
     ]
     rows = [" ".join(row.text_content().split()) for row in tree(page).xpath("//main//li")]
-    assert rows[1] == "Monday, 23 News of 2026-11-23"
+    assert rows[1] == "Mon, Nov 23 News of 2026-11-23"
     assert len(rows) == 4
     assert parse_errors(page) == []
 
@@ -341,7 +347,7 @@ def test_what_is_shared_of_a_page() -> None:
 
 def every_page(published: Published, **publication: Any) -> Iterator[str]:
     yield from pages(published, **publication).values()
-    listed = (Listed(date=DAY, title=headline_of(published.edition)),)
+    listed = (Listed(date=DAY, title=site().headline(published.edition)),)
     yield archive(listed, **publication)
 
 
@@ -384,6 +390,63 @@ def test_a_page_that_is_read_from_right_to_left(language: str) -> None:
         assert not re.search(sides, style)
     titles = tree(pages(language=language)[TOP]).xpath("//h2[not(@id='contents')]")
     assert all(title.get("dir") == "auto" for title in titles)
+
+
+CATALOGUE = """\
+msgid ""
+msgstr ""
+"Content-Type: text/plain; charset=UTF-8\\n"
+"Plural-Forms: nplurals=2; plural=(n != 1);\\n"
+
+msgid "In this edition"
+msgstr "In dieser Ausgabe"
+
+msgid "All editions"
+msgstr "Alle Ausgaben"
+
+msgid "{n} brief"
+msgid_plural "{n} briefs"
+msgstr[0] "{n} Meldung"
+msgstr[1] "{n} Meldungen"
+
+msgid "Who Loses"
+msgstr "Wer verliert"
+
+msgid "Adversary View"
+msgstr "Sicht der Gegenseite"
+"""
+
+
+def test_the_interface_speaks_the_publications_language(tmp_path: Path) -> None:
+    (tmp_path / "locale").mkdir()
+    (tmp_path / "locale/de.po").write_text(CATALOGUE)
+    german = open_site(
+        publication=PUBLICATION.model_copy(update={"language": "de-AT"}),
+        vocabulary=Vocabulary(),
+        templates=find_templates(tmp_path),
+    )
+    files = build_edition(german, PUBLISHED)
+    html = files[f"{TOP}/index.html"].decode()
+    text = " ".join(read_text(html).split())
+    assert "Montag, 23. November 2026" in text
+    assert "In dieser Ausgabe" in text
+    assert "2 Meldungen ·" in text
+    assert "Alle Ausgaben" in text
+    context = german.see(EDITION)
+    facts = list_facts(context, german.language)
+    assert Fact(1, "Sicht der Gegenseite") in facts
+    assert find_facts_on_page(facts, html) == facts
+    (listing,) = build_archive(german, context, (Listed(date=DAY, title="Neues"),)).values()
+    assert "November 2026" in listing.decode()
+    assert "Mo., 23. Nov." in read_text(listing.decode())
+    assert "In dieser Ausgabe" not in pages()[TOP]
+
+
+def test_what_the_cap_on_briefs_left_out_is_not_hidden() -> None:
+    for count, said in ((1, "1 more brief found no room"), (4, "4 more briefs found no room")):
+        capped = replace(PUBLISHED, edition=replace(EDITION, left_out=count))
+        assert said in read_text(pages(capped)[TOP])
+    assert "found no room" not in pages()[TOP]
 
 
 @settings(max_examples=30, deadline=None)
