@@ -72,3 +72,8 @@ class Reader:
     name: str = ""
     choices: Choices = Choices()
     fields: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def domain(self) -> str:
+        """What is behind the "@" of the address: whom its provider is known by."""
+        return self.email.rpartition("@")[2].lower()
