@@ -631,9 +631,14 @@ class Database(Section):
 
 
 class Web(Section):
-    """Where `newsletter serve` listens."""
+    """Where `newsletter serve` listens, and where the web copy goes."""
 
     listen: Line = Field(default="127.0.0.1:8000", description="Address and port.")
+    folder: Line = Field(
+        default="",
+        description="Folder that publication.url serves, relative to newsletter.toml: each "
+        "edition's pages are written there before it is mailed; empty = nowhere.",
+    )
 
 
 class Templates(Section):

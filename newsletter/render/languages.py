@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from babel import Locale, UnknownLocaleError
-from babel.dates import format_date
+from babel.dates import format_date, format_skeleton
 from babel.messages.catalog import Catalog
 from babel.messages.pofile import PoFileError, read_po
 from babel.numbers import get_group_symbol
@@ -129,12 +129,21 @@ def match_language(wanted: str, languages: Iterable[str]) -> str:
     return ""
 
 
-def write_date(day: date, language: str) -> str:
-    """Write a date out as its language does; as English does where nobody knows the language."""
+def write_date(day: date, language: str, skeleton: str = "") -> str:
+    """Write a date out as its language does; as English does where nobody knows the language.
+
+    A skeleton, such as "yMMMM", says what of it is written (CLDR); without one all is.
+    """
     try:
-        return format_date(day, "full", locale=Locale.parse(language, sep="-"))
+        return _write_date(day, Locale.parse(language, sep="-"), skeleton)
     except (ValueError, UnknownLocaleError):
-        return format_date(day, "full", locale=SOURCE)
+        return _write_date(day, Locale.parse(SOURCE), skeleton)
+
+
+def _write_date(day: date, locale: Locale, skeleton: str) -> str:
+    if skeleton:
+        return format_skeleton(skeleton, day, locale=locale)
+    return format_date(day, "full", locale=locale)
 
 
 def _read_catalogue(path: Path) -> Catalog:
