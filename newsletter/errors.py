@@ -57,9 +57,7 @@ class NewsletterError(Exception):
         if self.field:
             place = f"{place}, {self.field}" if place else self.field
         sentence = f"{place}: {self.problem}" if place else self.problem
-        if not self.mend:
-            return f"{sentence.rstrip('.')}."
-        return f"{sentence}; {self.mend}" + ("" if self.mend.endswith("?") else ".")
+        return f"{sentence}; {self.mend}." if self.mend else f"{sentence.rstrip('.')}."
 
 
 class ConfigurationError(NewsletterError):

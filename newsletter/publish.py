@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from pathlib import Path
 
 from newsletter.audience.address import parse_address
 from newsletter.audience.reader import Choices, Reader
@@ -77,7 +78,9 @@ from newsletter.render.preflight import (
     list_edition_links,
     list_failed,
 )
-from newsletter.render.templates import find_templates
+from newsletter.render.site import Written, check_site, write_site
+from newsletter.render.templates import TemplateSet, find_templates
+from newsletter.render.web import Published, Site, open_site
 from newsletter.settings import Settings
 from newsletter.smtp.protocol import Phase, Refused
 from newsletter.smtp.relay import Relay
@@ -107,6 +110,17 @@ class Press:
         """The DKIM keys, read and tried."""
         domain = self.settings.publication.sender_domain
         return read_signers(self.settings.dkim, root=self.settings.root, domain=domain)
+
+    @property
+    def templates(self) -> TemplateSet:
+        """The templates, the operator's own ones first."""
+        return find_templates(self.settings.path(self.settings.templates.path))
+
+    @property
+    def web_folder(self) -> Path | None:
+        """Where the web copy goes; None if nowhere."""
+        folder = self.settings.web.folder
+        return self.settings.path(folder) if folder else None
 
     @property
     def ledger(self) -> Ledger:
@@ -188,13 +202,14 @@ def render(press: Press, composed: Composed) -> Printed:
             compiled = CompiledEdition.load(load_compiled(connection, record.id))
     else:
         settings = press.settings
-        templates = find_templates(settings.path(settings.templates.path))
+        templates = press.templates
         compiled = within_limits(compile_edition, templates, settings.templates)(
             edition,
             publication=publication,
             vocabulary=settings.vocabulary,
             templates=templates,
             settings=settings.edition,
+            look=settings.look,
         )
         with press.database.writing() as connection:
             record = store_compiled(connection, record.id, compiled.dump())
@@ -289,7 +304,36 @@ def approve(press: Press, record: EditionRecord, overridden: Sequence[Finding] =
     return audience
 
 
-# -- 4. deliver ------------------------------------------------------------------------------------
+# -- 4. the web copy -------------------------------------------------------------------------------
+
+
+def write_web(
+    press: Press,
+    folder: Path,
+    *,
+    day: date | None = None,
+    on_edition: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Written:
+    """Write the pages of every edition that readers may have, or of one day's, and the feeds."""
+    return write_site(press.database, folder, _open_site(press), day=day, on_edition=on_edition)
+
+
+def check_web(press: Press, printed: Printed) -> None:
+    """See that the pages of an edition can be written, while nobody has it yet."""
+    if press.web_folder is not None:
+        published = Published(edition=printed.edition, published_at=press.now())
+        check_site(press.web_folder, _open_site(press), published)
+
+
+def _open_site(press: Press) -> Site:
+    return open_site(
+        publication=press.settings.publication,
+        vocabulary=press.settings.vocabulary,
+        templates=press.templates,
+    )
+
+
+# -- 5. deliver ------------------------------------------------------------------------------------
 
 
 async def deliver(
@@ -422,7 +466,7 @@ def _build_addresser(
     )
 
 
-# -- 5. what an operator asks and decides afterwards -----------------------------------------------
+# -- 6. what an operator asks and decides afterwards -----------------------------------------------
 
 
 def copy_of(press: Press, record: EditionRecord, email: str) -> tuple[Copy, Message]:
@@ -616,11 +660,12 @@ async def publish(
 ) -> Delivered:
     """Approve an edition unless it is approved, and deliver it: what a person's yes sets off.
 
-    `overrides` are failed checks that the person answers for, by name or number.
+    `overrides` are failed checks that the person answers for, by name or number. Its pages are there before the first mail leaves, since every mail links to them.
     """
     if printed.record.state in ("draft", "ready"):
         overridden = check_fit_to_send(printed, overrides)
         await check_relay(press)
+        check_web(press, printed)
         try:
             approve(press, printed.record, overridden)
         except IllegalMove:
@@ -628,4 +673,6 @@ async def publish(
                 if read_edition(connection, printed.record.id).state not in RELEASED:
                     raise
             # Another process was quicker with the same edition: the ledger lets one of us send.
+    if printed.record.state in ("draft", "ready", "approved") and press.web_folder is not None:
+        write_web(press, press.web_folder, day=printed.record.date)
     return await deliver(press, printed.record, on_start=on_start, on_progress=on_progress)

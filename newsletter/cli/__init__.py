@@ -26,6 +26,7 @@ _FILES = {
     "preview": "publishing",
     "check": "publishing",
     "send": "sending",
+    "web": "pages",
     "status": "watching",
     "explain": "telling",
     "show": "telling",

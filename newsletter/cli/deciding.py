@@ -98,6 +98,7 @@ def cancel(
         else:
             is_closed = True
         record, counts = _read(database, record)
+        _write_web(session, database)
     if as_json:
         _print_document(session, record, counts, changed=done.changed)
         return
@@ -130,6 +131,16 @@ def _read(database: Database, record: EditionRecord) -> tuple[EditionRecord, dic
 def _cancel(session: Session, database: Database, edition_id: int) -> settle.Cancelled:
     with database.writing() as connection:
         return settle.cancel(connection, edition_id, by=describe_operator(), now=session.now())
+
+
+def _write_web(session: Session, database: Database) -> None:
+    """Write the web copy anew: a cancelled edition that nobody has is taken down."""
+    if session.settings.web.folder:
+        from newsletter.publish import Press, write_web  # takes long to import
+
+        press = Press(session.settings, database, session.now)
+        assert press.web_folder is not None
+        write_web(press, press.web_folder)
 
 
 def _wait_for_sender(session: Session, database: Database, edition_id: int) -> RunView | None:

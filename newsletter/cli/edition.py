@@ -59,6 +59,8 @@ def _print_left_out(session: Session, composed: Composed) -> None:
             f"{shown_count(count, 'brief')} older than the window left out; "
             "give a brief a newer date to have it in."
         )
+    for remark in composed.remarks:
+        session.err.print(escape(remark), soft_wrap=True)
 
 
 def edition_table(printed: Printed, *, audience: str = "", relay: str = "") -> Table:
@@ -75,6 +77,12 @@ def edition_table(printed: Printed, *, audience: str = "", relay: str = "") -> T
         table.add_row("Briefs", "none: this is the quiet-day note")
     if edition.left_out:
         table.add_row("", f"{edition.left_out} more found no room")
+    if edition.note:
+        table.add_row("Note", escape(edition.note.heading or edition.note.text[:70]))
+    if edition.sponsor:
+        table.add_row("Sponsor", escape(edition.sponsor.name))
+    for correction in edition.corrections:
+        table.add_row("Correction", escape(correction.text[:70]))
     for name, value in (("Readers", audience), ("Relay", relay)):
         if value:
             table.add_row(name, escape(value))
@@ -92,6 +100,9 @@ def edition_document(printed: Printed) -> dict[str, Any]:
         "preheader": printed.edition.preheader,
         "briefs": [brief.title for brief in printed.edition.briefs],
         "left_out": printed.edition.left_out,
+        "note": printed.edition.note.text if printed.edition.note else "",
+        "sponsor": printed.edition.sponsor.name if printed.edition.sponsor else "",
+        "corrections": [correction.text for correction in printed.edition.corrections],
         "findings": [
             {
                 "number": finding.number,

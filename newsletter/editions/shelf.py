@@ -12,7 +12,18 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, RowMapping, delete, exists, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    RowMapping,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from newsletter.editions.content import edition_from_document, edition_to_document
 from newsletter.editions.lifecycle import MOVES, RELEASED, EditionState, move
@@ -47,6 +58,19 @@ class EditionRecord:
     has_compiled: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """An edition that readers may have, as a list of all of them names it."""
+
+    id: int
+    date: date
+    dated_at: datetime
+    """When it was approved."""
+    subject: str
+    lead: str
+    """The title of its first brief; "" on a quiet day."""
+
+
 _E = editions.c
 _RECORD = (
     *(_E.id, _E.date, _E.kind, _E.state, _E.reason, _E.subject, _E.preheader),
@@ -75,6 +99,41 @@ def list_editions(connection: Connection, limit: int) -> tuple[EditionRecord, ..
     """List the newest editions, the latest date first."""
     statement = select(*_RECORD).order_by(_E.date.desc(), _E.id.desc()).limit(limit)
     return tuple(map(_record, connection.execute(statement).mappings()))
+
+
+def list_released(connection: Connection) -> tuple[Released, ...]:
+    """List the editions that readers may have, the latest first.
+
+    Those are the approved ones, and of the cancelled ones those that reached anybody.
+    """
+    reached = exists().where(deliveries.c.edition_id == _E.id, deliveries.c.state.in_(_REACHED))
+    rows = connection.execute(
+        select(_E.id, _E.date, _E.dated_at, _E.subject, _E.content)
+        .where(
+            _E.dated_at.is_not(None),
+            _E.content.is_not(None),
+            or_(_E.state.in_(RELEASED), and_(_E.state == "cancelled", reached)),
+        )
+        .order_by(_E.date.desc(), _E.id.desc())
+        .execution_options(yield_per=100)
+    )
+    return tuple(
+        Released(
+            id=row.id,
+            date=row.date,
+            dated_at=row.dated_at,
+            subject=row.subject,
+            lead=next((brief.get("title", "") for brief in row.content.get("briefs", ())), ""),
+        )
+        for row in rows
+    )
+
+
+def list_withdrawn(connection: Connection) -> tuple[date, ...]:
+    """List the dates whose edition was approved, and cancelled before it reached anybody."""
+    reached = exists().where(deliveries.c.edition_id == _E.id, deliveries.c.state.in_(_REACHED))
+    statement = select(_E.date).where(_E.state == "cancelled", _E.dated_at.is_not(None), ~reached)
+    return tuple(connection.scalars(statement.order_by(_E.date)))
 
 
 def previous_cut_off(connection: Connection, before: date, kind: Kind = "daily") -> datetime | None:
