@@ -3,6 +3,7 @@
     NewsletterError                  one sentence for a person, one exit code for a script
     ├── ConfigurationError      78   the operator's files or environment; retrying cannot help
     │   ├── TemplateError            a template, with file and line
+    │   ├── BrowserError             Chromium or its driver is missing, or does not start
     │   ├── DatabaseVersionError     the database is of another version
     │   └── RelayRefusedUs           the relay refuses *us*: password, identity, certificate
     ├── InputError               1   a document or table from outside; the rest goes on
@@ -66,6 +67,10 @@ class ConfigurationError(NewsletterError):
 
 class TemplateError(ConfigurationError):
     """A template is wrong; `file` and `line` say where."""
+
+
+class BrowserError(ConfigurationError):
+    """There is no Chromium to look at mail with; what needs it is skipped, never the mail."""
 
 
 class DatabaseVersionError(ConfigurationError):
