@@ -208,10 +208,17 @@ def find_chromium() -> str:
     return next(filter(None, map(shutil.which, (named,) if named else _PROGRAMS)), "") or ""
 
 
-def find_fault() -> str:
-    """Say what is missing to show mail in Chromium, and how to get it; "" if nothing is."""
-    if find_spec("playwright") is None:
-        return "Playwright is missing: pip install 'newsletter[browser]'"
+def find_fault(*, axe: bool = False) -> str:
+    """Say what is missing to show mail in Chromium, and how to get it; "" if nothing is.
+
+    With `axe`, also what judges it for assistive technology.
+    """
+    for name, package, wanted in (
+        ("Playwright", "playwright", True),
+        ("axe-core", "axe_playwright_python", axe),
+    ):
+        if wanted and find_spec(package) is None:
+            return f"{name} is missing: pip install 'newsletter[browser]'"
     if not find_chromium():
         named = os.environ.get("CHROMIUM", "")
         if named:
