@@ -234,18 +234,28 @@ def use_browser(work: Callable[[Viewer], _Result]) -> _Result:
     loop runs, which waits meanwhile: Playwright refuses to work in such a thread, so it gets
     another.
     """
-    if fault := find_fault():
-        problem, _, mend = fault.partition(": ")
-        raise BrowserError(problem, mend=mend)
+
+    def do() -> _Result:
+        with open_viewer() as viewer:
+            return work(viewer)
+
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return _work(work)
+        return do()
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="browser") as pool:
-        return pool.submit(_work, work).result()
+        return pool.submit(do).result()
 
 
-def _work(work: Callable[[Viewer], _Result]) -> _Result:
+@contextmanager
+def open_viewer() -> Iterator[Viewer]:
+    """Start Chromium for the length of a block, in a thread without an event loop.
+
+    Raises `BrowserError` as `use_browser` does.
+    """
+    if fault := find_fault():
+        problem, _, mend = fault.partition(": ")
+        raise BrowserError(problem, mend=mend)
     from playwright.sync_api import Error, sync_playwright
 
     program = find_chromium()
@@ -261,7 +271,7 @@ def _work(work: Callable[[Viewer], _Result]) -> _Result:
                 mend="try it by hand with --headless, or name another in CHROMIUM",
             ) from error
         try:
-            return work(Viewer(browser))
+            yield Viewer(browser)
         except Error as error:
             raise BrowserError(f"{program} broke off ({_first_reason(error.message)})") from error
         finally:

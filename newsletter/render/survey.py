@@ -7,6 +7,7 @@ pixels, colours (red, green, blue) from 0 to 255.
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -148,12 +149,19 @@ def take_survey(shown: Shown) -> Survey:
     )
 
 
-def run_axe(shown: Shown) -> tuple[Violation, ...]:
-    """Let axe-core judge what is shown; give what is serious or critical."""
+def start_axe(shown: Shown) -> Callable[[], tuple[Violation, ...]]:
+    """Let axe-core judge what is shown; give what waits for its word.
+
+    What it says is serious or critical. It takes longest of all, and meanwhile other pages
+    can be looked at.
+    """
     shown.page.evaluate(_read_axe())
-    return tuple(
-        Violation(**violation) for violation in shown.page.evaluate(_read_script("axe_run.js"))
-    )
+    shown.page.evaluate(_read_script("axe_run.js"))
+
+    def collect() -> tuple[Violation, ...]:
+        return tuple(Violation(**found) for found in shown.page.evaluate("newsletterAxe"))
+
+    return collect
 
 
 def read_outlook_rules(shown: Shown) -> Any:
