@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from newsletter.errors import BrowserError
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page, Route
+    from playwright.sync_api import Browser, CDPSession, Page, Route
 
 _Result = TypeVar("_Result")
 
@@ -114,8 +114,6 @@ class Look:
     """Size of the letters alone; 2 is 200 %."""
     zoom: int = 1
     """Size of everything: the window has `width` / `zoom` pixels."""
-    sharpness: int = 1
-    """Pixels of a screenshot to one of the window's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +121,7 @@ class Shown:
     """A mail as it is shown in one look. `page` is Playwright's, for scripts and pictures."""
 
     page: Page
+    session: CDPSession
     requests: list[str]
     """Addresses that the mail asked for. None was reached."""
 
@@ -130,33 +129,38 @@ class Shown:
         """Take a PNG of the whole length."""
         return self.page.screenshot(full_page=True, animations="disabled", caret="hide")
 
+    def take_detail(self, left: float, top: float, width: float, height: float) -> str:
+        """Take a PNG of a part, twice as large as it is shown; give it in base64."""
+        clip = {"x": left, "y": top, "width": width, "height": height, "scale": 2}
+        taken = self.session.send(
+            "Page.captureScreenshot",
+            {"format": "png", "clip": clip, "captureBeyondViewport": True},
+        )
+        return str(taken["data"])
+
 
 class Viewer:
-    """A running Chromium. Bound to the thread in which it was opened."""
+    """A running Chromium with one window. Bound to the thread in which it was opened."""
 
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
+        self._window: tuple[Page, CDPSession] | None = None
+        self._answers = _Answers("", images=False)
 
     @contextmanager
     def show(self, html: str, look: Look) -> Iterator[Shown]:
-        """Show a mail in one look for the length of a block."""
-        context = self._browser.new_context(
-            viewport={"width": look.width // look.zoom, "height": _HEIGHT},
-            device_scale_factor=look.sharpness,
-            color_scheme=look.scheme,
-            service_workers="block",
-            accept_downloads=False,
-        )
+        """Show a mail in one look for the length of a block; only one at a time.
+
+        The window stays for the next: a new one takes longer than to show a mail in it.
+        """
+        page, session = self._window = self._window or self._open_window()
         try:
-            context.set_default_timeout(_TIMEOUT_MS)
-            page = context.new_page()
-            page.add_init_script(_NOTE_REFUSALS)
-            requests: list[str] = []
-            page.route("**/*", _Answers(html, requests, images=look.images))
-            if look.forced_dark:
-                session = context.new_cdp_session(page)
-                session.send("Emulation.setAutoDarkModeOverride", {"enabled": True})
+            page.set_viewport_size({"width": look.width // look.zoom, "height": _HEIGHT})
+            page.emulate_media(color_scheme=look.scheme)
+            session.send("Emulation.setAutoDarkModeOverride", {"enabled": look.forced_dark})
+            self._answers = _Answers(html, images=look.images)
             page.goto(_ADDRESS, wait_until="load")
+            requests = self._answers.requests
             requests += page.evaluate("newsletterRefused.filter(uri => uri !== 'inline')")
             if not look.styles:
                 page.evaluate(_REMOVE_STYLES)
@@ -164,9 +168,11 @@ class Viewer:
                 page.evaluate(_RECOLOUR)
             if look.text != 1:
                 page.evaluate(_ENLARGE_TEXT, look.text)
-            yield Shown(page, requests)
-        finally:
-            context.close()
+            yield Shown(page, session, requests)
+        except BaseException:
+            self._window = None  # it may be in any state
+            page.context.close()
+            raise
 
     def evaluate(self, script: str, argument: Any) -> Any:
         """Run a script on an empty page, where no mail can see or disturb it."""
@@ -177,17 +183,26 @@ class Viewer:
         finally:
             page.close()
 
+    def _open_window(self) -> tuple[Page, CDPSession]:
+        context = self._browser.new_context(service_workers="block", accept_downloads=False)
+        context.set_default_timeout(_TIMEOUT_MS)
+        page = context.new_page()
+        page.add_init_script(_NOTE_REFUSALS)
+        page.route("**/*", lambda route: self._answers(route))
+        return page, context.new_cdp_session(page)
+
 
 class _Answers:
     """Answer the first request with the mail, write down and refuse all others."""
 
-    def __init__(self, html: str, requests: list[str], *, images: bool) -> None:
-        self._html, self._requests, self._images = html, requests, images
+    def __init__(self, html: str, *, images: bool) -> None:
+        self.requests: list[str] = []
+        self._html, self._images = html, images
         self._is_served = False
 
     def __call__(self, route: Route) -> None:
         request = route.request
-        if not self._is_served:
+        if not self._is_served and request.url == _ADDRESS and request.is_navigation_request():
             self._is_served = True
             route.fulfill(
                 body=self._html,
@@ -195,7 +210,7 @@ class _Answers:
                 headers={"Content-Security-Policy": _POLICY},
             )
             return
-        self._requests.append(request.url)
+        self.requests.append(request.url)
         if self._images and request.resource_type == "image":
             route.fulfill(body=_GREY, content_type="image/gif")
         else:

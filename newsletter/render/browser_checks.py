@@ -9,8 +9,8 @@ text and the mend.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,8 +27,8 @@ from newsletter.render.survey import (
     Violation,
     measure_contrast,
     read_outlook_rules,
+    run_axe,
     sample_colours,
-    start_axe,
     take_survey,
 )
 
@@ -136,45 +136,49 @@ def take_views(
     picture_hosts: Collection[str] = (),
     on_look: Callable[[str], None] = lambda _name: None,
 ) -> Views:
-    """Show a mail in every look that a check asks for.
+    """Show a mail in every look that a check asks for, one after the other."""
+    requests: dict[str, None] = {}
 
-    The looks that axe-core judges come first and stay open: it works while the others are
-    looked at.
-    """
-    with ExitStack() as stack:
-        looks: list[Shown] = []
+    @contextmanager
+    def show(name: str, look: Look) -> Iterator[Shown]:
+        on_look(name)
+        with viewer.show(html, look) as shown:
+            yield shown
+        requests.update(dict.fromkeys(shown.requests))
 
-        def show(name: str, look: Look) -> Shown:
-            on_look(name)
-            looks.append(stack.enter_context(viewer.show(html, look)))
-            return looks[-1]
-
-        light = show("light", Look())
-        plain, axe_light = take_survey(light), start_axe(light)
-        axe_dark = start_axe(show("dark", Look(scheme="dark")))
-        outlook = show("Outlook.com's dark mode", Look(outlook_dark=True))
-        outlook_rules, axe_outlook = read_outlook_rules(outlook), start_axe(outlook)
-        bare = show("without styles", Look(width=PHONE, styles=False))
-        unstyled, axe_unstyled = take_survey(bare), start_axe(bare)
-        forced = show("colours inverted", Look(forced_dark=True, sharpness=2))
-        return Views(
-            plain=plain,
-            unstyled=unstyled,
-            outlook_rules=outlook_rules,
-            forced=_sample(viewer, forced),
-            phone=take_survey(show("on a phone", Look(width=PHONE))),
-            large_text=take_survey(show("text at 200 %", Look(text=2))),
-            # Where nothing is asked for, there is no picture to do without.
-            imageless=take_survey(show("without pictures", Look(images=False)))
-            if light.requests
-            else plain,
-            axe_light=axe_light(),
-            axe_dark=axe_dark(),
-            axe_outlook=axe_outlook(),
-            axe_unstyled=axe_unstyled(),
-            requests=tuple(dict.fromkeys(url for shown in looks for url in shown.requests)),
-            picture_hosts=frozenset(picture_hosts),
-        )
+    with show("light", Look()) as shown:
+        plain, axe_light = take_survey(shown), run_axe(shown)
+    with show("dark", Look(scheme="dark")) as shown:
+        axe_dark = run_axe(shown)
+    with show("colours inverted", Look(forced_dark=True)) as shown:
+        forced = _sample(viewer, shown)
+    with show("Outlook.com's dark mode", Look(outlook_dark=True)) as shown:
+        outlook_rules, axe_outlook = read_outlook_rules(shown), run_axe(shown)
+    with show("without styles", Look(width=PHONE, styles=False)) as shown:
+        unstyled, axe_unstyled = take_survey(shown), run_axe(shown)
+    with show("on a phone", Look(width=PHONE)) as shown:
+        phone = take_survey(shown)
+    with show("text at 200 %", Look(text=2)) as shown:
+        large_text = take_survey(shown)
+    imageless = plain
+    if requests:  # where nothing is asked for, there is no picture to do without
+        with show("without pictures", Look(images=False)) as shown:
+            imageless = take_survey(shown)
+    return Views(
+        plain=plain,
+        phone=phone,
+        large_text=large_text,
+        unstyled=unstyled,
+        imageless=imageless,
+        axe_light=axe_light,
+        axe_dark=axe_dark,
+        axe_outlook=axe_outlook,
+        axe_unstyled=axe_unstyled,
+        outlook_rules=outlook_rules,
+        forced=forced,
+        requests=tuple(requests),
+        picture_hosts=frozenset(picture_hosts),
+    )
 
 
 def _sample(viewer: Viewer, shown: Shown) -> tuple[Painted, ...]:
@@ -403,7 +407,7 @@ def _requests(views: Views) -> _Verdict:
     known = len(views.requests) - len(strange)
     return _judge(
         [f"it asks for {address[:80]}" for address in strange],
-        f"{known} pictures of your own, 0 other requests" if known else "0 requests in Chromium",
+        f"{known} of your own pictures, 0 other requests" if known else "0 requests in Chromium",
         "a mail that loads something tells who read it and when; take it out",
     )
 

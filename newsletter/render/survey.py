@@ -6,8 +6,6 @@ pixels, colours (red, green, blue) from 0 to 255.
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -149,19 +147,11 @@ def take_survey(shown: Shown) -> Survey:
     )
 
 
-def start_axe(shown: Shown) -> Callable[[], tuple[Violation, ...]]:
-    """Let axe-core judge what is shown; give what waits for its word.
-
-    What it says is serious or critical. It takes longest of all, and meanwhile other pages
-    can be looked at.
-    """
+def run_axe(shown: Shown) -> tuple[Violation, ...]:
+    """Let axe-core judge what is shown; give what is serious or critical."""
     shown.page.evaluate(_read_axe())
-    shown.page.evaluate(_read_script("axe_run.js"))
-
-    def collect() -> tuple[Violation, ...]:
-        return tuple(Violation(**found) for found in shown.page.evaluate("newsletterAxe"))
-
-    return collect
+    found = shown.page.evaluate(_read_script("axe_run.js"))
+    return tuple(Violation(**violation) for violation in found)
 
 
 def read_outlook_rules(shown: Shown) -> Any:
@@ -173,14 +163,7 @@ def sample_colours(
     viewer: Viewer, shown: Shown, texts: tuple[SeenText, ...]
 ) -> tuple[tuple[Colour, Colour], ...]:
     """Give ground and ink of each text as they are painted, whatever its style says."""
-    pictures = []
-    for text in texts:
-        left, top, width, height = text.sample
-        above = shown.page.evaluate("y => (scrollTo(0, y), scrollY)", top - 100)
-        picture = shown.page.screenshot(
-            clip={"x": left, "y": top - above, "width": width, "height": height}
-        )
-        pictures.append(base64.b64encode(picture).decode())
+    pictures = [shown.take_detail(*text.sample) for text in texts]
     found = viewer.evaluate(_read_script("colours.js"), pictures)
     return tuple((tuple(colours["ground"]), tuple(colours["ink"])) for colours in found)
 
