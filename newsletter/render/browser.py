@@ -60,24 +60,29 @@ document.addEventListener('securitypolicyviolation', e => newsletterRefused.push
 _REMOVE_STYLES = "document.querySelectorAll('style, link').forEach(e => e.remove())"
 
 # What Outlook.com does to a mail in its dark mode: it turns the lightness of every colour that
-# an element itself sets, and keeps the old one in an attribute, by which a mail can tell.
+# an element has of its own, inline or by a style, and keeps the old one in an attribute, by
+# which a mail can tell. All colours are read before any is set: the others are inherited.
 _RECOLOUR = """() => {
   const turned = css => {
     const [r, g, b, a = 1] = (css.match(/[\\d.]+/g) || []).map(Number);
-    const [high, low] = [Math.max(r, g, b), Math.min(r, g, b)];
-    const shift = 255 - high - low;  // HSL: the lightness turns, hue and saturation stay
+    const shift = 255 - Math.max(r, g, b) - Math.min(r, g, b);  // hue and saturation stay
     return `rgba(${r + shift}, ${g + shift}, ${b + shift}, ${a})`;
   };
-  document.body.dataset.ogsc = document.body.dataset.ogsb = '';
-  for (const e of document.body.querySelectorAll('*')) {
+  const found = [...document.body.querySelectorAll('*')].map(e => {
     const {color, backgroundColor} = getComputedStyle(e);
-    if (e.style.color || e.hasAttribute('color')) {
+    const own = e.style.color || e.hasAttribute('color')
+      || color !== getComputedStyle(e.parentElement).color;
+    return [e, own && color, !/, 0\\)$|^transparent/.test(backgroundColor) && backgroundColor];
+  });
+  document.body.dataset.ogsc = document.body.dataset.ogsb = '';
+  for (const [e, color, ground] of found) {
+    if (color) {
       e.dataset.ogsc = e.style.color;
       e.style.color = turned(color);
     }
-    if (e.style.backgroundColor || e.hasAttribute('bgcolor')) {
+    if (ground) {
       e.dataset.ogsb = e.style.backgroundColor;
-      e.style.backgroundColor = turned(backgroundColor);
+      e.style.backgroundColor = turned(ground);
     }
   }
 }"""

@@ -145,15 +145,17 @@ def test_forced_dark_turns_colours_that_no_style_knows_of(viewer: Viewer) -> Non
 
 
 def test_outlooks_dark_mode_rewrites_colours_and_keeps_the_old_ones(viewer: Viewer) -> None:
-    part = '<table><tr><td bgcolor="#ffffff" style="color: #222222">x</td></tr></table>'
+    part = '<table><tr><td bgcolor="#ffffff" style="color: #222222"><b>x</b></td></tr></table>'
     with viewer.show(PAGE % part, Look(outlook_dark=True)) as shown:
-        style, old = shown.page.evaluate(
-            "(e => [[e.style.color, e.style.backgroundColor], e.dataset.ogsc])"
-            "(document.querySelector('td'))"
+        found = shown.page.evaluate(
+            "['p', 'td', 'b'].map(name => document.querySelector(name)).map("
+            "e => [e.style.color, e.style.backgroundColor, e.dataset.ogsc, e.dataset.ogsb])"
         )
-        assert shown.page.evaluate("document.querySelector('p').dataset.ogsc") is None
-    assert style == ["rgb(221, 221, 221)", "rgb(0, 0, 0)"]
-    assert old == "rgb(34, 34, 34)"
+    assert found == [
+        ["rgb(169, 203, 237)", "", "", None],  # by a style
+        ["rgb(221, 221, 221)", "rgb(0, 0, 0)", "rgb(34, 34, 34)", ""],
+        ["", "", None, None],  # inherited
+    ]
 
 
 def test_a_running_event_loop_is_no_hindrance() -> None:

@@ -79,6 +79,8 @@ def add(part: str) -> str:
     return change("<p><a style", f"{part}\n<p><a style")
 
 
+AXE = {7: "", 8: "", 10: "", 14: ""}
+
 BAD = {
     # a link without words, a picture without alt, letters too pale
     "pale letters": (
@@ -87,9 +89,9 @@ BAD = {
     ),
     "a link without words": (
         add('<a href="https://news.example/5"><span aria-hidden="true">→</span></a>'),
-        {7: "discernible text"},
+        AXE | {7: "visible to screen readers (link-name)"},
     ),
-    "no language": (change('<html lang="en"', "<html"), {7: "lang attribute"}),
+    "no language": (change('<html lang="en"', "<html"), AXE | {7: "lang attribute"}),
     # MJML puts the body's background on an inner element: the dark rule must reach it
     "white on white in dark": (
         change("padding:20px;font", "padding:20px;background:#fdfcf9!important;font"),
@@ -99,13 +101,10 @@ BAD = {
         change(".ink { color: #ece7dd !important; }\n.link", ".link"),
         {8: "'Morning Ledger'"},
     ),
-    # Chromium turns colours, but no picture of one: letters turn white on it
-    "letters on a gradient": (
-        add(
-            '<p style="color:#1e1b17;padding:8px;'
-            'background:linear-gradient(#fdfcf9,#fdfcf9) 0 0/cover">On a gradient</p>'
-        ),
-        {9: "'On a gradient' has a contrast of", 8: "", 10: ""},
+    # Nearly white is turned to dark, and dark letters to light; a ground between them stays
+    "dark letters on a middling ground": (
+        add('<p style="margin:0;padding:8px;background-color:#9fb8cc;color:#1e1b17">Middling</p>'),
+        {9: "<p> 'Middling' has a contrast of"},
     ),
     "no rules for Outlook.com": (
         re.sub(r"\[data-ogs.\].*\n", "", GOOD),
@@ -117,12 +116,13 @@ BAD = {
         ),
         {10: "'Morning Ledger' keeps color"},
     ),
-    "letters that Outlook.com's ground swallows": (
-        add(
-            '<div class="page" style="background-color:#fdfcf9"><b style="color:#1e1b17">Bold'
-            "</b></div>"
+    "letters that a rule for Outlook.com swallows": (
+        change("[data-ogsb] .page", "[data-ogsb] .band, [data-ogsb] .page").replace(
+            "<p><a style",
+            '<p class="band" style="background-color:#3a2f28;color:#ffffff">Light on dark</p>\n'
+            "<p><a style",
         ),
-        {10: "<b", 8: "<b"},
+        {10: "'Light on dark'"},
     ),
     "letters of 14 pixels on a phone": (
         add('<p class="ink" style="color:#1e1b17;font-size:14px">Small print</p>'),
@@ -195,11 +195,11 @@ BAD = {
             '<a href="https://news.example/5"><img src="https://pictures.example/5.png"'
             ' width="120" height="40" alt=""></a>'
         ),
-        {15: "nothing leads to https://news.example/5", 7: "", 28: ""},
+        AXE | {15: "nothing leads to https://news.example/5", 28: ""},
     ),
     "a picture without words": (
         add('<img src="https://pictures.example/5.png" width="120" height="40">'),
-        {15: "has no words in its place", 7: "", 28: ""},
+        AXE | {15: "has no words in its place", 28: ""},
     ),
     "letters on a picture": (
         add(
@@ -213,7 +213,7 @@ BAD = {
             '<p class="ink" style="color:#1e1b17">Read <a class="link" href="https://news.example/5"'
             ' style="color:#9a2617;text-decoration:none">the report</a> first.</p>'
         ),
-        {19: "'the report' is told by its colour alone"},
+        AXE | {19: "'the report' is told by its colour alone"},
     ),
     "a line that is not seen": (
         add(

@@ -142,11 +142,14 @@
     const box = e.getBoundingClientRect();
     return box.width > 0 && box.height > 0 && isShown(e) && box.right > wide + 1;
   };
-  const culprits = document.documentElement.scrollWidth <= wide ? [] :
-    [...document.body.querySelectorAll('*')]
-      .filter(e => beyond(e) && ![...e.children].some(beyond))
-      .map(e => ({mark: markOf(e), text: squeeze(e.innerText || ''),
-                  width: e.getBoundingClientRect().width}));
+  // Elements first, the innermost; a word that does not break is wider than its element.
+  const wider = [...document.body.querySelectorAll('*')]
+    .filter(e => beyond(e) && ![...e.children].some(beyond))
+    .map(e => ({mark: markOf(e), text: squeeze(e.innerText || ''),
+                width: e.getBoundingClientRect().width}));
+  const words = lines.filter(line => line.right + scrollX > wide + 1).map(line => ({
+    mark: texts[line.number].mark, text: texts[line.number].text, width: line.right - line.left}));
+  const culprits = document.documentElement.scrollWidth <= wide ? [] : [...wider, ...words];
 
   return {texts, overlaps, links, pictures, culprits, width: wide,
           scrollWidth: document.documentElement.scrollWidth,
