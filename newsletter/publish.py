@@ -23,7 +23,7 @@ from newsletter.audience.reader import Choices, Reader
 from newsletter.audience.subscribers import read_subscriber
 from newsletter.briefs.gather import SourceReport, gather_sources
 from newsletter.delivery.holder import describe_operator, describe_self
-from newsletter.delivery.inquiry import Copy, find_copy, list_copies_in_doubt
+from newsletter.delivery.inquiry import Copy, find_copy, find_copy_at, list_copies_in_doubt
 from newsletter.delivery.lanes import build_domain_limits, build_lanes, read_relays
 from newsletter.delivery.ledger import Ledger
 from newsletter.delivery.lifecycle import State
@@ -165,14 +165,15 @@ def render(press: Press, composed: Composed) -> Printed:
         with press.database.reading() as connection:
             compiled = CompiledEdition.load(load_compiled(connection, record.id))
     else:
-        compiled, edition = compile_edition(
+        compiled = compile_edition(
             edition,
             publication=publication,
             vocabulary=press.settings.vocabulary,
             templates=find_templates(press.settings.path(press.settings.templates.path)),
+            settings=press.settings.edition,
         )
         with press.database.writing() as connection:
-            record = store_compiled(connection, record.id, compiled.dump(), edition)
+            record = store_compiled(connection, record.id, compiled.dump())
     findings = check_edition(
         edition, compiled, publication=publication, vocabulary=press.settings.vocabulary
     )
@@ -361,17 +362,21 @@ def copy_of(press: Press, record: EditionRecord, email: str) -> tuple[Copy, Mess
     key = parse_address(email).key
     with press.database.reading() as connection:
         subscriber = read_subscriber(connection, key)
-        found = subscriber and find_copy(connection, record.id, subscriber.id)
+        found = (
+            find_copy(connection, record.id, subscriber.id)
+            if subscriber
+            else find_copy_at(connection, record.id, key)  # they may have been a reader then
+        )
+    if found:
+        return found, addresser(press, record.id).address(found.reader)
     if not subscriber:
         raise RefusedError(
             f"no reader has the address {email}", mend="see `newsletter subscribers list`"
         )
-    if not found:
-        raise RefusedError(
-            f"{subscriber.email} is not in the audience of the edition of {record.date}",
-            mend=f"`newsletter explain {subscriber.email}` says why",
-        )
-    return found, addresser(press, record.id).address(found.reader)
+    raise RefusedError(
+        f"{subscriber.email} is not in the audience of the edition of {record.date}",
+        mend=f"`newsletter explain {subscriber.email}` says why",
+    )
 
 
 def message_ids_in_doubt(press: Press, record: EditionRecord) -> dict[int, str]:

@@ -352,6 +352,16 @@ class EditionSettings(Section):
     max_briefs: int = Field(
         default=20, ge=1, le=60, description="Most briefs in one edition; the rest is counted."
     )
+    detail: Literal["one-line", "standard", "full"] = Field(
+        default="full", description="The most that readers get of a brief who chose nothing."
+    )
+    minutes: int = Field(
+        default=5,
+        ge=0,
+        le=60,
+        description="What readers who chose nothing have time for: the first briefs stand in "
+        "full, the others shorter; 0: as long as it takes.",
+    )
 
 
 class Delivery(Section):

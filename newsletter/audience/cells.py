@@ -19,7 +19,7 @@ from typing import Literal
 from zoneinfo import available_timezones
 
 from newsletter.audience.address import find_unprintable, format_excerpt
-from newsletter.audience.reader import DETAILS, MINUTES, Choices, Detail
+from newsletter.audience.reader import DETAILS, FORMATS, MINUTES, Choices, Detail, Format
 from newsletter.errors import AudienceError
 from newsletter.settings import parse_clock, parse_days
 
@@ -72,6 +72,7 @@ def parse_choices(
     lenses: str = "",
     detail: str = "",
     minutes: str = "",
+    format: str = "",  # noqa: A002 -- the column's name
     send_at: str = "",
     days: str = "",
 ) -> Choices:
@@ -86,6 +87,7 @@ def parse_choices(
         lenses=_parse_list(parse_text(lenses, "lenses"), "lenses"),
         detail=_parse_detail(parse_text(detail, "detail")),
         minutes=_parse_minutes(parse_text(minutes, "minutes")),
+        format=_parse_format(parse_text(format, "format")),
         send_at=_parse_send_at(parse_text(send_at, "send_at")),
         days=_parse_days(parse_text(days, "days")),
     )
@@ -152,6 +154,15 @@ def _parse_minutes(text: str) -> int:
     if text and text not in map(str, MINUTES):
         raise _refusal("minutes", text, "is no reading time", f"write {_one_of(MINUTES)}")
     return int(text or 0)
+
+
+def _parse_format(text: str) -> Format | Literal[""]:
+    if not text:
+        return ""
+    for form in FORMATS:
+        if text.lower() == form:
+            return form
+    raise _refusal("format", text, "is no format", f"write {_one_of(FORMATS)}")
 
 
 def _parse_send_at(text: str) -> str:

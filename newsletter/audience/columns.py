@@ -33,6 +33,7 @@ CHOICE_COLUMNS = (
     "lenses",
     "detail",
     "minutes",
+    "format",
     "send_at",
     "days",
 )

@@ -51,6 +51,7 @@ def _format_cells(subscriber: Subscriber) -> tuple[str, ...]:
         format_list(choices.lenses),
         choices.detail,
         str(choices.minutes or ""),
+        choices.format,
         choices.send_at,
         format_list(choices.days),
         "" if consent_at is None else consent_at.isoformat(),

@@ -9,8 +9,10 @@ from typing import Any, Literal
 
 Status = Literal["pending", "active", "unsubscribed", "bounced", "complained"]
 Detail = Literal["one-line", "standard", "full"]
+Format = Literal["html", "text"]
 
 DETAILS: tuple[Detail, ...] = ("one-line", "standard", "full")
+FORMATS: tuple[Format, ...] = ("html", "text")
 MINUTES = (3, 5, 10)
 
 
@@ -24,6 +26,7 @@ class Choices:
     lenses: tuple[str, ...] = ()
     detail: Detail | Literal[""] = ""
     minutes: int = 0
+    format: Format | Literal[""] = ""
     send_at: str = ""
     """Local time of day, "HH:MM"."""
     days: tuple[str, ...] = ()
@@ -69,3 +72,8 @@ class Reader:
     name: str = ""
     choices: Choices = Choices()
     fields: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def domain(self) -> str:
+        """What is behind the "@" of the address: whom its provider is known by."""
+        return self.email.rpartition("@")[2].lower()

@@ -6,7 +6,7 @@ import webbrowser
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -53,12 +53,12 @@ def preview(
     """
     session: Session = ctx.obj
     chosen = _parse_chosen(
-        mail_format,
         topics=topics,
         detail=detail,
         lenses=lenses,
         minutes=minutes,
         language=language,
+        format=mail_format,
     )
     with session.database() as database:
         press = Press(session.settings, database, session.now)
@@ -139,23 +139,14 @@ def _write_files(out: Path, files: Mapping[str, bytes]) -> list[Path]:
     return [out / name for name in files]
 
 
-def _parse_chosen(mail_format: str, **cells: str) -> Choices:
+def _parse_chosen(**cells: str) -> Choices:
     """Read choices as the columns of a subscriber table are read; a wrong one is a usage error."""
     try:
-        chosen = parse_choices(**cells)
+        return parse_choices(**cells)
     except AudienceError as error:
         raise typer.BadParameter(
             f"{error.problem}; {error.mend}", param_hint=f"--{error.field}"
         ) from None
-    form = _parse_format(mail_format)
-    return Choices.from_document(chosen.to_document() | ({"format": form} if form else {}))
-
-
-def _parse_format(text: str) -> Literal["html", "text", ""]:
-    match text.lower():
-        case "html" | "text" | "" as form:
-            return form
-    raise typer.BadParameter(f"{text!r} is neither html nor text", param_hint="--format")
 
 
 def _parse_name(text: str) -> str:

@@ -58,7 +58,7 @@ def explain(
             (find_edition_of(connection, day.date()),) if day else list_editions(connection, limit)
         )
         story = tell_story(connection, key, editions)
-    if story.subscriber is None and story.suppressed is None:
+    if story.subscriber is None and story.suppressed is None and not story.chapters:
         raise RefusedError(
             f"nothing is known of {key}: it is no reader, and not kept out",
             mend="see `newsletter subscribers list`",
@@ -67,9 +67,6 @@ def explain(
         session.print_json(_story_document(story))
         return
     zone = session.settings.publication.zone
-    if story.subscriber is None:
-        session.out.print(_shown_stranger(story, zone), markup=False)
-        return
     for part in _show_story(story, zone):
         session.out.print(part)
 
@@ -111,18 +108,22 @@ def show(
 
 def _shown_stranger(story: Story, zone: ZoneInfo) -> str:
     """Say in a sentence what is known of an address that is no reader's."""
-    assert story.suppressed is not None
+    if story.suppressed is None:
+        return f"{story.email_key} is no reader any more, and not kept out."
     since = shown_moment(story.suppressed.since, zone)
     why = ", ".join(filter(None, (story.suppressed.reason, story.suppressed.detail)))
     return f"{story.email_key} is no reader, and is kept out since {since} ({why})."
 
 
 def _show_story(story: Story, zone: ZoneInfo) -> list[RenderableType]:
-    assert story.subscriber is not None
-    parts: list[RenderableType] = [_show_reader(story.subscriber, story.suppressed, zone)]
+    parts: list[RenderableType] = [
+        _show_reader(story.subscriber, story.suppressed, zone)
+        if story.subscriber
+        else Text(_shown_stranger(story, zone))
+    ]
     for chapter in story.chapters:
         parts += ["", *_show_chapter(chapter, zone)]
-    if not story.chapters:
+    if story.subscriber and not story.chapters:
         parts.append("There is no edition yet.")
     return parts
 

@@ -327,7 +327,7 @@ class Dispatcher:
         self._in_hand -= 1
         if not held:
             relay.gate.in_hand -= 1
-        name = _domain_of(job)
+        name = job.reader.domain
         domain = self._domains.get(name) if self._domains else None
         if domain is not None:
             domain.gate.in_hand -= 1
@@ -612,7 +612,7 @@ class Dispatcher:
 
     def _find_domain(self, job: Job) -> _Domain | None:
         """Find the domain of a delivery, if it has a gate or needs one."""
-        name = _domain_of(job)
+        name = job.reader.domain
         domain = self._domains.get(name)
         if domain is None and (self._any is not None or name in self._limits):
             return self._domain(name)
@@ -632,7 +632,7 @@ class Dispatcher:
             pause=DOMAIN_PAUSE_SECONDS,
             longest_pause=LONGEST_DOMAIN_PAUSE_SECONDS,
         )
-        gate.in_hand = sum(_domain_of(job) == name for seat in self._seats for job in seat.held)
+        gate.in_hand = sum(job.reader.domain == name for seat in self._seats for job in seat.held)
         domain = self._domains[name] = _Domain(name, gate)
         return domain
 
@@ -649,7 +649,3 @@ class Dispatcher:
             kept = {n: d for n, d in self._domains.items() if d.parked or not d.gate.is_blank(now)}
             self._domains = kept
             self._sweep_at = max(_SWEEP_AT, 2 * len(kept))
-
-
-def _domain_of(job: Job) -> str:
-    return job.reader.email.rpartition("@")[2].lower()

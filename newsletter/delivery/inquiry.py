@@ -3,7 +3,8 @@
 Nothing here writes. Every question is answered from an index: those about trouble by the
 partial indexes `ix_deliveries_troubled` and `ix_deliveries_open` (see `in_state`), those about
 one reader by the keys of their rows. So an answer takes as long at a million readers as at a
-hundred.
+hundred. The exception is an address that is no reader's any more: the rows of its copies know
+it, but no index does.
 """
 
 from __future__ import annotations
@@ -279,7 +280,10 @@ def count_unreached(connection: Connection, edition_id: int) -> Unreached:
 
 
 def tell_story(connection: Connection, email_key: str, editions: Sequence[EditionRecord]) -> Story:
-    """Tell one reader's whole story over some editions."""
+    """Tell one reader's whole story over some editions.
+
+    Who is no reader any more has the chapters of the editions that they were enrolled for.
+    """
     subscriber = read_subscriber(connection, email_key)
     row = connection.execute(
         select(suppressions).where(suppressions.c.email_key == email_key)
@@ -287,11 +291,14 @@ def tell_story(connection: Connection, email_key: str, editions: Sequence[Editio
     suppressed = (
         Suppressed(reason=row.reason, detail=row.detail, since=row.suppressed_at) if row else None
     )
-    chapters = (
-        (_tell_chapter(connection, subscriber, suppressed, record) for record in editions)
-        if subscriber
-        else ()
-    )
+    chapters = []
+    for record in editions:
+        copy = _find_copy_of(connection, record.id, email_key, subscriber)
+        if copy is not None:
+            chapters.append(_tell_chapter(connection, copy, record))
+        elif subscriber is not None:
+            absence = explain_absence(subscriber, suppressed, record)
+            chapters.append(Chapter(edition=record, copy=None, absence=absence))
     return Story(
         email_key=email_key,
         subscriber=subscriber,
@@ -307,22 +314,29 @@ def find_copy(connection: Connection, edition_id: int, subscriber_id: int) -> Co
     return None if row is None else _read_copy(row)
 
 
+def find_copy_at(connection: Connection, edition_id: int, email_key: str) -> Copy | None:
+    """Find the copy that went to an address, or is to go there, by reading all of them."""
+    given = {"edition": edition_id, "at": email_key}
+    row = connection.execute(_COPY_AT, given).one_or_none()
+    return None if row is None else _read_copy(row)
+
+
 def list_copies_in_doubt(connection: Connection, edition_id: int) -> list[Copy]:
     """List what is needed to make the copies in doubt again."""
     return [_read_copy(row) for row in connection.execute(_DOUBTED_COPIES, {"edition": edition_id})]
 
 
-def _tell_chapter(
-    connection: Connection,
-    subscriber: Subscriber,
-    suppressed: Suppressed | None,
-    record: EditionRecord,
-) -> Chapter:
-    copy = find_copy(connection, record.id, subscriber.id)
-    if copy is None:
-        absence = explain_absence(subscriber, suppressed, record)
-        return Chapter(edition=record, copy=None, absence=absence)
-    tried = connection.execute(_ATTEMPTS, {"edition": record.id, "of": subscriber.id})
+def _find_copy_of(
+    connection: Connection, edition_id: int, email_key: str, subscriber: Subscriber | None
+) -> Copy | None:
+    if subscriber is None:
+        return find_copy_at(connection, edition_id, email_key)
+    return find_copy(connection, edition_id, subscriber.id)
+
+
+def _tell_chapter(connection: Connection, copy: Copy, record: EditionRecord) -> Chapter:
+    subscriber_id = copy.reader.subscriber_id
+    tried = connection.execute(_ATTEMPTS, {"edition": record.id, "of": subscriber_id})
     return Chapter(
         edition=record,
         copy=copy,
@@ -338,7 +352,7 @@ def _tell_chapter(
             )
             for row in tried
         ),
-        decisions=tuple(list_decisions(connection, record.id, subscriber.id)),
+        decisions=tuple(list_decisions(connection, record.id, subscriber_id)),
     )
 
 
@@ -457,6 +471,7 @@ _COPY_COLUMNS = (
 )
 _DOUBTED_COPIES = select(*_COPY_COLUMNS).where(*_DOUBTED).order_by(_D.subscriber_id)
 _COPY = select(*_COPY_COLUMNS).where(OF_EDITION, _D.subscriber_id == bindparam("of"))
+_COPY_AT = select(*_COPY_COLUMNS).where(OF_EDITION, _D.email_key == bindparam("at"))
 _SAID = func.replace(_D.reply, _D.email, literal_column("'READER'")).label("said")
 _REASONS = tuple(
     select(_D.state, _SAID, func.count())

@@ -141,7 +141,8 @@ class Journal:
         try:
             cursor.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
-            if is_patient or error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            # The low byte: there is more than one way to be busy, such as BUSY_RECOVERY.
+            if is_patient or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                 raise
             raise _Busy from None
 

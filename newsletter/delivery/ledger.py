@@ -49,7 +49,7 @@ from newsletter.audience.suppression import suppress
 from newsletter.delivery.entries import Grant, Intent, Job, Leased, Outcome, Run
 from newsletter.delivery.guards import Alert
 from newsletter.delivery.holder import is_gone, shown_holder
-from newsletter.delivery.inquiry import in_state
+from newsletter.delivery.inquiry import count_states, in_state
 from newsletter.delivery.journal import Journal, taken_over
 from newsletter.delivery.lifecycle import OPEN, State, origins
 from newsletter.delivery.settle import close_cancelled, doubt_left
@@ -132,8 +132,15 @@ class Ledger:
         return counted.rowcount
 
     def counts(self, edition_id: int) -> dict[State, int]:
-        """Count an edition's deliveries by state; they sum to the audience."""
+        """Count an edition's deliveries by state; they sum to the audience.
+
+        Every row is read until the edition is sent; from then on the accepted, nearly all, are
+        what is left of its audience: nothing makes or ends a row any more.
+        """
         with self._database.reading() as connection:
+            sent_to = connection.scalar(_AUDIENCE_OF_SENT, {"edition": edition_id})
+            if sent_to is not None:
+                return count_states(connection, edition_id, sent_to)
             rows = connection.execute(
                 select(deliveries.c.state, func.count())
                 .where(deliveries.c.edition_id == edition_id)
@@ -397,6 +404,11 @@ _FENCE = (
     # The lock keeps a take-over out until this transaction ends; SQLite, where a writing
     # transaction is alone anyway, ignores it.
     .with_for_update(read=True, of=runs)
+)
+_AUDIENCE_OF_SENT = (
+    select(runs.c.audience)
+    .join_from(runs, editions)
+    .where(editions.c.id == bindparam("edition"), editions.c.state == "sent")
 )
 _DUE = union_all(*map(_build_due, sorted(origins(State.LEASED)))).subquery()
 _LEASE = (

@@ -124,41 +124,43 @@ class Recorder:
                 self._thread.shutdown(wait=False)
             return
         group, self._group = self._group, []
-        if self._journal.is_quick and self._write_at_once(group):
+        outcomes = [outcome for commit in group for outcome in commit.outcomes]
+        intents = [intent for commit in group for intent in commit.intents]
+        if self._journal.is_quick and self._write_at_once(group, outcomes, intents):
             return
         loop = asyncio.get_running_loop()
-        self._committing = loop.run_in_executor(self._thread, self._write, group)
-        self._committing.add_done_callback(lambda done: self._answer(group, done))
+        self._committing = loop.run_in_executor(self._thread, self._write, outcomes, intents)
+        self._committing.add_done_callback(lambda done: self._written(group, done))
 
-    def _write(self, group: Sequence[Commit]) -> dict[int, Grant]:
-        outcomes = [outcome for commit in group for outcome in commit.outcomes]
-        intents = [intent for commit in group for intent in commit.intents]
+    def _write(self, outcomes: list[Outcome], intents: list[Intent]) -> dict[int, Grant]:
         return self._journal.record(outcomes, intents, self._clock())
 
-    def _write_at_once(self, group: Sequence[Commit]) -> bool:
+    def _write_at_once(
+        self, group: Sequence[Commit], outcomes: list[Outcome], intents: list[Intent]
+    ) -> bool:
         """Commit here and now, unless another process is at it; tell whether that was done."""
-        outcomes = [outcome for commit in group for outcome in commit.outcomes]
-        intents = [intent for commit in group for intent in commit.intents]
         try:
             grants = self._journal.try_record(outcomes, intents, self._clock())
         except Exception as failure:  # noqa: BLE001 - whoever waits is told
-            for commit in group:
-                commit.answer(None, failure)
+            _answer(group, None, failure)
             return True
         if grants is None:
             return False
-        for commit in group:
-            commit.answer([grants[intent.subscriber_id] for intent in commit.intents])
+        _answer(group, grants)
         return True
 
-    def _answer(self, group: Sequence[Commit], done: asyncio.Future[dict[int, Grant]]) -> None:
+    def _written(self, group: Sequence[Commit], done: asyncio.Future[dict[int, Grant]]) -> None:
         self._committing = None
         failure = done.exception()
-        for commit in group:
-            if failure is not None:
-                assert isinstance(failure, Exception)
-                commit.answer(None, failure)
-            else:
-                grants = done.result()
-                commit.answer([grants[intent.subscriber_id] for intent in commit.intents])
+        assert failure is None or isinstance(failure, Exception)
+        _answer(group, done.result() if failure is None else None, failure)
         self._commit()
+
+
+def _answer(
+    group: Sequence[Commit], grants: dict[int, Grant] | None, failure: Exception | None = None
+) -> None:
+    """Wake whoever waits for one of these commits."""
+    for commit in group:
+        told = None if grants is None else [grants[i.subscriber_id] for i in commit.intents]
+        commit.answer(told, failure)

@@ -14,8 +14,9 @@ reader one edition. Treating every 5yz as a dead address throws good readers awa
                  or dot by one provider: deferred             and slower
     relay        -                                            421 anywhere, all at MAIL and DATA,
                                                               the rest at the dot: deferred
-    ourselves    MAIL else; a login that is wanted or wrong   -
-                 or relaying denied at any phase: stop
+    ourselves    MAIL else; a login that is wanted or wrong   RCPT, where relaying is denied or
+                 or may not use our sender's address at any   the sender's address is another's:
+                 phase; RCPT where relaying is denied: stop   stop
 
 A connection that ends is about the relay: certain before the dot, in doubt after it.
 """
@@ -47,6 +48,12 @@ _RELAYING_IS_DENIED = re.compile(
     r"\brelay(ing)?\b.*\b(denied|prohibited|not (permitted|allowed))|unable to relay|rcpthosts",
     re.IGNORECASE,
 )
+# A login that may not use this sender's address; 5.7.60 is Exchange's for the same.
+_SENDER_IS_ANOTHERS = re.compile(
+    r"sender address rejected: not (owned by|logged in)|permissions? to send as th(is|e) sender",
+    re.IGNORECASE,
+)
+_PASSES_BY_ITSELF = re.compile(r"gr[ae]y.?list|temporar", re.IGNORECASE)
 # Postfix and Exim put off what they think of the client until RCPT.
 _ABOUT_THE_CLIENT = re.compile(
     r"\b(client host|helo command|sender address)\b.*\b(rejected|blocked)"
@@ -176,7 +183,10 @@ def _judge_transient(phase: Phase, reply: Reply) -> Verdict:
             return Verdict(State.DEFERRED, Scope.MESSAGE, Reason.GREYLISTED)
         is_throttled = enhanced.startswith("4.7.") and code != 454
         return _DOMAIN_SLOWER if is_throttled else _RELAY_BUSY
-    if _RELAYING_IS_DENIED.search(words) or _ABOUT_THE_CLIENT.search(words):
+    if _RELAYING_IS_DENIED.search(words) or _SENDER_IS_ANOTHERS.search(words):
+        # Postfix says so with 454 as it is set up at first: it defers what will never be allowed.
+        return _RELAY_BUSY if _PASSES_BY_ITSELF.search(words) else _STOP
+    if _ABOUT_THE_CLIENT.search(words):
         return _RELAY_BUSY
     # RFC 6647 greylists with 4.7.1, so that code alone says nothing about our speed.
     is_about_speed = enhanced != "4.7.1" or _THROTTLED.search(words)
@@ -194,6 +204,8 @@ def _judge_permanent(phase: Phase, reply: Reply) -> Verdict:
     if phase is Phase.MAIL or code in _WE_ARE_REFUSED or enhanced == "5.7.8":
         return _STOP
     if phase is Phase.RCPT and (enhanced == "5.7.54" or _RELAYING_IS_DENIED.search(words)):
+        return _STOP
+    if enhanced == "5.7.60" or _SENDER_IS_ANOTHERS.search(words):
         return _STOP
     is_policy = enhanced.startswith("5.7.")
     is_of_identity = _IDENTITY_IS_REFUSED.fullmatch(enhanced) or _ABOUT_THE_CLIENT.search(words)

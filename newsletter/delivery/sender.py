@@ -206,7 +206,7 @@ class Sender:
         alerts, shift.alerts = shift.alerts, []
         dead: list[tuple[Reader, str]] = []
         if is_over:
-            believed = (d for d in shift.dead if desk.guards.believes_dead(_domain(d[0])))
+            believed = (d for d in shift.dead if desk.guards.believes_dead(d[0].domain))
             dead = list(believed)
         try:
             await self._recorder.call(
@@ -332,7 +332,3 @@ def _steady_heap() -> Iterator[None]:
     finally:
         gc.set_threshold(*thresholds)
         gc.unfreeze()
-
-
-def _domain(reader: Reader) -> str:
-    return reader.email.rpartition("@")[2].lower()

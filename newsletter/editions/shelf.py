@@ -162,28 +162,16 @@ def load_content(connection: Connection, edition_id: int) -> Edition:
     return edition_from_document(document)
 
 
-def store_compiled(
-    connection: Connection, edition_id: int, data: bytes, edition: Edition
-) -> EditionRecord:
-    """Store what was rendered, and the edition as printed.
-
-    Briefs at the end that found no room in the mail are not the edition's any more. Raises
-    `RefusedError` once the edition is approved.
-    """
+def store_compiled(connection: Connection, edition_id: int, data: bytes) -> EditionRecord:
+    """Store what was rendered. Raises `RefusedError` once the edition is approved."""
     stored = connection.execute(
         update(editions)
         .where(_E.id == edition_id, _E.state.in_(("draft", "ready")))
-        .values(compiled=data, content=edition_to_document(edition))
+        .values(compiled=data)
     )
     record = read_edition(connection, edition_id)
     if stored.rowcount != 1:
         raise RefusedError(f"the edition of {record.date} is {record.state}: it keeps its form")
-    connection.execute(
-        delete(edition_briefs).where(
-            edition_briefs.c.edition_id == edition_id,
-            edition_briefs.c.position >= len(edition.briefs),
-        )
-    )
     return record
 
 

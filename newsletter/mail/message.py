@@ -4,8 +4,8 @@
     To, Message-ID, List-Unsubscribe ┼─▶ one join ─▶ RFC 5322 bytes, ready for the wire
     plain part · html part ──────────┘
 
-The work is split by how often it is done. Once an edition: everything in `Addresser`. Once a
-selection of blocks: a `_Plan`, cached. Once a reader: the values of the slots and a join.
+The work is split by how often it is done. Once an edition: everything in `Addresser`. Once for
+all readers who choose the same: a `_Plan`. Once a reader: the values of the slots and a join.
 """
 
 from __future__ import annotations
@@ -14,17 +14,20 @@ import hashlib
 import hmac
 import html
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from email import policy
 from email.parser import BytesHeaderParser, BytesParser
 from email.utils import format_datetime
+from functools import lru_cache
+from itertools import chain
+from typing import Literal
 from urllib.parse import quote
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from newsletter.audience.address import parse_address
-from newsletter.audience.reader import Reader
+from newsletter.audience.reader import Choices, Detail, Format, Reader
 from newsletter.mail.dkim import SignedFields, Signer, canonical_body, hash_body
 from newsletter.mail.headers import (
     build_address_header,
@@ -35,7 +38,9 @@ from newsletter.mail.headers import (
 from newsletter.mail.letterhead import Letterhead
 from newsletter.mail.tokens import Keyring, Purpose, TokenSigner
 from newsletter.mail.verp import ReturnPaths
-from newsletter.render.compiled import WORDS_PER_MINUTE, CompiledEdition, Slot
+from newsletter.render.compiled import CompiledEdition, Slot, build_tree
+from newsletter.render.filling import fill_shared
+from newsletter.render.selection import Selector
 from newsletter.render.wire import encode_value
 from newsletter.smtp.protocol import Envelope, WireLines
 
@@ -57,17 +62,17 @@ HEADER_NAMES = (
     "Auto-Submitted",
     "X-Auto-Response-Suppress",
 )
-"""Every header field of a digest, each exactly once; Reply-To as well where it is set, and one
-DKIM-Signature for each key."""
+"""Every header field of a digest, each exactly once; Reply-To as well where it is set, one
+DKIM-Signature for each key, and Content-Transfer-Encoding for who reads plain text alone."""
 
 _NEEDS_ESCAPE = re.compile("[&<>\"']")  # what html.escape would change
 
 _OWN_FIELDS = ("To", "Message-ID", "List-Unsubscribe")
 """What differs from reader to reader."""
 
-_PART = (
-    b"Content-Type: text/%s; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
-)
+_PART = b"Content-Type: text/%s; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n"
+_MULTIPART = b'Content-Type: multipart/alternative; boundary="%s"\r\n'
+_PLANS_KEPT = 32  # each holds a body; most readers share a few
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +104,15 @@ class _Plan:
     """The same as DKIM hashes it; empty where nobody signs."""
     slots: tuple[tuple[int, _ReaderSlot], ...]
     """Where each slot is in both."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """The header fields that all readers of a format share, around those that they do not."""
+
+    before: bytes
+    after: bytes
+    signed: SignedFields
 
 
 class Addresser:
@@ -143,11 +157,15 @@ class Addresser:
             hashlib.sha256,
         )
         self._boundary = _build_boundary(letterhead)
-        self._before, self._after = _build_shared_headers(
-            compiled, letterhead, self._boundary, subject_mark
+        self._heads = tuple(
+            _build_head(compiled, letterhead, fields, subject_mark)
+            for fields in (_MULTIPART % self._boundary, _PART % b"plain")
         )
-        self._signed = SignedFields(self._before + self._after, _OWN_FIELDS)
-        self._plan = self._build_plan(lambda _key: True)
+        self._selector = Selector(compiled)
+        self._parts = tuple(
+            (part.kind, build_tree(part.pieces)) for part in (compiled.plain, compiled.html)
+        )
+        self._plan = lru_cache(_PLANS_KEPT)(self._build_plan)
 
     @property
     def is_slow(self) -> bool:
@@ -160,6 +178,8 @@ class Addresser:
         Raises `AudienceError` for an address that cannot stand in a header.
         """
         letterhead, subscriber_id = self._letterhead, reader.subscriber_id
+        choices = reader.choices
+        head = self._heads[choices.format == "text"]
         token = self._unsubscribe.sign(subscriber_id)
         message_id = self._message_id(subscriber_id)
         email = _check_email(reader.email)
@@ -174,8 +194,15 @@ class Addresser:
             f"Message-ID: {message_id}\r\n".encode(),
             token.encode().join(self._unsubscribe_field),
         )
-        fields = b"".join((self._before, *own, self._after))
-        plan = self._plan
+        fields = b"".join((head.before, *own, head.after))
+        plan = self._plan(
+            choices.topics,
+            choices.lenses,
+            choices.detail,
+            choices.minutes,
+            choices.language,
+            choices.format,
+        )
         body: list[bytes] = [*plan.wire]
         canonical = plan.canonical.copy()
         encoded: dict[str, bytes] = {}
@@ -191,11 +218,11 @@ class Addresser:
             body[place] = lines
             if canonical:
                 canonical[place] = canonical_body(lines)
-        head = [WireLines.check(fields)]
+        header = [WireLines.check(fields)]
         if self._signers:
             body_hash = hash_body(canonical)
-            names, signed = self._signed.names, self._signed.make_canonical(own)
-            head[:0] = [
+            names, signed = head.signed.names, head.signed.make_canonical(own)
+            header[:0] = [
                 WireLines.check(signer.sign(names, signed, body_hash, letterhead.dated_at))
                 for signer in self._signers
             ]
@@ -207,7 +234,7 @@ class Addresser:
                 envelope_id=str(letterhead.edition_id),
             ),
             # The static pieces were checked once; a value's lines are safe as they are encoded.
-            content=WireLines(b"".join((*head, b"\r\n", *body))),
+            content=WireLines(b"".join((*header, b"\r\n", *body))),
             message_id=message_id,
         )
 
@@ -227,36 +254,38 @@ class Addresser:
         )
         return field.split(place.encode())
 
-    def _build_plan(self, wanted: Callable[[str], bool]) -> _Plan:
+    def _build_plan(
+        self,
+        topics: tuple[str, ...],
+        lenses: tuple[str, ...],
+        detail: Detail | Literal[""],
+        minutes: int,
+        language: str,
+        form: Format | Literal[""],
+    ) -> _Plan:
         """Select blocks, fill what depends on the selection alone, and join what then meets."""
-        compiled = self._compiled
-        chosen = {key: count for key, count in compiled.words.items() if not key or wanted(key)}
-        words = sum(chosen.values())
-        values = {
-            "brief_count": str(sum(key.startswith("brief:") for key in chosen)),
-            "word_count": f"{words:,}",
-            "minutes": str(max(1, round(words / WORDS_PER_MINUTE))),
-            "web_url": f"{self._letterhead.url}/editions/{self._letterhead.day.isoformat()}",
-        }
+        selection = self._selector.select(
+            Choices(topics=topics, lenses=lenses, detail=detail, minutes=minutes, language=language)
+        )
+        values = {"web_url": f"{self._letterhead.url}/editions/{self._letterhead.day.isoformat()}"}
         edge = b"\r\n--" + self._boundary
-        plan: list[bytes | _ReaderSlot] = [b"--" + self._boundary + b"\r\n"]
-        for part, ending in ((compiled.plain, edge + b"\r\n"), (compiled.html, edge + b"--\r\n")):
-            is_html = part.kind == "html"
-            pieces: list[bytes | Slot] = [_PART % part.kind.encode()]
-            pieces += [*part.select(wanted), ending]
+        steps: list[list[bytes] | _ReaderSlot] = [[]]
+        for kind, nodes in self._parts:
+            if form == "text" and kind == "html":
+                continue
+            pieces = fill_shared(nodes, selection, values, escaped=kind == "html")
+            if form != "text":
+                first = edge.lstrip() if kind == "plain" else edge
+                around = [first + b"\r\n" + _PART % kind.encode() + b"\r\n"], [edge + b"--\r\n"]
+                pieces = chain(around[0], pieces, around[1] if kind == "html" else [])
             for piece in pieces:
-                step: bytes | _ReaderSlot
-                if isinstance(piece, bytes):
-                    step = piece
-                elif piece.name in values:
-                    value = values[piece.name]
-                    step = encode_value(html.escape(value) if is_html else value)
+                if isinstance(piece, Slot):
+                    steps.append(_ReaderSlot(piece.name, piece.default, kind == "html"))
+                elif isinstance(last := steps[-1], list):
+                    last.append(piece)
                 else:
-                    step = _ReaderSlot(piece.name, piece.default, is_html)
-                if isinstance(step, bytes) and isinstance(plan[-1], bytes):
-                    plan[-1] += step
-                else:
-                    plan.append(step)
+                    steps.append([piece])
+        plan = [b"".join(step) if isinstance(step, list) else step for step in steps]
         return _Plan(
             wire=[WireLines.check(p) if isinstance(p, bytes) else WireLines() for p in plan],
             canonical=[canonical_body(p) if isinstance(p, bytes) else b"" for p in plan]
@@ -285,15 +314,16 @@ def _build_boundary(letterhead: Letterhead) -> bytes:
     return b"=_" + hashlib.sha256(named).hexdigest()[:24].encode()
 
 
-def _build_shared_headers(
-    compiled: CompiledEdition, letterhead: Letterhead, boundary: bytes, subject_mark: str
-) -> tuple[bytes, bytes]:
+def _build_head(
+    compiled: CompiledEdition, letterhead: Letterhead, content_fields: bytes, subject_mark: str
+) -> _Head:
     owner = letterhead.reply_to or letterhead.sender
     before = [
         build_address_header("From", letterhead.sender_name, letterhead.sender),
         build_text_header("Subject", f"{subject_mark}{compiled.subject}"),
         build_token_header("Date", format_datetime(letterhead.dated_at).split()),
-        b'MIME-Version: 1.0\r\nContent-Type: multipart/alternative; boundary="%s"\r\n' % boundary,
+        b"MIME-Version: 1.0\r\n",
+        content_fields,
         build_address_header("List-Id", letterhead.name, letterhead.list_id)
         if letterhead.name
         else build_token_header("List-Id", [f"<{letterhead.list_id}>"]),
@@ -310,7 +340,8 @@ def _build_shared_headers(
         b"Auto-Submitted: auto-generated\r\n",
         b"X-Auto-Response-Suppress: OOF, AutoReply\r\n",
     ]
-    return b"".join(before), b"".join(after)
+    joined = (b"".join(before), b"".join(after))
+    return _Head(*joined, SignedFields(b"".join(joined), _OWN_FIELDS))
 
 
 def _sender_id(letterhead: Letterhead) -> str:

@@ -1,11 +1,18 @@
-r"""An edition compiled once: static bytes in wire form, slots for readers, optional blocks.
+r"""An edition compiled once: static bytes in wire form, optional blocks, and holes to fill.
 
 A part (HTML or plain text) is a flat run of pieces. Each static piece is already
 quoted-printable (RFC 2045 §6.7), begins at the start of a line and ends with CRLF, a soft
-break (`=\r\n`) where the text goes on. So does each slot's value (`wire.encode_value`).
-Any run of pieces is therefore valid, and a reader's copy is one `b"".join`. A block is the
-run between its `Begin` and `End`; leaving it out leaves valid HTML, since blocks are whole
-table rows inside a column. Blocks nest.
+break (`=\r\n`) where the text goes on. So does whatever fills a hole (`wire.encode_value`).
+Any run of pieces is therefore valid, and a reader's copy is one `b"".join`.
+
+Three kinds of holes: a `Slot` takes a reader's value, a `Phrase` words of the interface in the
+reader's language, a `Flow` a paragraph of plain text that has such holes in it and is wrapped
+once they are filled. A block is the run between its `Begin` and `End`; leaving it out leaves
+valid HTML, since blocks are whole table rows inside a column, or whole elements within a row.
+Blocks nest.
+
+Each brief stands in both parts in three forms, at each level of detail in a block of its own,
+and a reader gets at most one of them (`selection.Selector`).
 """
 
 from __future__ import annotations
@@ -13,11 +20,15 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from newsletter.audience.reader import Detail
 from newsletter.errors import StorageError
+from newsletter.render.languages import Language
+
+_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +40,20 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
+class Phrase:
+    """Words of the interface, by their English text (a catalogue's msgid).
+
+    Where `count` names one of `COUNTS`, that number stands for `{n}` and chooses the plural.
+    """
+
+    text: str
+    plural: str = ""
+    count: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Begin:
-    """A block begins. `key` names what a reader may choose, e.g. `brief:3` or `lens:3:Name`."""
+    """A block begins. `key` names what a reader may choose, e.g. `full:3` or `lens:3:Name`."""
 
     key: str
 
@@ -42,7 +65,24 @@ class End:
     key: str
 
 
-Piece = bytes | Slot | Begin | End
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A paragraph of plain text, wrapped when its holes are filled; `first`, `rest` indent it."""
+
+    parts: tuple[str | Slot | Phrase | Begin | End, ...]
+    first: str = ""
+    rest: str = ""
+
+
+Piece = bytes | Slot | Phrase | Flow | Begin | End
+
+COUNTS = {
+    "brief_count": "how many briefs this reader gets",
+    "word_count": "how many words this reader gets",
+    "minutes": "how long this reader reads, at 238 words a minute",
+    "left_out": "how many briefs this reader finds on the web alone",
+}
+"""Slots that a reader's selection fills, and what they say."""
 
 SLOTS = {
     "name": "the reader's name",
@@ -50,13 +90,22 @@ SLOTS = {
     "unsubscribe_url": "leaves the list with one click and one confirmation",
     "preferences_url": "the reader's own choices",
     "web_url": "this edition on the web",
-    "brief_count": "how many briefs this reader gets",
-    "word_count": "how many words this reader gets",
-    "minutes": "how long this reader reads, at 238 words a minute",
+    **COUNTS,
 }
 """Every slot but the operator's own `fields.NAME`, and what it says."""
 
 WORDS_PER_MINUTE = 238
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What stands between a `Begin` and its `End`."""
+
+    key: str
+    nodes: tuple[Node, ...]
+
+
+Node = bytes | str | Slot | Phrase | Flow | Block
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,21 +115,47 @@ class Part:
     kind: Literal["html", "plain"]
     pieces: tuple[Piece, ...]
 
-    def select(self, wanted: Callable[[str], bool]) -> tuple[bytes | Slot, ...]:
-        """Drop the blocks whose key is not wanted, and join the static pieces that then meet."""
-        chosen: list[bytes | Slot] = []
-        skipping = 0
-        for piece in self.pieces:
-            if isinstance(piece, Begin):
-                skipping = skipping + 1 if skipping or not wanted(piece.key) else 0
-            elif isinstance(piece, End):
-                skipping = max(0, skipping - 1)
-            elif not skipping:
-                if isinstance(piece, bytes) and chosen and isinstance(chosen[-1], bytes):
-                    chosen[-1] += piece
-                else:
-                    chosen.append(piece)
-        return tuple(chosen)
+
+def build_tree(pieces: Iterable[Piece | str]) -> tuple[Node, ...]:
+    """Give pieces with each block as one node."""
+    levels: list[list[Node]] = [[]]
+    for piece in pieces:
+        if isinstance(piece, Begin):
+            levels.append([])
+        elif isinstance(piece, End):
+            nodes = tuple(levels.pop())
+            levels[-1].append(Block(piece.key, nodes))
+        else:
+            levels[-1].append(piece)
+    return tuple(levels[0])
+
+
+def arrange(
+    nodes: Sequence[Node], wanted: Callable[[str], bool], rank: Callable[[str], int]
+) -> list[Any]:
+    """Drop the blocks that are not wanted, and put the others of each run in order of `rank`.
+
+    Siblings of one rank keep their order, and what stands between two blocks keeps its place.
+    Gives nodes without a block among them.
+    """
+    chosen: list[Any] = []
+    shown = [node for node in nodes if isinstance(node, Block) and wanted(node.key)]
+    in_order = iter(sorted(shown, key=lambda block: rank(block.key)))
+    for node in nodes:
+        if not isinstance(node, Block):
+            chosen.append(node)
+        elif wanted(node.key):
+            chosen += arrange(next(in_order).nodes, wanted, rank)
+    return chosen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """What a reader's choices need to know of a brief."""
+
+    topics: tuple[str, ...]
+    has_more: bool
+    """Whether its full form says more than its standard one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,19 +167,36 @@ class CompiledEdition:
     language: str
     html: Part
     plain: Part
-    words: dict[str, int] = field(default_factory=dict)
+    words: Mapping[str, int] = field(default_factory=dict)
     """Words in each block of its own, inner blocks not counted; "" is what all readers get."""
+    stories: tuple[Story, ...] = ()
+    """The briefs, in order."""
+    lenses: tuple[str, ...] = ()
+    """The publication's lenses, in its order."""
+    left_out: int = 0
+    """How many briefs no reader gets."""
+    detail: Detail = "full"
+    minutes: int = 0
+    """What readers get who chose nothing; 0 minutes are as many as it takes."""
+    languages: Mapping[str, Language] = field(default_factory=dict)
+    """The interface in each language that there is a catalogue for; `language` is among them."""
 
     def dump(self) -> bytes:
         """Serialise for storage; `load` gives back an equal edition."""
         document = {
-            "format": 1,
+            "format": _FORMAT,
             "subject": self.subject,
             "preheader": self.preheader,
             "language": self.language,
             "html": [_piece_to_json(p) for p in self.html.pieces],
             "plain": [_piece_to_json(p) for p in self.plain.pieces],
-            "words": self.words,
+            "words": dict(self.words),
+            "stories": [[list(story.topics), story.has_more] for story in self.stories],
+            "lenses": self.lenses,
+            "left_out": self.left_out,
+            "detail": self.detail,
+            "minutes": self.minutes,
+            "languages": {code: each.to_document() for code, each in self.languages.items()},
         }
         return zlib.compress(json.dumps(document, ensure_ascii=False).encode())
 
@@ -113,8 +205,8 @@ class CompiledEdition:
         """Read what `dump` wrote; raises `StorageError` for anything else."""
         try:
             document = json.loads(zlib.decompress(data))
-            if document["format"] != 1:
-                raise ValueError(document["format"])
+            if document["format"] != _FORMAT:
+                raise ValueError(f"format {document['format']}")
             return cls(
                 subject=document["subject"],
                 preheader=document["preheader"],
@@ -122,26 +214,50 @@ class CompiledEdition:
                 html=Part(kind="html", pieces=tuple(map(_piece_from_json, document["html"]))),
                 plain=Part(kind="plain", pieces=tuple(map(_piece_from_json, document["plain"]))),
                 words={key: int(count) for key, count in document["words"].items()},
+                stories=tuple(
+                    Story(topics=tuple(topics), has_more=bool(has_more))
+                    for topics, has_more in document["stories"]
+                ),
+                lenses=tuple(document["lenses"]),
+                left_out=int(document["left_out"]),
+                detail=document["detail"],
+                minutes=int(document["minutes"]),
+                languages={
+                    code: Language.from_document(each)
+                    for code, each in document["languages"].items()
+                },
             )
         except (zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:
             raise StorageError(f"the stored edition cannot be read ({error})") from error
 
 
-def _piece_to_json(piece: Piece) -> Any:
+def _piece_to_json(piece: Piece | str) -> Any:
     match piece:
         case bytes():
             return base64.b64encode(piece).decode()
+        case str():
+            return {"text": piece}
         case Slot(name, default):
             return {"slot": name, "default": default}
+        case Phrase(text, plural, count):
+            return {"phrase": text, "plural": plural, "count": count}
+        case Flow(parts, first, rest):
+            return {"flow": [_piece_to_json(part) for part in parts], "indents": [first, rest]}
         case Begin(key):
             return {"begin": key}
         case End(key):
             return {"end": key}
 
 
-def _piece_from_json(value: Any) -> Piece:
+def _piece_from_json(value: Any) -> Any:
     if isinstance(value, str):
         return base64.b64decode(value, validate=True)
+    if "text" in value:
+        return str(value["text"])
     if "slot" in value:
         return Slot(value["slot"], value["default"])
+    if "phrase" in value:
+        return Phrase(value["phrase"], value["plural"], value["count"])
+    if "flow" in value:
+        return Flow(tuple(map(_piece_from_json, value["flow"])), *value["indents"])
     return Begin(value["begin"]) if "begin" in value else End(value["end"])

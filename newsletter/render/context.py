@@ -10,12 +10,15 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from datetime import date
 from urllib.parse import quote, urlsplit, urlunsplit
+
+import regex
 
 from newsletter.briefs.implication import is_no_direct_implication
 from newsletter.briefs.model import Brief, Perspective, Source
 from newsletter.editions.model import Edition
+from newsletter.render.languages import write_date
+from newsletter.render.words import count_words
 from newsletter.settings import Publication, Vocabulary
 
 # Whatever could break out of a line, a document or a reading direction. The formats drop
@@ -26,23 +29,17 @@ _UNSAFE = re.compile(
 _BREAK = re.compile("[ \t\n\x0b\x0c\r\x85\u2028\u2029]+")
 _PARAGRAPHS = re.compile(r"\n[ \t]*\n|\u2029")
 _RIGHT_TO_LEFT = frozenset(("ar", "ckb", "dv", "fa", "he", "iw", "ps", "sd", "ug", "ur", "yi"))
-_LENS_ENDINGS = (" View", " Lens", " Perspective")
-_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_MONTHS = (
-    "",
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
+# A full stop ends a sentence ahead of a blank and of what may begin one; after an initial or
+# a title it does not.
+_SENTENCE_END = regex.compile(
+    r"""(?<!\b(?:\p{L}|Mrs?|Ms|Dr|St|No|vs|Gen|Sen|Rep|Gov|Prof|Inc|Corp|Co|Jr|Sr))
+        [.!?…]["'”’)\]]* (?=\s+["'“‘(\[¿¡]*[\p{Lu}\p{Lo}\p{N}] | \s*$)
+      | [。！？][」』）]*""",
+    regex.VERBOSE,
 )
+GIST_WORDS = 30
+_GIST_LEAST_WORDS = 4
+_LENS_ENDINGS = (" View", " Lens", " Perspective")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,22 +70,29 @@ class LensView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BriefView:
-    """One story. Texts are tuples of paragraphs."""
+    """One story. Texts are tuples of paragraphs; each `..._key` names a block."""
 
-    key: str
     number: int
     section: str
+    topics: tuple[str, ...]
     title: str
     link: str
     sources: tuple[LinkView, ...]
     summary: tuple[str, ...]
+    gist: str
     why: tuple[str, ...]
     points: tuple[PointView, ...]
-    perspectives_key: str
+    watch: PointView | None
     lenses: tuple[LensView, ...]
-    silent_key: str
     silent: tuple[LensView, ...]
     has_analysis: bool
+    has_more: bool
+    contents_key: str
+    full_key: str
+    standard_key: str
+    line_key: str
+    perspectives_key: str
+    silent_key: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +115,7 @@ class PublicationView:
     name: str
     url: str
     postal_address: str
+    contact: str
     language: str
     direction: str
 
@@ -140,7 +145,7 @@ def build_context(edition: Edition, *, publication: Publication, vocabulary: Voc
     return Context(
         edition=EditionView(
             date=edition.date.isoformat(),
-            date_text=format_date(edition.date),
+            date_text=write_date(edition.date, publication.language),
             subject=clean_line(edition.subject),
             preheader=clean_line(edition.preheader),
             briefs=briefs,
@@ -151,6 +156,7 @@ def build_context(edition: Edition, *, publication: Publication, vocabulary: Voc
             name=clean_line(publication.name),
             url=clean_url(publication.url),
             postal_address=clean_line(publication.postal_address),
+            contact=clean_line(publication.reply_to or publication.sender_address),
             language=clean_line(publication.language),
             direction=text_direction(publication.language),
         ),
@@ -194,17 +200,26 @@ def clean_url(url: str) -> str:
     return urlunsplit((parts.scheme, netloc, path, query, fragment))
 
 
+def find_gist(paragraph: str) -> str:
+    """Give the first sentence, if it is one that fits a line or two; else "".
+
+    Never a part of a sentence: what was cut off may have been the point.
+    """
+    for end in _SENTENCE_END.finditer(paragraph):
+        words = count_words(paragraph[: end.end()])
+        if words > GIST_WORDS:
+            return ""
+        if words >= _GIST_LEAST_WORDS:
+            return paragraph[: end.end()].strip()
+    return paragraph if count_words(paragraph) <= GIST_WORDS else ""
+
+
 def text_direction(language: str) -> str:
     """Say "rtl" or "ltr" for a BCP 47 language."""
     subtags = language.replace("_", "-").lower().split("-")
     if "latn" in subtags:
         return "ltr"
     return "rtl" if subtags[0] in _RIGHT_TO_LEFT or {"arab", "hebr"} & {*subtags} else "ltr"
-
-
-def format_date(day: date) -> str:
-    """Write the date out, whatever the locale of the process."""
-    return f"{_WEEKDAYS[day.weekday()]}, {day.day} {_MONTHS[day.month]} {day.year}"
 
 
 def _brief(brief: Brief, position: int, vocabulary: Vocabulary) -> BriefView:
@@ -216,31 +231,43 @@ def _brief(brief: Brief, position: int, vocabulary: Vocabulary) -> BriefView:
         nothing = is_no_direct_implication(perspective.text)
         if text and clean_line(perspective.lens):
             view = LensView(
-                key=f"lens:{position}:{clean_line(perspective.lens)}",
+                key=f"{'quiet' if nothing else 'lens'}:{position}:{clean_line(perspective.lens)}",
                 name=_short_name(perspective) if nothing else clean_line(perspective.lens),
                 text=() if nothing else text,
                 caveat="" if nothing else caveats.get(_fold(perspective.lens), ""),
             )
             (silent if nothing else speaking).append(view)
-    points = (
-        PointView(label=clean_line(point.label), text=clean_paragraphs(point.text))
+    points = tuple(
+        PointView(label=clean_line(point.label), text=text)
         for point in brief.quick_take
+        if (text := clean_paragraphs(point.text))
     )
+    watch_label = _fold(vocabulary.points[-1]) if vocabulary.points else ""
+    watch = next((point for point in points if _fold(point.label) == watch_label), None)
+    topics = tuple(filter(None, map(clean_line, brief.topics)))
+    summary = clean_paragraphs(brief.summary)
     return BriefView(
-        key=f"brief:{position}",
         number=position + 1,
-        section=next(filter(None, map(clean_line, brief.topics)), ""),
+        section=topics[0] if topics else "",
+        topics=topics,
         title=clean_line(brief.title),
         link=clean_url(brief.link),
         sources=tuple(_source(s) for s in brief.sources if clean_line(s.name)),
-        summary=clean_paragraphs(brief.summary),
+        summary=summary,
+        gist=find_gist(summary[0]) if summary else "",
         why=clean_paragraphs(brief.why_it_matters),
-        points=tuple(point for point in points if point.text),
-        perspectives_key=f"perspectives:{position}",
+        points=points,
+        watch=watch,
         lenses=tuple(speaking),
-        silent_key=f"silent:{position}",
         silent=tuple(silent),
         has_analysis=brief.has_analysis,
+        has_more=bool(len(points) > (watch is not None) or speaking or silent),
+        contents_key=f"contents:{position}",
+        full_key=f"full:{position}",
+        standard_key=f"standard:{position}",
+        line_key=f"line:{position}",
+        perspectives_key=f"perspectives:{position}",
+        silent_key=f"silent:{position}",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from newsletter.render.browser import Look, Viewer, use_browser
 
@@ -28,11 +29,18 @@ def take_pictures(
     """
 
     def take_all(viewer: Viewer) -> dict[str, bytes]:
-        taken = {}
+        taken: dict[str, bytes] = {}
+        unasked: set[Look] = set()
         for name, look in PICTURES.items():
             on_picture(name)
+            same = replace(look, images=True)
+            if same in unasked:  # a mail that asks for no picture is the same without
+                taken[name] = next(taken[other] for other in taken if PICTURES[other] == same)
+                continue
             with viewer.show(html, look) as shown:
                 taken[name] = shown.take_picture()
+            if not shown.requests:
+                unasked.add(look)
         return taken
 
     return use_browser(take_all)

@@ -15,12 +15,13 @@ from urllib.parse import urlsplit
 
 from lxml import html as lxml_html
 
+from newsletter.audience.reader import Choices, Detail
 from newsletter.editions.model import Edition
 from newsletter.render.columns import COLUMNS, count_columns
-from newsletter.render.compile import MAX_HTML_BYTES
 from newsletter.render.compiled import SLOTS, Begin, CompiledEdition, End, Part
-from newsletter.render.context import Context, build_context
+from newsletter.render.context import BriefView, Context, build_context
 from newsletter.render.preview import decode_part
+from newsletter.render.selection import MAX_HTML_BYTES, Selection, Selector
 from newsletter.settings import Publication, Vocabulary
 
 Status = Literal["pass", "warn", "fail", "skip"]
@@ -61,6 +62,7 @@ class _Mail:
 
     context: Context
     compiled: CompiledEdition
+    selection: Selection
     source: str
     tree: lxml_html.HtmlElement
     plain: str
@@ -81,13 +83,15 @@ def check_edition(
     """Check a compiled edition against the edition as printed; reads nothing but its arguments."""
     values = {name: f"{publication.url}/{name}" if "url" in name else "9" for name in SLOTS}
     values |= {"name": "Reader", "email": "reader@example.com"}
-    source = decode_part(compiled.html, values)
+    selection = Selector(compiled).select(Choices())
+    source = decode_part(compiled.html, values, selection)
     mail = _Mail(
         context=build_context(edition, publication=publication, vocabulary=vocabulary),
         compiled=compiled,
+        selection=selection,
         source=source,
         tree=lxml_html.document_fromstring(source.encode(), parser=_parser()),
-        plain=decode_part(compiled.plain, values),
+        plain=decode_part(compiled.plain, values, selection),
         values=values,
     )
     findings = []
@@ -179,8 +183,8 @@ def _headings(mail: _Mail) -> _Verdict:
     titles = {text for level, text in found if level == 2}
     faults += [
         f"no heading for {brief.title[:40]!r}"
-        for brief in mail.context.edition.briefs
-        if _squeeze(brief.title) not in titles
+        for brief, form in _shown(mail)
+        if form != "one-line" and _squeeze(brief.title) not in titles
     ]
     return _judge(faults, f"{len(found)} headings in order", "one h1, and an h2 for each brief")
 
@@ -290,14 +294,27 @@ def _complete(mail: _Mail) -> _Verdict:
     return _judge(faults, "every fact and caveat", "mend digest.mjml.j2")
 
 
+def _shown(mail: _Mail) -> Iterator[tuple[BriefView, Detail]]:
+    """Yield the briefs that this reader gets, and how much of each."""
+    for brief, form in zip(mail.context.edition.briefs, mail.selection.forms, strict=True):
+        if form:
+            yield brief, form
+
+
 def _facts(mail: _Mail) -> Iterator[str]:
-    for brief in mail.context.edition.briefs:
-        yield from (brief.title, *brief.summary, *brief.why)
+    for brief, form in _shown(mail):
+        yield brief.title
         yield from (source.name for source in brief.sources)
-        for point in brief.points:
+        if form == "one-line":
+            yield brief.gist
+            continue
+        yield from (*brief.summary, *brief.why)
+        points = brief.points if form == "full" else filter(None, (brief.watch,))
+        for point in points:
             yield from (point.label, *point.text)
-        for lens in (*brief.lenses, *brief.silent):
-            yield from (lens.name, *lens.text, lens.caveat)
+        if form == "full":
+            for lens in (*brief.lenses, *brief.silent):
+                yield from (lens.name, *lens.text, lens.caveat)
 
 
 @_check(28, "nothing is loaded")
@@ -324,7 +341,8 @@ def _hosts(mail: _Mail) -> _Verdict:
     for brief in context.edition.briefs:
         known |= {brief.link, *(source.url for source in brief.sources)}
     allowed = {urlsplit(url).hostname for url in known}
-    hosts = {urlsplit(str(href)).hostname for href in mail.tree.xpath("//a/@href")}
+    links = [urlsplit(str(href)) for href in mail.tree.xpath("//a/@href")]
+    hosts = {link.hostname for link in links if link.scheme != "mailto"}
     strange = sorted(str(host) for host in hosts - allowed)
     return _judge(
         [f"a link to {host}" for host in strange],
@@ -382,13 +400,18 @@ def _disclosure(mail: _Mail) -> _Verdict:
 
 @_check(33, "caveats stand with their lenses")
 def _caveats(mail: _Mail) -> _Verdict:
-    lenses = [lens for brief in mail.context.edition.briefs for lens in brief.lenses if lens.caveat]
+    lenses = [
+        lens
+        for brief in mail.context.edition.briefs
+        for lens in brief.lenses
+        if lens.caveat and mail.selection.wants(lens.key)
+    ]
     if not lenses:
         return _Verdict("skip", "no lens with a caveat is shown")
     faults = []
     for part in (mail.compiled.html, mail.compiled.plain):
         for lens in lenses:
-            blocks = [_squeeze(_text(block, mail.values)) for block in _blocks(part, lens.key)]
+            blocks = [_squeeze(_text(block, mail)) for block in _blocks(part, lens.key)]
             if not blocks or any(_squeeze(lens.caveat) not in block for block in blocks):
                 faults.append(f"{lens.key} in the {part.kind} part has lost its caveat")
     return _judge(faults, f"{len(lenses)} lenses", "show {{ lens.caveat }} in the lens's block")
@@ -402,8 +425,8 @@ def _blocks(part: Part, key: str) -> Iterator[Part]:
             yield Part(kind=part.kind, pieces=part.pieces[start + 1 : end])
 
 
-def _text(part: Part, values: dict[str, str]) -> str:
-    text = decode_part(part, values)
+def _text(part: Part, mail: _Mail) -> str:
+    text = decode_part(part, mail.values, mail.selection)
     if part.kind == "plain":
         return text
     return str(lxml_html.document_fromstring(f"<div>{text}</div>").xpath("string()"))

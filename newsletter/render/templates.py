@@ -16,6 +16,7 @@ from traceback import walk_tb
 from typing import Any
 
 import jinja2
+from jinja2.bccache import Bucket
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from newsletter.errors import TemplateError
@@ -92,6 +93,7 @@ class TemplateSet:
             lstrip_blocks=True,
             keep_trailing_newline=True,
             extensions=[MarkSources],
+            bytecode_cache=_COMPILED,
         )
         # The stock globals include `range` and `lipsum`, which serve nobody here but a bomb.
         environment.globals = dict(functions)
@@ -106,6 +108,25 @@ class TemplateSet:
             if any(Path(frame.f_code.co_filename).is_relative_to(d) for d in self.directories)
         ]
         return places[-1] if places else (None, None)
+
+
+class _Memory(jinja2.BytecodeCache):
+    """Keeps what Jinja made of each file, by name and content: parsing is most of the work."""
+
+    def __init__(self) -> None:
+        self._code: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Take it from here; Jinja sees for itself whether the file is still the same."""
+        if code := self._code.get(bucket.key):
+            bucket.bytecode_from_string(code)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep it here."""
+        self._code[bucket.key] = bucket.bytecode_to_string()
+
+
+_COMPILED = _Memory()
 
 
 def find_templates(own: Path | None = None) -> TemplateSet:

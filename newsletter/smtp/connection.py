@@ -15,6 +15,7 @@ message) or `ConnectionLost`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from typing import Self
 
@@ -42,7 +43,7 @@ __all__ = ["Addresses", "Connection", "Pipelining", "Timeouts", "build_tls_conte
 _GROUP = (Phase.MAIL, Phase.RCPT, Phase.DATA)
 _ALL_AGREED = [250, 250, 354]
 _COMPANY_SECONDS = 3.0
-"""How long a dot's verdict waits for each of the replies to what left with the dot."""
+"""How long a verdict waits for each of the replies that would show it to be another's."""
 
 
 class Connection:
@@ -317,7 +318,7 @@ class Connection:
         if self._client.content_open:  # 354 though nobody is to get it: part, rather than say a dot
             self.abort()
         elif refused.phase is not Phase.MAIL:
-            await self._reset(refused.reply)
+            return await self._reset(refused)
         else:
             self._heed_goodbye(refused.reply)
         return refused
@@ -335,12 +336,10 @@ class Connection:
             return Refused(Phase.MAIL, reply)
         reply = await wire.ask(Phase.RCPT, lambda: client.rcpt(envelope.recipient))
         if not reply.positive:
-            await self._reset(reply)
-            return Refused(Phase.RCPT, reply)
+            return await self._reset(Refused(Phase.RCPT, reply))
         reply = await wire.ask(Phase.DATA, client.data)
         if reply.code != 354:
-            await self._reset(reply)
-            return Refused(Phase.DATA, reply)
+            return await self._reset(Refused(Phase.DATA, reply))
         return None
 
     async def _hand_over(self, content: bytes) -> Refused | None:
@@ -366,17 +365,28 @@ class Connection:
         if reply.code == 421:  # the relay closes after it, whatever it answered (RFC 5321 §3.8)
             self._wire.fail(f"the relay said {reply}")
 
-    async def _reset(self, refusal: Reply) -> None:
-        """Make room for the next message. The refusal stands, whatever becomes of this."""
-        self._heed_goodbye(refusal)
-        if not self.usable:
-            return
-        try:
-            reply = await self._wire.ask(Phase.RSET, self._client.rset)
-        except ConnectionLost:
-            return
-        if not reply.positive:
-            self._wire.fail(f"the relay answered RSET with {reply}")
+    async def _reset(self, refused: Refused) -> Refused:
+        """Make room for the next message, and give the refusal back if it can be believed.
+
+        RSET is never refused (RFC 5321 §4.1.1.5), so a refusal in the place of its reply, with
+        another word behind it, shows that there was one reply too many: what we took for an
+        answer to this reader may be another's. A relay that has had enough refuses RSET, too,
+        but says no more; then the refusal stands, as it does whatever else becomes of this.
+        Raises `ConnectionLost`, never in doubt, for what cannot be believed.
+        """
+        wire = self._wire
+        self._heed_goodbye(refused.reply)
+        if self.usable:
+            with contextlib.suppress(ConnectionLost):
+                reply = await wire.ask(Phase.RSET, self._client.rset)
+                if not reply.positive:
+                    await wire.overhear(_COMPANY_SECONDS)
+                    wire.fail(f"the relay answered RSET with {reply}")
+        if isinstance(wire.cause, RemoteProtocolError):
+            if self._pipelines:
+                self._pipelining.distrust(wire.failure)
+            raise wire.lost(wire.failure, refused.phase)
+        return refused
 
 
 def _is_goodbye_to_mail(verdict: Reply | Refused | None) -> bool:

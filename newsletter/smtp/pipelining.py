@@ -11,7 +11,8 @@ that follow stand in each other's places and no code tells. Their words do, as l
 says to a message what it says to no command. So the first message goes alone, with a command
 behind it that shows whether there was a reply too many, and the rest waits here for its verdict:
 were its words those of another reply, the window stays at one; if not, a verdict in another
-reply's words is not believed.
+reply's words is not believed. Nor is a refusal until a command behind it was agreed to: the
+refusal would stand in another's place, and its own reader's reply in that command's.
 """
 
 from __future__ import annotations
@@ -94,6 +95,8 @@ class Window:
         """The last of them, not yet said."""
         self._commands_replies: list[Reply] = []
         """Once a message was taken: what is said to commands and not to messages."""
+        self._is_probed = False
+        """Whether a command of its own is behind the oldest message."""
         self._farewell = ""
         self._is_lost = False
 
@@ -148,6 +151,8 @@ class Window:
             await wire.hear_verdict(number)
             if self._probes:
                 await wire.hear(_WITH_PROBE)
+            elif any(reply.permanent for _, reply in self._hear_oldest()):
+                await self._hear_behind()
         self._numbers.popleft()
         if self._is_lost:  # whatever came after what could not be believed
             raise self._lose(number)
@@ -156,11 +161,22 @@ class Window:
             self._pipelining.distrust(problem)
             raise self._lose(number, problem)
         verdict = self._judge(number, heard)
-        if self._probes:
+        if self._probes or self._is_probed:
             self._end_probe(number, [reply for _, reply in heard[:-1]], verdict)
         if self.usable:
             self._say_on()
         return verdict
+
+    async def _hear_behind(self) -> None:
+        """Hear what is said behind a refusal: were RSET refused, it might be another's.
+
+        The next message begins with RSET; where none has been said, one goes alone.
+        """
+        is_last = len(self._numbers) - len(self._held) == 1
+        if is_last and not self._is_probed:
+            self._is_probed = True
+            self._wire.post(self._client.rset(), is_message=False)
+        await self._wire.hear(1 + len(self._hear_oldest()))
 
     def _judge(self, number: int, heard: list[Answer]) -> Reply | Refused:
         for phase, reply in heard:
@@ -182,7 +198,7 @@ class Window:
         self, number: int, commands_replies: list[Reply], verdict: Reply | Refused
     ) -> None:
         """Open the window if nothing was mixed up and a message is told what no command is."""
-        answers = self._wire.answers
+        self._is_probed, answers = False, self._wire.answers
         if answers and answers[0].phase is Phase.RSET:
             reply = answers.popleft().reply
             if reply.code == 421:
@@ -200,10 +216,19 @@ class Window:
             self._commands_replies = commands_replies
 
     def _take_answers(self) -> list[Answer]:
-        """Take what was said of the oldest message: its verdict is the last."""
-        answers, heard = self._wire.answers, list[Answer]()
-        while answers and (not heard or heard[-1].phase is not Phase.DOT):
-            heard.append(answers.popleft())
+        """Take what was said of the oldest message."""
+        heard = self._hear_oldest()
+        for _ in heard:
+            self._wire.answers.popleft()
+        return heard
+
+    def _hear_oldest(self) -> list[Answer]:
+        """List what was said of the oldest message: its verdict is the last."""
+        heard = list[Answer]()
+        for answer in self._wire.answers:
+            heard.append(answer)
+            if answer.phase is Phase.DOT:
+                break
         return heard
 
     def _lose(self, number: int, problem: str = "") -> ConnectionLost:

@@ -132,6 +132,11 @@ class Wire(asyncio.BufferedProtocol):
             self._patience = math.inf
             await self._until(lambda: client.judged >= number, self._ceiling())
 
+    async def overhear(self, seconds: float) -> None:
+        """Wait for the end, or for a word to no question, but not longer than that."""
+        if not self._answers:
+            await self._until(lambda: bool(self._answers), seconds)
+
     def take(self, phase: Phase) -> Reply:
         """Take a reply that was waited for. Raises `ConnectionLost` if it is not there."""
         if not self._answers:

@@ -255,6 +255,16 @@ def test_explain_tells_who_was_reached_who_not_and_why(tmp_path: Path, sink: Sin
         r"\(unsubscribed, removed by the operator\)\.\n",
         stranger,
     )
+    execute(project, "DELETE FROM subscribers WHERE email = ?", "reader1@example.org")
+    gone = fold(ask(project, "explain", "reader1@example.org").out)
+    assert gone.startswith("reader1@example.org is no reader any more, and not kept out. Edition")
+    assert "“250 2.0.0 Kept”" in gone
+    document = ask(project, "explain", "reader1@example.org", "--json").document
+    assert document["reader"] is None
+    assert [edition["state"] for edition in document["editions"]] == ["accepted"]
+    command = ("show", "--to", "reader1@example.org", "--out", str(project.root / "copy.eml"))
+    assert ask(project, *command).code == 0
+    assert (project.root / "copy.eml").read_bytes() == sink.messages["reader1@example.org"]
     assert one_sentence(ask(project, "explain", "nobody@example.org")) == (
         "newsletter: nothing is known of nobody@example.org: it is no reader, and not kept out; "
         "see `newsletter subscribers list`."

@@ -6,13 +6,15 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from newsletter.audience.reader import Choices
 from newsletter.briefs.model import Brief, Perspective, Point, Source
 from newsletter.editions.model import Edition, Window
 from newsletter.render.browser import find_fault
 from newsletter.render.compile import compile_edition
 from newsletter.render.preview import decode_part
+from newsletter.render.selection import Selector
 from newsletter.render.templates import find_templates
-from newsletter.settings import Publication, Vocabulary
+from newsletter.settings import EditionSettings, Publication, Vocabulary
 
 NEEDS_CHROMIUM = [
     pytest.mark.browser,
@@ -69,7 +71,8 @@ def make_html() -> str:
         publication=publication,
         vocabulary=Vocabulary(),
         templates=find_templates(),
-    ).compiled
+        settings=EditionSettings(),
+    )
     values = {
         "email": "a-reader-with-quite-a-long-address@reader.example",
         "web_url": "https://news.example/e/1",
@@ -79,4 +82,4 @@ def make_html() -> str:
         "minutes": "5",
         "word_count": "1,198",
     }
-    return decode_part(compiled.html, values)
+    return decode_part(compiled.html, values, Selector(compiled).select(Choices()))

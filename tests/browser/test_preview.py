@@ -95,7 +95,7 @@ class TestWithChromium:
 
     def test_progress_is_shown_while_pictures_are_taken(self, project: Project) -> None:
         with project.show("preview") as terminal:
-            terminal.wait_for("Taking picture 3 of 8")
+            terminal.wait_for("Taking picture 4 of 8: 640-styles-removed")
             assert terminal.end() == 0
 
 
@@ -147,6 +147,20 @@ def test_a_named_reader_gets_their_own_copy(project: Project) -> None:
     assert "no reader has the address nobody@example.org" in one_sentence(refused)
 
 
+def test_a_reader_of_text_gets_text_alone(project: Project) -> None:
+    assert project.run("preview", "--no-pictures").code == 0
+    ran = project.run("preview", "--format", "text", "--json")
+    assert ran.code == 0, ran.err
+    assert [Path(path).name for path in ran.document["files"]] == [
+        "digest.txt",
+        "digest.eml",
+        "index.html",
+    ]
+    out = project.root / "preview"
+    assert not (out / "digest.html").exists()  # of the preview before
+    assert "digest.html" not in (out / "index.html").read_text()
+
+
 def test_a_reader_can_be_made_up_of_choices(project: Project) -> None:
     ran = project.run(
         *("preview", "--no-pictures", "--name", "Ada <b>", "--topics", "Economy,Health"),
@@ -171,7 +185,7 @@ def test_a_reader_can_be_made_up_of_choices(project: Project) -> None:
         ("--detail", "some", "is no level of detail; write one-line, standard or full"),
         ("--minutes", "4", "is no reading time; write 3, 5 or 10"),
         ("--language", "german please", "is no language tag"),
-        ("--format", "pdf", "is neither html nor text"),
+        ("--format", "pdf", "is no format; write html or text"),
     ],
 )
 def test_a_choice_that_there_is_not_is_refused(

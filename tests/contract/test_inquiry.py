@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, insert, text, update
+from sqlalchemy import Connection, delete, insert, text, update
 
 from newsletter.audience.suppression import suppress
 from newsletter.delivery import settle
@@ -30,7 +30,7 @@ from newsletter.delivery.inquiry import (
 from newsletter.delivery.lifecycle import State
 from newsletter.editions.shelf import list_editions
 from newsletter.store import Database
-from newsletter.store.tables import alerts, attempts, decisions, runs
+from newsletter.store.tables import alerts, attempts, decisions, runs, subscribers
 from tests.contract.desk import Desk
 
 SECOND = timedelta(seconds=1)
@@ -246,6 +246,25 @@ def test_who_is_no_reader_has_at_most_a_suppression(desk: Desk) -> None:
     assert story.suppressed is not None
     assert (story.suppressed.reason, story.suppressed.detail) == ("erased", "asked by letter")
     assert tell(desk, 8).suppressed is None
+
+
+@pytest.mark.parametrize("is_kept_out", [False, True])
+def test_who_was_a_reader_keeps_their_chapters(desk: Desk, is_kept_out: bool) -> None:
+    desk.store_reader(1, name="Ada")
+    before, _ = desk.approve()
+    with desk.database.writing() as connection:
+        connection.execute(delete(subscribers))
+    desk.store_reader(2)
+    desk.approve()
+    if is_kept_out:
+        desk.suppress(1)
+    story = tell(desk, 1)
+    assert story.subscriber is None
+    assert (story.suppressed is not None) == is_kept_out
+    [chapter] = story.chapters
+    assert chapter.edition.id == before
+    assert chapter.copy is not None
+    assert (chapter.copy.reader.name, chapter.copy.state) == ("Ada", State.PENDING)
 
 
 # -- how much is read ------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ the whole of it against a model in memory is in test_ledger_model.py.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -714,6 +715,24 @@ def test_counts_sum_to_the_audience_and_failures_say_why(desk: Desk) -> None:
         assert list_reasons(connection, edition_id, limit=1) == [
             (State.FAILED, "words for failed", 3)
         ]
+
+
+def test_the_counts_of_a_sent_edition_are_the_same_and_read_no_accepted_row(desk: Desk) -> None:
+    desk.store_readers(6)
+    edition_id, audience = desk.approve()
+    states = [State.ACCEPTED] * 3 + [State.FAILED, State.BOUNCED, State.IN_DOUBT]
+    for number, state in enumerate(states, start=1):
+        desk.set_delivery(edition_id, number, state=state.value)
+    exact = desk.ledger().counts(edition_id)
+    desk.set_edition(edition_id, state="sent")
+    assert desk.ledger().counts(edition_id) == exact == Counter(states)
+    assert sum(exact.values()) == audience
+    if desk.database.is_sqlite:
+        with desk.watch_plans() as plans:
+            desk.ledger().counts(edition_id)
+        steps = [step for plan in plans for step in plan if "deliveries" in step]
+        assert len(steps) == 2
+        assert all("INDEX ix_deliveries_" in step for step in steps), steps
 
 
 def test_the_history_outlives_the_reader(desk: Desk) -> None:

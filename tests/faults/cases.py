@@ -392,16 +392,27 @@ CASES = (
         **DEFER,
         check=over_another_connection,
         script={"MAIL": [(b"250 2.1.0 ok\r\n250 2.1.0 ok\r\n", refuse_rcpt)]},
-        pipelining=(False,),
     ),
     Case(
         row=16,
-        behaviour="the same, pipelined",
+        behaviour="the same, the 250 by itself",
         **DEFER,
         check=over_another_connection,
-        script={"MAIL": [(b"250 2.1.0 ok\r\n250 2.1.0 ok\r\n", refuse_rcpt)]},
+        script={"MAIL": [("250 2.1.0 ok", wait(0.1), b"250 2.1.0 ok\r\n", refuse_rcpt)]},
+    ),
+    Case(
+        row=16,
+        behaviour="an extra 250 after MAIL, then 550, in a window",
+        required="UNKNOWN",
+        end="sent",
+        counts={State.ACCEPTED: 1, State.IN_DOUBT: 2},
+        script={
+            "MAIL": ["250 2.1.0 ok", (b"250 2.1.0 ok\r\n250 2.1.0 ok\r\n",)],
+            "RCPT": ["250 2.1.5 ok", "550 5.1.1 no such user"],
+            "BDAT": ["250 2.0.0 queued", (wait(0.1), b"503 5.5.1 no recipient\r\n")],
+        },
         pipelining=(True,),
-        not_yet="the connection lets a refusal stand though a reply too many follows it",
+        window=4,
     ),
     # -- refusals ------------------------------------------------------------------------------
     Case(row=17, behaviour="450 at MAIL", **DEFER, script={"MAIL": ["450 4.3.2 later"]}),
@@ -426,6 +437,14 @@ CASES = (
             script={"MAIL": said},
         )
         for said in ("550 5.7.1 who are you", "553 not your address", "550 5.1.8 no such domain")
+    ),
+    *(
+        Case(row=18, behaviour=f"{said} at RCPT", **STOP, says=said, script={"RCPT": said})
+        for said in (
+            "554 5.7.1 Relay access denied",
+            "454 4.7.1 Relay access denied",
+            "553 5.7.1 Sender address rejected: not owned by user x",
+        )
     ),
     Case(
         row=19,

@@ -112,8 +112,6 @@ class Case:
     """Whether time jumps ahead while nobody has anything to do; then a day takes seconds."""
     hours: float = 16
     """How long the edition's mail may be tried."""
-    not_yet: str = ""
-    """What is missing so that it cannot pass; when it does, this must go."""
     stop_after: float = 0
     """Seconds without any progress after which a run that waits is asked to stop."""
     timeouts: Timeouts = SHORT

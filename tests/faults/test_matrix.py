@@ -30,7 +30,6 @@ PLAYS = [
         case,
         pipelining,
         id=f"{case.name}{', pipelining' if pipelining else ''}",
-        marks=[pytest.mark.xfail(reason=case.not_yet, strict=True)] if case.not_yet else [],
     )
     for case in CASES
     for pipelining in (case.pipelining if BOTH_WAYS else case.pipelining[-1:])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import cast
@@ -244,7 +243,7 @@ def test_a_draft_is_composed_again_with_what_came_meanwhile(database: Database) 
     assert first.record is not None
     with database.writing() as connection:
         assert first.edition is not None
-        store_compiled(connection, first.record.id, b"rendered", first.edition)
+        store_compiled(connection, first.record.id, b"rendered")
     add_brief(database, "Bridge opens", SEVEN + HOUR)
 
     again = make(database, now=SEVEN + 2 * HOUR)
@@ -494,7 +493,7 @@ def test_what_readers_may_have_is_never_replaced(
             pytest.raises(RefusedError, match="it keeps its form"),
             database.writing() as connection,
         ):
-            store_compiled(connection, drafted.id, b"other bytes", edition)
+            store_compiled(connection, drafted.id, b"other bytes")
 
 
 def test_what_was_rendered_is_kept_byte_for_byte(
@@ -507,7 +506,7 @@ def test_what_was_rendered_is_kept_byte_for_byte(
         load_compiled(connection, drafted.id)
     data = bytes(range(256)) * 100
     with database.writing() as connection:
-        store_compiled(connection, drafted.id, data, load_content(connection, drafted.id))
+        store_compiled(connection, drafted.id, data)
     advance(database, drafted.id, "ready", "approved")
     with database.reading() as connection:
         assert load_compiled(connection, drafted.id) == data
@@ -750,19 +749,3 @@ def test_over_any_history_each_brief_seen_in_time_reaches_readers_once(
         ]
     assert len(told) == len(set(told))
     assert owed <= set(told)
-
-
-def test_briefs_that_found_no_room_in_the_mail_are_not_the_editions(database: Database) -> None:
-    for number in range(3):
-        add_brief(database, f"Story {number}", SEVEN - HOUR * (number + 1))
-    made = make(database)
-    assert made.record is not None
-    assert made.edition is not None
-    printed = replace(made.edition, briefs=made.edition.briefs[:2], left_out=1)
-    with database.writing() as connection:
-        store_compiled(connection, made.record.id, b"rendered", printed)
-        positions = connection.scalars(
-            select(edition_briefs.c.position).where(edition_briefs.c.edition_id == made.record.id)
-        ).all()
-        assert sorted(positions) == [0, 1]
-        assert load_content(connection, made.record.id) == printed

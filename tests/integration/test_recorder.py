@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
@@ -13,6 +15,7 @@ import pytest
 
 from newsletter.audience.suppression import suppress
 from newsletter.delivery.entries import Grant, Intent, Job, Outcome, Run
+from newsletter.delivery.journal import Journal
 from newsletter.delivery.ledger import Ledger
 from newsletter.delivery.lifecycle import State
 from newsletter.delivery.recorder import Commit, Recorder, outlast
@@ -216,3 +219,44 @@ def test_outlasting_waits_and_tells_of_the_cancellation() -> None:
         assert not await outlast(work)
 
     asyncio.run(whole())
+
+
+_WRITES = """
+import sqlite3, sys
+other = sqlite3.connect(sys.argv[1], isolation_level=None)
+other.execute("BEGIN IMMEDIATE")
+print("ready", flush=True)
+sys.stdin.read()
+"""
+_RECOVERS = """
+import fcntl, os, sys
+shared = os.open(sys.argv[1] + "-shm", os.O_RDWR)
+for lock in (120, 122):  # WAL_WRITE_LOCK and WAL_RECOVER_LOCK (SQLite's walformat.html)
+    fcntl.lockf(shared, fcntl.LOCK_EX, 1, lock)
+os.pwrite(shared, bytes(96), 0)  # the header is to be made anew, as after a writer's death
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("script", [_WRITES, _RECOVERS], ids=["writes", "recovers"])
+def test_while_another_process_is_at_it_nothing_is_recorded_at_once(
+    table: Table, script: str
+) -> None:
+    file = table.database.engine.url.database
+    assert file is not None
+    journal = Journal(table.database, table.run, retries_doubt=False)
+    job, now = table.jobs[0], datetime.now(UTC)
+    assert journal.try_record([], [intent(job)], now) == {job.reader.subscriber_id: Grant.GIVEN}
+    with subprocess.Popen(
+        [sys.executable, "-c", script, file],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"ready\n"
+        assert journal.try_record([outcome(job)], [], now) is None
+        other.kill()
+    assert journal.try_record([outcome(job)], [], now) == {}
+    journal.close()
+    assert table.counts() == {State.LEASED: 9, State.ACCEPTED: 1}

@@ -133,6 +133,43 @@ def test_the_next_commands_leave_with_the_dot() -> None:
         ({"DATA": ["354 go", (drop,)]}, ["250", "250", "250"], 2),
         # One reply too many shifts all that follow; a 250 for DATA shows it before any content.
         ({".": ["250 ok\r\n250 again"]}, ["250", "250", "250"], 2),
+        # The same before a refusal: another's, so nobody is refused, whatever the packets.
+        (
+            {
+                "MAIL": ["250 ok", "250 ok\r\n250 again"],
+                "RCPT": ["250 ok", (b"550 5.1.1 unknown\r\n503 5.5.1 nobody\r\n",)],
+                "DATA": ["354 go", ()],
+            },
+            ["250", "250", "250"],
+            2,
+        ),
+        (
+            {
+                "MAIL": ["250 ok", "250 ok\r\n250 again"],
+                "RCPT": ["250 ok", "550 5.1.1 unknown"],
+                "DATA": ["354 go", (wait(0.1), b"503 5.5.1 nobody\r\n")],
+            },
+            ["250", "lost", "250"],
+            2,
+        ),
+        (
+            {
+                "RCPT": ["250 ok", "550 5.1.1 unknown\r\n550 5.1.1 again"],
+                "DATA": ["354 go", (wait(0.1), b"503 5.5.1 nobody\r\n")],
+            },
+            ["250", "lost", "250"],
+            2,
+        ),
+        # A relay that has had enough refuses RSET, too, and parts: it was asked and it answered.
+        (
+            {
+                "RCPT": ["250 ok", "550 5.1.1 unknown"],
+                "DATA": ["354 go", "503 5.5.1 nobody"],
+                "RSET": [("554 too many nonmail commands", drop)],
+            },
+            ["250", "RCPT: 550", "250"],
+            2,
+        ),
         # Codes that differ within one reply, to the dot: in doubt, and nothing after is believed.
         ({".": ["550-no\r\n250 yes"]}, ["lost in doubt", "250", "250"], 2),
     ],

@@ -266,6 +266,27 @@ def test_a_verdict_may_be_asked_for_again() -> None:
             {"MAIL": ["250 ok", "250 ok\r\n250 twice"], "RCPT": "250 fine"},
             ["250", "lost in doubt", "lost in doubt"],
         ),
+        # One before a refusal: what comes in the place of a later RSET's reply shows it.
+        *(
+            (
+                {
+                    "MAIL": [*["250 ok"] * number, "250 ok\r\n250 twice"],
+                    "RCPT": [*["250 ok"] * number, "550 5.1.1 unknown"],
+                    "BDAT": [*["250 2.0.0 taken"] * number, (wait(0.1), b"503 nobody\r\n")],
+                },
+                [*["250"] * number, *["lost in doubt"] * (3 - number)],
+            )
+            for number in (1, 2)
+        ),
+        # A relay that parts after a refusal has refused; one that agrees to RSET has, too.
+        (
+            {"BDAT": [*["250 2.0.0 taken"] * 2, ("554 5.7.1 no", wait(0.1), drop)]},
+            ["250", "250", "554"],
+        ),
+        (
+            {"RCPT": [*["250 ok"] * 2, "550 5.1.1 unknown"]},
+            ["250", "250", "RCPT: 550"],
+        ),
         # Another order than we asked in.
         ({"MAIL": ["250 ok", "550 5.7.1 for another"]}, ["250", "lost in doubt", "lost in doubt"]),
     ],
@@ -323,6 +344,32 @@ def test_a_relay_that_says_the_same_to_everything_gets_one_at_a_time(
         'smtp://relay.example:25 says "250 OK" to a message and to commands alike, so that a '
         "lost reply would not show: it gets one message at a time"
     )
+
+
+def test_a_refusal_is_followed_by_a_command_that_shows_whose_it_is() -> None:
+    async def scenario(relay: ScriptedRelay) -> None:
+        connection = await connect(relay)
+        for envelope in PEOPLE[:2]:
+            connection.post(envelope, content_for(envelope))
+        assert shown([await connection.collect()]) == ["250"]
+        with pytest.raises(TimeoutError):  # the command is on its way when we are called away
+            async with asyncio.timeout(0.1):
+                await connection.collect()
+        connection.post(PEOPLE[2], content_for(PEOPLE[2]))
+        assert shown(await collect_all(connection)) == ["RCPT: 550", "250"]
+        assert connection.usable
+        await connection.close()
+
+    script: Script = {
+        "RCPT": ["250 2.1.5 ok", "550 5.1.1 unknown"],
+        "RSET": [*["250 2.0.0 ok"] * 3, (wait(0.3), "250 2.0.0 ok")],
+    }
+    with ScriptedRelay(script, offers=OFFERS) as relay:
+        asyncio.run(scenario(relay))
+    message = ["RSET", "MAIL", "RCPT", "BDAT"]
+    assert relay.sessions[0].verbs == [
+        "EHLO", *message, "RSET", *message, "RSET", *message, "QUIT"
+    ]  # fmt: skip
 
 
 # -- what has left, and what has not ---------------------------------------------------------------

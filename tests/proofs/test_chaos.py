@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from shutil import which
 
@@ -47,6 +48,10 @@ def run_to_the_end(stage: Stage, seconds: float = 120) -> None:
 def fence_of(stage: Stage) -> int:
     with stage.database.reading() as connection:
         return int(connection.scalar(select(func.max(runs.c.fence))) or 0)
+
+
+def has_begun(stage: Stage, fence: int) -> bool:
+    return fence_of(stage) >= fence
 
 
 # -- several senders -------------------------------------------------------------------------------
@@ -104,15 +109,17 @@ def test_a_sender_that_was_frozen_past_its_lease_says_no_more_dots(
     if where == "in a transaction" and stage.database.is_sqlite:
         pytest.skip("SQLite has one lock, and a frozen process keeps it: nobody sends or is lost")
     snare = FREEZES[where]
+    readers = 400 if snare else 2000  # enough that it is still sending when it is caught
     with Sink(tmp_path, thinks_seconds=0.01) as sink:
-        stage.begin(sink, readers=400, connections=CONNECTIONS)
+        stage.begin(sink, readers=readers, connections=CONNECTIONS)
         with stage.start(snare=snare, lease_seconds=LEASE_SECONDS) as frozen:
             if snare is None:
                 assert sink.wait_for(30)
                 freeze(stage, frozen)
             wait_until(lambda: is_frozen(frozen), "it is not frozen")
             began = time.monotonic()
-            assert remove_subscriber(stage.database, "reader400@example.org", now=moment())
+            last = f"reader{readers}@example.org"
+            assert remove_subscriber(stage.database, last, now=moment())
             assert time.monotonic() - began < 30, "nobody can unsubscribe meanwhile"
             take_over(stage)
             before = len(sink.copies)
@@ -184,10 +191,10 @@ def test_a_send_that_is_paused_again_and_again_reaches_everybody_once(
     readers, moments = 40 * PAUSES, random.Random(20261123)
     with Sink(tmp_path, thinks_seconds=0.005) as sink:
         stage.begin(sink, readers=readers, connections=CONNECTIONS)
-        for _ in range(PAUSES):
+        for run in range(1, PAUSES + 1):
             goal = len(sink.copies) + moments.randrange(30)
             with stage.start() as sender:
-                wait_until(lambda: stage.edition_state == "sending", "it does not begin")
+                wait_until(partial(has_begun, stage, run), "it does not begin")
                 while len(sink.copies) < goal and sender.is_running:
                     time.sleep(0.001)
                 if stage.edition_state == "sent":

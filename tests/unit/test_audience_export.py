@@ -78,6 +78,7 @@ def test_every_column_is_written(database: Database) -> None:
                 lenses=("Household Impact",),
                 detail="full",
                 minutes=5,
+                format="text",
                 send_at="07:30",
                 days=("mon", "sun"),
             ),
@@ -88,12 +89,12 @@ def test_every_column_is_written(database: Database) -> None:
         Entry(address=parse_address("bo@b.example"), fields={"age": "40"}, status="bounced"),
     )
     assert export(database) == (
-        '"email","name","timezone","language","topics","lenses","detail","minutes","send_at",'
-        '"days","consent_at","consent_source","status","created_at","age","city"\r\n'
+        '"email","name","timezone","language","topics","lenses","detail","minutes","format",'
+        '"send_at","days","consent_at","consent_source","status","created_at","age","city"\r\n'
         '"ana@b.example","Ana Souza","Europe/Berlin","pt-BR","art; world","Household Impact",'
-        '"full","5","07:30","mon; sun","2025-06-01T06:00:00.123456+00:00","web form","active",'
-        '"2025-06-01T06:00:00.123456+00:00","","Köln"\r\n'
-        '"bo@b.example","","","","","","","","","","","","bounced",'
+        '"full","5","text","07:30","mon; sun","2025-06-01T06:00:00.123456+00:00","web form",'
+        '"active","2025-06-01T06:00:00.123456+00:00","","Köln"\r\n'
+        '"bo@b.example","","","","","","","","","","","","","bounced",'
         '"2025-06-01T06:00:00.123456+00:00","40",""\r\n'
     )
 

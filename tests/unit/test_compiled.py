@@ -5,26 +5,31 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from newsletter.errors import StorageError
-from newsletter.render.compiled import Begin, CompiledEdition, End, Part, Piece, Slot
+from newsletter.render.compiled import (
+    Begin,
+    Block,
+    CompiledEdition,
+    End,
+    Flow,
+    Node,
+    Part,
+    Phrase,
+    Slot,
+    Story,
+    arrange,
+    build_tree,
+)
+from newsletter.render.languages import Language
 
 KEYS = ("brief:1", "brief:2", "lens:1:A", "lens:2:A")
-
-
-@dataclass(frozen=True)
-class Block:
-    """A block as a tree: what `Part` keeps flat."""
-
-    key: str
-    inner: tuple[bytes | Slot | Block, ...]
 
 
 leaves = st.one_of(
@@ -37,69 +42,73 @@ trees = st.recursive(
 )
 
 
-def flatten(nodes: tuple[bytes | Slot | Block, ...]) -> Iterator[Piece]:
+def flatten(nodes: Sequence[Node]) -> Iterator[Any]:
     for node in nodes:
         if isinstance(node, Block):
             yield Begin(node.key)
-            yield from flatten(node.inner)
+            yield from flatten(node.nodes)
             yield End(node.key)
         else:
             yield node
 
 
-def choose(nodes: tuple[bytes | Slot | Block, ...], wanted: set[str]) -> Iterator[bytes | Slot]:
+def choose(nodes: Sequence[Node], wanted: set[str]) -> Iterator[Node]:
     for node in nodes:
         if not isinstance(node, Block):
             yield node
         elif node.key in wanted:
-            yield from choose(node.inner, wanted)
+            yield from choose(node.nodes, wanted)
 
 
-def spell(pieces: Iterator[bytes | Slot]) -> list[object]:
-    """Give the bytes one by one and the slots, so that joined pieces compare equal."""
-    spelled: list[object] = []
-    for piece in pieces:
-        spelled.extend(piece if isinstance(piece, bytes) else [piece])
-    return spelled
+@given(st.lists(trees, max_size=6).map(tuple))
+def test_a_tree_is_what_the_marks_enclose(nodes: tuple[Node, ...]) -> None:
+    assert build_tree(flatten(nodes)) == nodes
 
 
 @given(st.lists(trees, max_size=6).map(tuple), st.sets(st.sampled_from(KEYS)))
 def test_a_selection_drops_whole_blocks_and_nothing_else(
-    nodes: tuple[bytes | Slot | Block, ...], wanted: set[str]
+    nodes: tuple[Node, ...], wanted: set[str]
 ) -> None:
-    part = Part(kind="html", pieces=tuple(flatten(nodes)))
-    selected = part.select(wanted.__contains__)
-    assert spell(iter(selected)) == spell(choose(nodes, wanted))
-    for before, after in pairwise(selected):
-        assert isinstance(before, Slot) or isinstance(after, Slot), "static pieces are joined"
+    selected = arrange(nodes, wanted.__contains__, lambda _key: 0)
+    assert selected == list(choose(nodes, wanted))
 
 
 def test_an_unwanted_block_takes_its_inner_blocks_along() -> None:
-    part = Part(
-        kind="plain",
-        pieces=(
-            b"a",
-            Begin("brief:1"),
-            b"b",
-            Begin("lens:1:A"),
-            b"c",
-            End("lens:1:A"),
-            Slot("name"),
-            End("brief:1"),
-            b"d",
-        ),
-    )
-    assert part.select(lambda key: key == "lens:1:A") == (b"ad",)
-    assert part.select(lambda key: key == "brief:1") == (b"ab", Slot("name"), b"d")
-    assert part.select(lambda _key: True) == (b"abc", Slot("name"), b"d")
+    nodes = (b"a", Block("1", (b"b", Block("2", (b"c",)), Slot("name"))), b"d")
+
+    def select(*wanted: str) -> list[Any]:
+        return arrange(nodes, wanted.__contains__, lambda _key: 0)
+
+    assert select("2") == [b"a", b"d"]
+    assert select("1") == [b"a", b"b", Slot("name"), b"d"]
+    assert select("1", "2") == [b"a", b"b", b"c", Slot("name"), b"d"]
+
+
+def test_the_blocks_of_a_run_stand_in_the_readers_order() -> None:
+    nodes = (b"<", *(node for key in "abcd" for node in (Block(key, (key.encode(),)), b",")), b">")
+    ranks = {"d": 0, "a": 1, "b": 2}
+
+    def say(wanted: str) -> bytes:
+        return b"".join(arrange(nodes, lambda key: key in wanted, lambda key: ranks.get(key, 9)))
+
+    assert say("abcd") == b"<d,a,b,c,>"
+    assert say("ad") == b"<d,,,a,>"  # what stands between two blocks keeps its place
+    assert say("") == b"<,,,,>"
 
 
 pieces = st.lists(
     st.one_of(
         st.binary(max_size=30),
         st.builds(Slot, st.text(max_size=10), st.text(max_size=10)),
+        st.builds(Phrase, st.text(max_size=10), st.text(max_size=10), st.text(max_size=10)),
         st.builds(Begin, st.text(max_size=10)),
         st.builds(End, st.text(max_size=10)),
+        st.builds(
+            Flow,
+            st.lists(st.one_of(st.text(max_size=5), st.builds(Slot, st.text()))).map(tuple),
+            st.text(max_size=3),
+            st.text(max_size=3),
+        ),
     ),
     max_size=10,
 ).map(tuple)
@@ -111,6 +120,22 @@ editions = st.builds(
     html=st.builds(Part, kind=st.just("html"), pieces=pieces),
     plain=st.builds(Part, kind=st.just("plain"), pieces=pieces),
     words=st.dictionaries(st.text(max_size=10), st.integers(0, 10_000), max_size=5),
+    stories=st.lists(
+        st.builds(Story, topics=st.lists(st.text(), max_size=2).map(tuple), has_more=st.booleans()),
+        max_size=3,
+    ).map(tuple),
+    lenses=st.lists(st.text(), max_size=3).map(tuple),
+    left_out=st.integers(0, 99),
+    minutes=st.sampled_from([0, 5]),
+    languages=st.dictionaries(
+        st.sampled_from(["en", "de"]),
+        st.builds(
+            Language,
+            plural=st.just("(n > 1)"),
+            group=st.text(max_size=1),
+            phrases=st.dictionaries(st.text(), st.lists(st.text(), min_size=1).map(tuple)),
+        ),
+    ),
 )
 
 
@@ -146,7 +171,7 @@ def spoil(**changed: object) -> bytes:
         zlib.compress(b"[]"),
         zlib.compress(b"3"),
         zlib.compress(b"{"),
-        spoil(format=2),
+        spoil(format=1),
         spoil(html=[3]),
         spoil(html=3),
         spoil(html=["not base64!"]),
@@ -155,6 +180,9 @@ def spoil(**changed: object) -> bytes:
         spoil(html=[None]),
         spoil(words=3),
         spoil(words={"": "many"}),
+        spoil(stories=[[]]),
+        spoil(languages={"de": {}}),
+        spoil(languages={"de": {"plural": "import os", "group": ".", "phrases": {}}}),
     ],
 )
 def test_anything_else_is_refused(data: bytes) -> None:

@@ -45,6 +45,7 @@ DEAD = Verdict(State.FAILED, Scope.RECIPIENT, Reason.DEAD)
 FULL, TOO_BIG, LETTERS = failed(Reason.FULL), failed(Reason.TOO_BIG), failed(Reason.LETTERS)
 UNWANTED, CONTENT, OTHER = failed(Reason.UNWANTED), failed(Reason.CONTENT), failed(Reason.OTHER)
 
+_REJECTED = "<b@news.example>: Sender address rejected"
 TABLE = [
     # the one way to be accepted
     (Phase.DOT, "250 2.0.0 Ok: queued as 1F3", ACCEPTED),
@@ -55,7 +56,8 @@ TABLE = [
     (Phase.MAIL, "450 4.7.1 try again later", RELAY_SLOWER),
     (Phase.MAIL, "421 4.3.2 shutting down", RELAY_SLOWER),
     (Phase.RCPT, "421 4.7.0 too many", RELAY_SLOWER),
-    (Phase.RCPT, "454 4.7.1 relay access denied", RELAY_BUSY),
+    (Phase.RCPT, "451 4.7.1 Greylisting in action, relaying denied", RELAY_BUSY),
+    (Phase.RCPT, "450 4.7.1 relaying temporarily denied", RELAY_BUSY),
     (Phase.RCPT, "450 4.7.25 Client host rejected: cannot find your hostname", RELAY_BUSY),
     (Phase.DATA, "451 4.3.0 local error", RELAY_BUSY),
     (Phase.DOT, "421 4.3.0 closing", RELAY_SLOWER),
@@ -85,10 +87,15 @@ TABLE = [
     (Phase.RCPT, "530 5.7.0 authentication required", STOP),
     (Phase.RCPT, "535 5.7.8 credentials invalid", STOP),
     (Phase.RCPT, "554 5.7.1 <a@b.example>: Relay access denied", STOP),
+    (Phase.RCPT, "454 4.7.1 <a@b.example>: Relay access denied", STOP),
     (Phase.RCPT, "550 5.7.1 Relaying denied", STOP),
     (Phase.RCPT, "550 relay not permitted", STOP),
     (Phase.RCPT, "550 5.7.54 SMTP; Unable to relay recipient in non-accepted domain", STOP),
     (Phase.RCPT, "553 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)", STOP),
+    (Phase.RCPT, f"553 5.7.1 {_REJECTED}: not owned by user daily@news.example", STOP),
+    (Phase.RCPT, f"553 5.7.1 {_REJECTED}: not logged in", STOP),
+    (Phase.RCPT, f"450 4.7.1 {_REJECTED}: not owned by user daily@news.example", STOP),
+    (Phase.DOT, "550 5.7.60 SMTP; Client does not have permissions to send as this sender", STOP),
     (Phase.DOT, "530 5.7.0 must issue STARTTLS first", STOP),
     # one provider does not want us: stop for it, and nobody loses the edition
     (Phase.DOT, "550 5.7.26 unauthenticated mail, SPF and DKIM failed", PROVIDER),
@@ -161,7 +168,7 @@ def test_laws_of_judging(phase: Phase, code: int, words: str) -> None:
     assert (verdict.state is State.ACCEPTED) == (phase is Phase.DOT and 200 <= code < 300)
     if 400 <= code < 500:  # a full mailbox apart, which is not emptied within the day
         assert verdict.state is State.DEFERRED
-        assert verdict.scope is not Scope.OURSELVES
+        assert verdict.scope is not Scope.OURSELVES or words == "relay denied"
     if verdict.state is State.FAILED:
         assert code >= 500
     if verdict.scope is Scope.OURSELVES or verdict.reason is Reason.IDENTITY:

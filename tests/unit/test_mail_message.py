@@ -21,7 +21,7 @@ from newsletter.mail import Addresser, Keyring, Letterhead, Message, decode_mess
 from newsletter.mail.headers import clean_text
 from newsletter.mail.message import HEADER_NAMES
 from newsletter.mail.tokens import Claim, Purpose, read_token
-from newsletter.render.compiled import Begin, CompiledEdition, End, Part, Slot
+from newsletter.render.compiled import Begin, CompiledEdition, End, Part, Slot, Story
 from newsletter.render.wire import encode_text
 
 RING = Keyring([b"k" * 40])
@@ -48,15 +48,15 @@ def build_part(kind: str, slots: tuple[Slot, ...]) -> Part:
     for slot in slots:
         pieces += [encode_text(f"[{slot.name} "), slot, encode_text("]\n")]
     pieces += [
-        Begin("brief:1"),
+        Begin("full:0"),
         encode_text("One.\n"),
-        Begin("lens:1:A"),
+        Begin("lens:0:A"),
         encode_text("Lens.\n"),
-        End("lens:1:A"),
-        End("brief:1"),
-        Begin("brief:2"),
+        End("lens:0:A"),
+        End("full:0"),
+        Begin("full:1"),
         encode_text("Two.\n"),
-        End("brief:2"),
+        End("full:1"),
         encode_text("the end", ends=True),
     ]
     return Part(kind="html" if kind == "html" else "plain", pieces=tuple(pieces))
@@ -80,7 +80,8 @@ COMPILED = CompiledEdition(
     language="en",
     html=build_part("html", SLOTS),
     plain=build_part("plain", SLOTS),
-    words={"": 476, "brief:1": 700, "lens:1:A": 14, "brief:2": 238},
+    stories=(Story(topics=("Port",), has_more=True), Story(topics=("Library",), has_more=True)),
+    words={"": 476, "full:0": 700, "lens:0:A": 14, "full:1": 238},
 )
 READER = Reader(
     subscriber_id=7, email="ada@example.org", name="Ada O'Neill", fields={"city": "Köln & Umland"}

@@ -1,7 +1,9 @@
 """What a compiled edition holds, whatever the briefs say and whatever a reader chooses."""
 
 import re
+from dataclasses import replace
 from datetime import UTC, date, datetime
+from functools import cache
 from typing import Any
 
 import html5lib
@@ -12,18 +14,19 @@ from lxml import html as lxml_html
 from mjml import mjml2html
 from premailer import Premailer
 
+from newsletter.audience.reader import Choices
 from newsletter.briefs.model import Brief, Perspective, Point, Source
 from newsletter.editions.model import Edition, Window
-from newsletter.errors import InputError
 from newsletter.render import inline, markers, markup
 from newsletter.render.columns import count_columns
-from newsletter.render.compile import MAX_HTML_BYTES, Compilation, compile_edition
+from newsletter.render.compile import compile_edition
 from newsletter.render.compiled import Begin, CompiledEdition, End, Part, Slot
 from newsletter.render.context import clean_line, clean_paragraphs, clean_url, text_direction
 from newsletter.render.markers import derive_prefix
 from newsletter.render.preview import decode_part
+from newsletter.render.selection import MAX_HTML_BYTES, Selection, Selector
 from newsletter.render.templates import find_templates
-from newsletter.settings import Publication, Vocabulary
+from newsletter.settings import EditionSettings, Publication, Vocabulary
 
 PUBLICATION = Publication(
     name="Morning Ledger",
@@ -37,9 +40,6 @@ VALUES = {
     "unsubscribe_url": "https://news.example/u?t=a&b='c'",
     "preferences_url": "https://news.example/p/token",
     "web_url": "https://news.example/e/2026-11-23",
-    "brief_count": "3",
-    "word_count": "812",
-    "minutes": "4",
 }
 
 
@@ -85,18 +85,36 @@ def edition(*briefs: Brief, left_out: int = 0) -> Edition:
     )
 
 
-def compile_it(edition: Edition, **publication: Any) -> Compilation:
+def compile_it(edition: Edition, **publication: Any) -> CompiledEdition:
     return compile_edition(
         edition,
         publication=PUBLICATION.model_copy(update=publication),
         vocabulary=Vocabulary(),
         templates=find_templates(),
+        settings=EditionSettings(minutes=0),
     )
 
 
 @pytest.fixture(scope="module")
 def compiled() -> CompiledEdition:
-    return compile_it(edition(full_brief(1), PLAIN_BRIEF, full_brief(2), left_out=4)).compiled
+    return compile_it(edition(full_brief(1), PLAIN_BRIEF, full_brief(2), left_out=4))
+
+
+def select(compiled: CompiledEdition, **choices: Any) -> Selection:
+    return Selector(compiled).select(Choices(**choices))
+
+
+def read(
+    compiled: CompiledEdition,
+    kind: str = "html",
+    values: dict[str, str] = VALUES,
+    **choices: Any,
+) -> str:
+    part = compiled.html if kind == "html" else compiled.plain
+    return decode_part(part, values, select(compiled, **choices))
+
+
+BOTH = ("html", "plain")
 
 
 def keys(part: Part) -> list[str]:
@@ -127,7 +145,7 @@ def visible(html: str) -> str:
 
 
 def test_the_same_edition_gives_the_same_bytes(compiled: CompiledEdition) -> None:
-    again = compile_it(edition(full_brief(1), PLAIN_BRIEF, full_brief(2), left_out=4)).compiled
+    again = compile_it(edition(full_brief(1), PLAIN_BRIEF, full_brief(2), left_out=4))
     assert again.dump() == compiled.dump()
 
 
@@ -158,7 +176,7 @@ def test_pieces_are_in_wire_form(compiled: CompiledEdition) -> None:
 
 
 def test_the_doctype_and_the_conditional_comments_survive(compiled: CompiledEdition) -> None:
-    html = decode_part(compiled.html, VALUES)
+    html = read(compiled)
     assert html.startswith("<!doctype html><html")
     opened = len(re.findall(r"<!--\[if [^]]*\]>", html))
     assert opened == html.count("<![endif]-->") > 4
@@ -170,52 +188,107 @@ def test_the_doctype_and_the_conditional_comments_survive(compiled: CompiledEdit
 
 
 def test_slots_are_filled_in_text_and_in_links(compiled: CompiledEdition) -> None:
-    html = parse(decode_part(compiled.html, VALUES))
+    html = parse(read(compiled))
     links = {a.text_content().strip(): a.get("href") for a in html.xpath("//a")}
     assert links["Unsubscribe"] == VALUES["unsubscribe_url"]
     assert links["4 more on the web"] == VALUES["web_url"]
     assert links["Harbor city approves port number 2"].endswith("/rss:2f/it's-a:slug")
     assert html.xpath("//ol//a")[1].get("href") == VALUES["web_url"] + "#brief-2"
-    assert "3 briefs · 4 min · 812 words" in html.text_content()
+    assert (
+        f"3 briefs · 1 min · {select(compiled).counts['word_count']} words" in html.text_content()
+    )
     assert "ada@reader.example" in html.text_content()
-    plain = decode_part(compiled.plain, VALUES)
+    plain = read(compiled, "plain")
     assert f"Unsubscribe: {VALUES['unsubscribe_url']}\n" in plain  # nothing is escaped here
 
 
 def test_a_hostile_value_is_text(compiled: CompiledEdition) -> None:
     values = VALUES | {"email": "<script>alert(1)</script>", "web_url": '"><script>'}
-    html = decode_part(compiled.html, values)
+    html = read(compiled, values=values)
     assert not parse(html).xpath("//script")
     assert parse_errors(html) == []
 
 
-def test_blocks_cover_what_a_reader_may_choose(compiled: CompiledEdition) -> None:
+def test_each_brief_stands_in_each_of_its_forms(compiled: CompiledEdition) -> None:
     for part in (compiled.html, compiled.plain):
         found = keys(part)
         for n in range(3):
-            assert found.count(f"brief:{n}") == 2  # its line in the contents, and itself
-        for lens in ("Household Impact", "Adversary View", "Civil Liberties View"):
-            assert found.count(f"lens:2:{lens}") == 1
+            forms = [f"{form}:{n}" for form in ("contents", "full", "standard", "line")]
+            wanted = [1, 0 if n == 1 else 1, 1, 1]  # the brief without analysis has no more to say
+            assert [found.count(form) for form in forms] == wanted
+        for lens in ("lens:2:Household Impact", "lens:2:Adversary View", "quiet:2:Civil Liberties"):
+            assert sum(key.startswith(lens) for key in found) == 1
         assert not [key for key in found if key.startswith(("lens:1:", "perspectives:1"))]
 
 
-def test_a_reader_without_a_brief_or_a_lens_does_not_see_it(compiled: CompiledEdition) -> None:
-    unwanted = {"brief:0", "lens:2:Institutional View"}
-    for part in (compiled.html, compiled.plain):
-        text = decode_part(part, VALUES, lambda key: key not in unwanted)
+def test_a_reader_without_a_topic_or_a_lens_does_not_see_it() -> None:
+    sport = replace(full_brief(3), topics=("Sport", "Society"))
+    compiled = compile_it(edition(full_brief(1), sport))
+    for kind in BOTH:
+        text = read(
+            compiled, kind, topics=("sport",), lenses=("adversary view", "Household Impact")
+        )
         assert "number 1" not in text
-        assert "Institutional View says 2" not in text
-        assert "Adversary View says 2" in squeeze(text).replace("Viewsays2", " View says 2")
+        assert "Institutional View says 3" not in text
+        assert squeeze(text).index("AdversaryViewsays3") < squeeze(text).index(
+            "HouseholdImpactsays"
+        )
+        assert "Not centrally implicated" not in text
+        assert "1 more on the web" in text
 
 
-@settings(max_examples=40, deadline=None)
-@given(data=st.data())
-def test_every_selection_is_valid_html(compiled: CompiledEdition, data: st.DataObject) -> None:
-    unwanted = data.draw(st.sets(st.sampled_from(sorted(set(keys(compiled.html))))))
-    html = decode_part(compiled.html, VALUES, lambda key: key not in unwanted)
+@st.composite
+def choices(draw: st.DrawFn) -> Choices:
+    lenses = [*(lens.name for lens in Vocabulary().lenses), "Nobody's"]
+    return Choices(
+        topics=tuple(draw(st.lists(st.sampled_from(["Economy", "sport", "none"]), max_size=2))),
+        lenses=tuple(draw(st.lists(st.sampled_from(lenses), max_size=4))),
+        detail=draw(st.sampled_from(["", "one-line", "standard", "full"])),
+        minutes=draw(st.sampled_from([0, 3, 5, 10])),
+        language=draw(st.sampled_from(["", "de", "he", "es-MX", "tlh"])),
+    )
+
+
+MIXED = edition(
+    *(full_brief(n, words=150) for n in range(3)),
+    PLAIN_BRIEF,
+    *(replace(full_brief(n, words=50), topics=("Sport",)) for n in range(4, 9)),
+    left_out=1,
+)
+
+
+@cache
+def mixed_compiled() -> CompiledEdition:
+    return compile_it(MIXED)
+
+
+@settings(max_examples=60, deadline=None)
+@given(chosen=choices())
+def test_every_selection_is_valid_and_says_the_same_in_both_formats(
+    chosen: Choices,
+) -> None:
+    mixed = mixed_compiled()
+    selection = Selector(mixed).select(chosen)
+    html, plain = (decode_part(part, VALUES, selection) for part in (mixed.html, mixed.plain))
     assert parse_errors(html) == []
-    shown = len(parse(html).xpath("//h2")) - 1  # "In this edition" is the other one
-    assert shown == 3 - len([key for key in unwanted if key.startswith("brief:")])
+    shown = [brief for brief, form in zip(MIXED.briefs, selection.forms, strict=True) if form]
+    assert len(shown) == selection.counts["brief_count"]
+    for brief, form in zip(MIXED.briefs, selection.forms, strict=True):
+        for text in (visible(html), squeeze(plain)):
+            assert (squeeze(brief.title) in text) == (form is not None)
+            if form in ("standard", "full"):
+                assert squeeze(brief.summary) in text
+                assert squeeze(brief.why_it_matters) in text
+            spoken = [p for p in brief.perspectives[:3] if squeeze(p.text) in text]
+            assert len(spoken) >= 2 if form == "full" else not spoken
+            if any(p.lens == "Adversary View" for p in spoken):
+                assert squeeze("does not reflect the views of the publication") in text or (
+                    chosen.language  # it is said in that language
+                )
+    links = {str(link) for link in parse(html).xpath("//a/@href")}
+    assert all(link in plain for link in links if not link.startswith(VALUES["web_url"] + "#"))
+    words = selection.counts["word_count"]
+    assert words <= chosen.minutes * 240 or not chosen.minutes
 
 
 def test_blocks_nest(compiled: CompiledEdition) -> None:
@@ -227,17 +300,19 @@ def test_blocks_nest(compiled: CompiledEdition) -> None:
             elif isinstance(piece, End):
                 assert stack.pop() == piece.key
             if isinstance(piece, Begin) and piece.key.startswith("lens:2:"):
-                assert "brief:2" in stack
+                assert "full:2" in stack
         assert stack == []
 
 
 def test_words_are_counted_by_block() -> None:
-    words = compile_it(edition(full_brief(1, words=0), PLAIN_BRIEF)).compiled.words
-    assert words["brief:0"] == 6 + 6 + 9 + (2 + 7) + (2 + 5)
+    words = compile_it(edition(full_brief(1, words=0), PLAIN_BRIEF)).words
+    assert words["full:0"] == 6 + 6 + 9 + (2 + 7) + (2 + 5)
+    assert words["standard:0"] == 6 + 6 + 9
+    assert words["line:0"] == 6 + 6
     assert words["lens:0:Household Impact"] == 2 + 6
     assert words["lens:0:Adversary View"] == 2 + 6 + 13  # the caveat is read as well
-    assert words["lens:0:Civil Liberties View"] == 2
-    assert words["brief:1"] == 8 + 7 + 4
+    assert words["quiet:0:Civil Liberties View"] == 2
+    assert words["standard:1"] == 8 + 7 + 4
     assert words[""] == 0
 
 
@@ -256,7 +331,7 @@ def facts(brief: Brief) -> list[str]:
 
 
 def test_html_and_text_carry_the_same_facts(compiled: CompiledEdition) -> None:
-    html, plain = (decode_part(part, VALUES) for part in (compiled.html, compiled.plain))
+    html, plain = (read(compiled, kind) for kind in BOTH)
     for brief in (full_brief(1), PLAIN_BRIEF, full_brief(2)):
         for fact in filter(None, facts(brief)):
             assert squeeze(fact) in visible(html)
@@ -268,54 +343,49 @@ def test_html_and_text_carry_the_same_facts(compiled: CompiledEdition) -> None:
 
 
 def test_lenses_with_nothing_to_say_collapse(compiled: CompiledEdition) -> None:
-    for part in (compiled.html, compiled.plain):
-        text = " ".join("".join(parse(decode_part(part, VALUES)).itertext()).split())
+    for kind in BOTH:
+        text = " ".join("".join(parse(read(compiled, kind)).itertext()).split())
         assert text.count("Not centrally implicated: Civil Liberties.") == 2
         assert "No direct civil-liberties" not in text
 
 
 def test_the_caveat_stands_in_the_lens_block(compiled: CompiledEdition) -> None:
-    for part in (compiled.html, compiled.plain):
-        text = decode_part(part, VALUES, lambda key: key != "lens:2:Adversary View")
-        caveat = squeeze("does not reflect the views of the publication")
-        assert squeeze(text).count(caveat) == 1  # that of the other brief
+    caveat = squeeze("does not reflect the views of the publication")
+    for kind in BOTH:
+        mine = ("Household Impact", "Institutional View")
+        assert squeeze(read(compiled, kind)).count(caveat) == 2
+        assert squeeze(read(compiled, kind, lenses=mine)).count(caveat) == 0
 
 
 def test_analysis_stands_apart_from_facts_and_is_labelled() -> None:
-    html = decode_part(compile_it(edition(full_brief())).compiled.html, VALUES)
+    html = read(compile_it(edition(full_brief())))
     facts_end = html.index("The vote was close.")
     assert facts_end < html.index("AI-assisted analysis") < html.index("Why this matters")
     assert html.count("AI-assisted perspectives, not fact") == 1
-    assert "AI-assisted analysis" not in decode_part(
-        compile_it(edition(PLAIN_BRIEF)).compiled.html, VALUES
-    )
+    assert "AI-assisted analysis" not in read(compile_it(edition(PLAIN_BRIEF)))
 
 
 def test_the_disclosure_names_all_sources_and_stands_only_with_analysis() -> None:
-    for part in (
-        (compiled := compile_it(edition(full_brief(1), PLAIN_BRIEF)).compiled).html,
-        compiled.plain,
-    ):
+    compiled = compile_it(edition(full_brief(1), PLAIN_BRIEF))
+    for kind in BOTH:
         assert squeeze("reporting from post1.example and minato.example. See our") in squeeze(
-            "".join(parse(decode_part(part, VALUES)).itertext())
+            "".join(parse(read(compiled, kind)).itertext())
         )
-    plain_only = compile_it(edition(PLAIN_BRIEF)).compiled
-    assert "AI-assisted" not in decode_part(plain_only.html, VALUES)
-    assert "AI-assisted" not in decode_part(plain_only.plain, VALUES)
+    plain_only = compile_it(edition(PLAIN_BRIEF))
+    assert "AI-assisted" not in read(plain_only)
+    assert "AI-assisted" not in read(plain_only, "plain")
 
 
 def test_a_quiet_day_is_said(compiled: CompiledEdition) -> None:
-    quiet = compile_it(edition()).compiled
-    assert "A quiet day" in decode_part(quiet.html, VALUES)
-    assert "A QUIET DAY" in decode_part(quiet.plain, VALUES)
-    assert parse_errors(decode_part(quiet.html, VALUES)) == []
-    assert "quiet day" not in decode_part(compiled.html, VALUES)
+    quiet = compile_it(edition())
+    assert "A quiet day" in read(quiet)
+    assert "* A quiet day *" in read(quiet, "plain")
+    assert parse_errors(read(quiet)) == []
+    assert "quiet day" not in read(compiled)
 
 
 def test_right_to_left_editions_are_mirrored_and_titles_isolated() -> None:
-    html = parse(
-        decode_part(compile_it(edition(full_brief()), language="ar").compiled.html, VALUES)
-    )
+    html = parse(read(compile_it(edition(full_brief()), language="ar")))
     wrapper = html.xpath("//body/*[@role='article']")[0]
     assert (html.get("lang"), html.get("dir")) == ("ar", "rtl")
     assert (wrapper.get("lang"), wrapper.get("dir")) == ("ar", "rtl")
@@ -343,27 +413,53 @@ def test_direction_of_a_language(language: str, direction: str) -> None:
 
 
 def test_twenty_full_briefs_fit() -> None:
-    printed = compile_it(edition(*(full_brief(n, words=120) for n in range(20)))).edition
-    assert (len(printed.briefs), printed.left_out) == (20, 0)
+    compiled = compile_it(edition(*(full_brief(n, words=120) for n in range(20))))
+    assert select(compiled).forms == ("full",) * 20
 
 
-def test_what_does_not_fit_is_left_out_from_the_end_and_counted() -> None:
+def test_what_does_not_fit_is_told_shorter_or_counted() -> None:
     briefs = [full_brief(n, words=700) for n in range(40)]
-    compiled, printed = compile_it(edition(*briefs, left_out=2))
-    assert printed.briefs == tuple(briefs[: len(printed.briefs)])
-    assert 10 < len(printed.briefs) < 40
-    assert len(printed.briefs) + printed.left_out == 42
+    compiled = compile_it(edition(*briefs, left_out=2))
+    selection = Selector(compiled).select_everything()
     values = dict.fromkeys(VALUES, "https://news.example/" + "x" * 100)
-    html = decode_part(compiled.html, values)
-    assert len(html.encode()) <= MAX_HTML_BYTES
-    assert f"{printed.left_out} more on the web" in html
-    assert f"{printed.left_out} more on the web" in decode_part(compiled.plain, values)
+    html = decode_part(compiled.html, values, selection)
+    assert 80_000 < len(html.encode()) <= MAX_HTML_BYTES
+    forms = [form for form in selection.forms if form]
+    assert len(forms) == 40
+    assert 5 < forms.count("full") < 20
+    assert forms.index("one-line") >= forms.count("full")
+    for kind in BOTH:
+        assert "2 more on the web" in read(compiled, kind, values)
     assert parse_errors(html) == []
 
 
-def test_a_brief_too_large_for_any_mail_is_named() -> None:
-    with pytest.raises(InputError, match="'Harbor city approves port number 0' alone makes 1"):
-        compile_it(edition(full_brief(0, words=24_000), full_brief(1)))
+def test_what_has_no_room_even_for_a_line_is_counted() -> None:
+    briefs = [replace(full_brief(n), title=f"Harbor {n} " + "and port " * 60) for n in range(60)]
+    compiled = compile_it(edition(*briefs))
+    selection = select(compiled, minutes=3)
+    shown = selection.counts["brief_count"]
+    assert 0 < shown < 10
+    assert f"{60 - shown} more on the web" in read(compiled, minutes=3)
+    assert all(selection.forms[:shown])
+    assert selection.forms[shown:] == (None,) * (60 - shown)
+
+
+def test_a_brief_too_large_for_any_mail_is_told_shorter() -> None:
+    compiled = compile_it(edition(full_brief(0, words=24_000), full_brief(1)))
+    assert select(compiled).forms == ("one-line", "full")
+    assert len(read(compiled).encode()) < MAX_HTML_BYTES
+
+
+def test_the_reference_day_keeps_its_budget() -> None:
+    day = [full_brief(n, words=40) for n in range(15)]
+    compiled = compile_it(edition(*day))
+    words = {"full": 234, "standard": 74, "line": 25}  # what such briefs measure on average
+    measured = {f"{form}:{n}": count for form, count in words.items() for n in range(15)}
+    measured[""] = 0
+    selection = select(replace(compiled, words=measured), minutes=5)
+    forms = [*selection.forms]
+    assert [forms.count(form) for form in ("full", "standard", "one-line")] == [3, 4, 8]
+    assert (selection.counts["word_count"], selection.counts["minutes"]) == (1198, 5)
 
 
 # -- hostile text ------------------------------------------------------------------------------
@@ -434,8 +530,8 @@ def test_hostile_text_is_inert_in_every_field(brief: Brief, text: str) -> None:
         ),
         name=text + "n",
         postal_address=text,
-    ).compiled
-    html, plain = (decode_part(part, VALUES) for part in (compiled.html, compiled.plain))
+    )
+    html, plain = (read(compiled, kind) for kind in BOTH)
     assert parse_errors(html) == []
     tree = parse(html)
     assert not tree.xpath("//script|//iframe|//img|//*[starts-with(name(@*), 'on')]")
@@ -445,7 +541,7 @@ def test_hostile_text_is_inert_in_every_field(brief: Brief, text: str) -> None:
     ]
     assert squeeze(tree.findtext(".//title") or "") == squeeze(clean_line(text))
     for href in tree.xpath("//a/@href"):
-        assert re.match(r"https://[a-z.]+[/?#]", str(href) + "/")
+        assert re.match(r"https://[a-z.]+[/?#]|mailto:ledger@news\.example/$", str(href) + "/")
     for paragraph in clean_paragraphs(brief.summary):
         assert squeeze(paragraph) in visible(html)
         assert squeeze(paragraph) in squeeze(plain)

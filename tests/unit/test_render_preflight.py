@@ -13,7 +13,7 @@ from newsletter.render.compile import compile_edition
 from newsletter.render.compiled import CompiledEdition, Part
 from newsletter.render.preflight import Finding, check_edition
 from newsletter.render.templates import find_templates
-from newsletter.settings import Publication, Vocabulary
+from newsletter.settings import EditionSettings, Publication, Vocabulary
 
 PUBLICATION = Publication(
     name="Morning Ledger",
@@ -46,7 +46,8 @@ def compile_it(edition: Edition = EDITION, own: Path | None = None) -> CompiledE
         publication=PUBLICATION,
         vocabulary=Vocabulary(),
         templates=find_templates(own),
-    ).compiled
+        settings=EditionSettings(),
+    )
 
 
 def check(compiled: CompiledEdition, edition: Edition = EDITION) -> dict[int, Finding]:
@@ -151,9 +152,9 @@ def test_plain_text_that_leaves_something_out(tmp_path: Path) -> None:
     assert "'Harbor city approves port' is missing" in detail
     (tmp_path / "partials").mkdir()
     (tmp_path / "digest.txt.j2").unlink()
-    shipped = find_templates().find("partials/brief.txt.j2").read_text()
-    own = shipped.replace("{{ source.url }}", "")
-    (tmp_path / "partials/brief.txt.j2").write_text(own)
+    shipped = find_templates().find("partials/story.txt.j2").read_text()
+    own = shipped.replace('" " ~ source.url', '""')
+    (tmp_path / "partials/story.txt.j2").write_text(own)
     assert "link https://post.example/1 is missing" in check(compile_it(own=tmp_path))[25].detail
 
 

@@ -1,0 +1,62 @@
+"""A part and a selection → what the readers of that selection share, and holes for their own."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from newsletter.render.columns import wrap_text
+from newsletter.render.compiled import COUNTS, Flow, Node, Phrase, Slot, arrange, build_tree
+from newsletter.render.selection import Selection
+from newsletter.render.wire import encode_text, encode_value
+
+_HOLE = re.compile("\x02([0-9]+)\x03")  # no text has control characters: `context` drops them
+
+
+def fill_shared(
+    nodes: Sequence[Node], selection: Selection, values: Mapping[str, str], *, escaped: bool
+) -> Iterator[bytes | Slot]:
+    """Choose blocks, say the interface's words, and fill the slots that `values` or counts fill.
+
+    `escaped` for HTML. Gives bytes in wire form, and the slots that are left.
+    """
+    for node in arrange(nodes, selection.wants, selection.rank):
+        if isinstance(node, bytes):
+            yield node
+        elif isinstance(node, Flow):
+            yield from _fill_flow(node, selection, values)
+        else:
+            said = _say(node, selection, values)
+            if isinstance(said, Slot):
+                yield said
+            else:
+                yield encode_value(html.escape(said) if escaped else said)
+
+
+def _say(hole: Slot | Phrase, selection: Selection, values: Mapping[str, str]) -> str | Slot:
+    if isinstance(hole, Phrase):
+        number = selection.counts[hole.count] if hole.count else None
+        return selection.language.say(hole.text, hole.plural, number)
+    if hole.name in COUNTS:
+        return selection.language.write_number(selection.counts[hole.name])
+    return values.get(hole.name) or hole if hole.name in values else hole
+
+
+def _fill_flow(
+    flow: Flow, selection: Selection, values: Mapping[str, str]
+) -> Iterator[bytes | Slot]:
+    slots: list[Slot] = []
+    text = ""
+    for part in arrange(build_tree(flow.parts), selection.wants, selection.rank):
+        said = part if isinstance(part, str) else _say(part, selection, values)
+        if isinstance(said, Slot):
+            slots.append(said)
+            said = f"\x02{len(slots) - 1}\x03"
+        text += said
+    wrapped = wrap_text(text, flow.first, flow.rest, mark=_HOLE.pattern.replace("(", "(?:"))
+    for n, piece in enumerate(_HOLE.split(wrapped)):
+        if n % 2:
+            yield slots[int(piece)]
+        elif piece:
+            yield encode_text(piece)

@@ -1,0 +1,278 @@
+"""A reader's choices → the blocks that they get: by topic, lens, detail and time. Pure.
+
+The budget is kept from the top: every brief that a reader gets is worth a line, so room for
+those lines is set aside first; then the first briefs are told in full as long as room is left,
+those after them at standard length, and the rest in one line. What finds no room even for its
+line is counted. 1,200 words (5 minutes) are so 3 full briefs, 4 standard ones and 8 lines.
+
+The same is done with bytes, since a mail that is too large is clipped, and the way out of the
+list with it. No choice can make a mail too large.
+"""
+
+from __future__ import annotations
+
+import quopri
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from newsletter.audience.reader import DETAILS, Choices, Detail
+from newsletter.render.compiled import (
+    WORDS_PER_MINUTE,
+    Begin,
+    Block,
+    CompiledEdition,
+    Node,
+    Part,
+    Phrase,
+    build_tree,
+)
+from newsletter.render.languages import SOURCE, Language, match_language
+
+MAX_HTML_BYTES = 100_000
+"""Decoded. Gmail clips a message near 102 KB, and the way out of the list with it."""
+LEAST_LENSES = 2
+"""One lens alone would be an opinion."""
+
+_FORMS: dict[Detail, str] = {"full": "full", "standard": "standard", "one-line": "line"}
+_BUDGET_WORDS = 240  # a minute: 1,200 words in 5 minutes, which 238 a minute round to
+_STORY = re.compile(r"(?:contents|full|standard|line|perspectives|lens|silent|quiet):\d")
+_SECTIONS = frozenset(("contents", "section:standard", "section:line", "more", "nothing"))
+_SLOT_BYTES = 200  # room for a reader's value: a signed link is the longest
+_PHRASE_BYTES = 80  # room for words of the interface
+_SELECTIONS_KEPT = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What one reader gets of a compiled edition."""
+
+    hidden: frozenset[str]
+    """The blocks that the reader does not get; one that no choice is about is never among them."""
+    ranks: Mapping[str, int]
+    """Where the reader wants a lens, by the key of its block."""
+    language: Language
+    """Of the interface."""
+    counts: Mapping[str, int]
+    """`compiled.COUNTS`: briefs, words, minutes, and what is on the web alone."""
+    forms: tuple[Detail | None, ...]
+    """How much of each brief; None for one that is left out."""
+
+    def wants(self, key: str) -> bool:
+        """Say whether the reader gets a block."""
+        return key not in self.hidden
+
+    def rank(self, key: str) -> int:
+        """Give a block's place among those beside it."""
+        return self.ranks.get(key, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    words: int = 0
+    size: int = 0
+
+    def __add__(self, other: _Cost) -> _Cost:
+        return _Cost(self.words + other.words, self.size + other.size)
+
+    def __sub__(self, other: _Cost) -> _Cost:
+        return _Cost(self.words - other.words, self.size - other.size)
+
+    def fits(self, room: _Cost) -> bool:
+        return self.words <= room.words and self.size <= room.size
+
+
+class Selector:
+    """Selects from one compiled edition; the same choices get the same."""
+
+    def __init__(self, compiled: CompiledEdition) -> None:
+        self._compiled = compiled
+        self._sizes: dict[str, int] = {}
+        self._lenses: dict[int, list[str]] = {}
+        self._silent: dict[int, list[str]] = {}
+        _weigh(build_tree(compiled.html.pieces), "", self._sizes)
+        self.frame_size = sum(  # decoded bytes of HTML without a brief
+            s for key, s in self._sizes.items() if not _STORY.match(key)
+        )
+        keys = _block_keys(compiled.html, compiled.plain)
+        self._laid_out = frozenset(("", *keys))
+        self._choosable = frozenset(k for k in keys if k in _SECTIONS or _STORY.match(k))
+        for key in keys:
+            sort, _, rest = key.partition(":")
+            if sort in ("lens", "quiet"):
+                found = self._lenses if sort == "lens" else self._silent
+                found.setdefault(int(rest.partition(":")[0]), []).append(key)
+        self._select = lru_cache(_SELECTIONS_KEPT)(self._select_anew)
+
+    def select(self, choices: Choices) -> Selection:
+        """Give what a reader with these choices gets."""
+        compiled = self._compiled
+        return self._select(
+            choices.topics,
+            choices.lenses,
+            choices.detail or compiled.detail,
+            choices.minutes or compiled.minutes,
+            match_language(choices.language, compiled.languages) if choices.language else "",
+        )
+
+    def select_everything(self) -> Selection:
+        """Give what a reader gets who wants all there is, as far as a mail can hold it."""
+        return self._select((), (), "full", 0, "")
+
+    def _select_anew(
+        self,
+        topics: tuple[str, ...],
+        lenses: tuple[str, ...],
+        detail: Detail,
+        minutes: int,
+        language: str,
+    ) -> Selection:
+        compiled = self._compiled
+        wanted = self._choose_briefs(topics)
+        order = list(dict.fromkeys(map(_fold, lenses)))
+        chosen = {position: self._choose_lenses(position, order) for position in wanted}
+        frame = _Cost(compiled.words.get("", 0), self.frame_size)
+        room = _Cost(minutes * _BUDGET_WORDS or 10**9, MAX_HTML_BYTES) - frame
+        forms = _fit([self._costs(n, chosen[n], detail) for n in wanted], room)
+        blocks: set[str] = set()
+        for position, form in zip(wanted, forms, strict=False):
+            blocks |= {f"{_FORMS[form]}:{position}", f"contents:{position}"}
+            if form == "full":
+                blocks |= self._lens_blocks(position, chosen[position])
+        given = dict(zip(wanted, forms, strict=False))
+        left_out = compiled.left_out + len(compiled.stories) - len(forms)
+        blocks |= _choose_sections(forms, left_out=left_out)
+        hidden = self._choosable - blocks
+        words = sum(
+            count for key, count in compiled.words.items() if key in self._laid_out - hidden
+        )
+        return Selection(
+            hidden=hidden,
+            ranks={key: n for keys in chosen.values() for n, key in enumerate(keys)},
+            language=self._language(language or compiled.language),
+            counts={
+                "brief_count": len(forms),
+                "word_count": words,
+                "minutes": max(1, round(words / WORDS_PER_MINUTE)),
+                "left_out": left_out,
+            },
+            forms=tuple(given.get(position) for position in range(len(compiled.stories))),
+        )
+
+    def _language(self, wanted: str) -> Language:
+        languages = self._compiled.languages
+        return languages.get(match_language(wanted, languages) or SOURCE, Language())
+
+    def _choose_briefs(self, topics: tuple[str, ...]) -> list[int]:
+        wanted = {_fold(topic) for topic in topics}
+        return [
+            position
+            for position, story in enumerate(self._compiled.stories)
+            if not wanted or any(_fold(topic) in wanted for topic in story.topics)
+        ]
+
+    def _choose_lenses(self, position: int, order: list[str]) -> list[str]:
+        """Choose a brief's lenses, in the reader's order, then those that make up the least."""
+        speaking = self._lenses.get(position, [])
+        silent = self._silent.get(position, [])
+        if not order:
+            return [*speaking, *silent]
+        mine = [key for lens in order for key in speaking if _fold(_lens_of(key)) == lens]
+        others = (key for key in speaking if key not in mine)
+        mine += [key for key, _ in zip(others, range(LEAST_LENSES - len(mine)), strict=False)]
+        return mine + [key for lens in order for key in silent if _fold(_lens_of(key)) == lens]
+
+    def _costs(self, position: int, lenses: list[str], detail: Detail) -> dict[Detail, _Cost]:
+        """Give what each form of a brief costs that the reader may get."""
+        story = self._compiled.stories[position]
+        allowed = DETAILS[: DETAILS.index(detail) + 1]
+        listed = _Cost(0, self._sizes.get(f"contents:{position}", 0))
+        costs = {
+            form: listed + self._cost(f"{_FORMS[form]}:{position}")
+            for form in allowed
+            if form != "full" or story.has_more
+        }
+        if "full" in costs:
+            inner = self._lens_blocks(position, lenses)
+            costs["full"] = sum((self._cost(key) for key in inner), costs["full"])
+        return costs
+
+    def _cost(self, key: str) -> _Cost:
+        return _Cost(self._compiled.words.get(key, 0), self._sizes.get(key, 0))
+
+    def _lens_blocks(self, position: int, lenses: list[str]) -> set[str]:
+        around = {f"perspectives:{position}"} if lenses else set()
+        if any(key.startswith("quiet:") for key in lenses):
+            around.add(f"silent:{position}")
+        return {*lenses, *around}
+
+
+def _fit(costs: Sequence[Mapping[Detail, _Cost]], room: _Cost) -> list[Detail]:
+    """Fit the first briefs into the room, the longest forms first; the others are left out."""
+    shown = 0
+    for cost in costs:
+        line = cost["one-line"]
+        if not line.fits(room):
+            break
+        room -= line
+        shown += 1
+    forms: list[Detail] = ["one-line"] * shown
+    for form in reversed(DETAILS[1:]):
+        whole = room
+        for position, cost in enumerate(costs[:shown]):
+            if form not in cost or forms[position] != "one-line":
+                continue
+            longer = cost[form] - cost["one-line"]
+            if longer.fits(room):
+                room -= longer
+                forms[position] = form
+            elif longer.fits(
+                whole
+            ):  # else it is too long for any mail of these, and the next may do
+                break
+    return forms
+
+
+def _choose_sections(forms: Sequence[Detail], *, left_out: int) -> set[str]:
+    """Choose what stands around the briefs: a heading only above briefs, and below others."""
+    sections = {"contents"} if len(forms) > 1 else set()
+    if left_out:
+        sections.add("more")
+    if "standard" in forms and "full" in forms:
+        sections.add("section:standard")
+    if "one-line" in forms:
+        sections.add("section:line")
+    if not forms:
+        sections.add("nothing")
+    return sections
+
+
+def _weigh(nodes: Iterable[Node], key: str, sizes: dict[str, int]) -> None:
+    """Add up the bytes in each block, inner blocks not counted; "" is what all readers get."""
+    sizes.setdefault(key, 0)
+    for node in nodes:
+        if isinstance(node, Block):
+            _weigh(node.nodes, node.key, sizes)
+        elif isinstance(node, bytes):
+            sizes[key] += len(quopri.decodestring(node))
+        else:
+            sizes[key] += _PHRASE_BYTES if isinstance(node, Phrase) else _SLOT_BYTES
+
+
+def _block_keys(*parts: Part) -> list[str]:
+    """Give each key once, in the order of the parts."""
+    return list(
+        dict.fromkeys(
+            piece.key for part in parts for piece in part.pieces if isinstance(piece, Begin)
+        )
+    )
+
+
+def _lens_of(key: str) -> str:
+    return key.split(":", 2)[2]
+
+
+def _fold(name: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
