@@ -29,6 +29,8 @@ Exit codes follow sysexits(3): 1 failed, 75 EX_TEMPFAIL, 78 EX_CONFIG.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -56,7 +58,9 @@ class NewsletterError(Exception):
         if self.field:
             place = f"{place}, {self.field}" if place else self.field
         sentence = f"{place}: {self.problem}" if place else self.problem
-        return f"{sentence}; {self.mend}." if self.mend else f"{sentence.rstrip('.')}."
+        if not self.mend:
+            return f"{sentence.rstrip('.')}."
+        return f"{sentence}; {self.mend}" + ("" if self.mend.endswith("?") else ".")
 
 
 class ConfigurationError(NewsletterError):
@@ -65,8 +69,40 @@ class ConfigurationError(NewsletterError):
     exit_code = 78
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong in an operator's file: a line of a list of all of them."""
+
+    problem: str
+    file: str | None = None
+    line: int | None = None
+    mend: str = ""
+
+    def __str__(self) -> str:
+        return str(NewsletterError(self.problem, file=self.file, line=self.line, mend=self.mend))
+
+
 class TemplateError(ConfigurationError):
-    """A template is wrong; `file` and `line` say where."""
+    """A template is wrong; `file` and `line` say where, `problems` all that was found."""
+
+    _problems: tuple[Problem, ...] = ()
+
+    @classmethod
+    def of(cls, problems: Sequence[Problem]) -> TemplateError:
+        """Say the first of several problems, and how many more there are."""
+        first, *rest = problems
+        more = f" (and {len(rest)} more)" if rest else ""
+        error = cls(first.problem + more, file=first.file, line=first.line, mend=first.mend)
+        error._problems = tuple(problems)
+        return error
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Everything that was found wrong, at least one thing."""
+        if self._problems:
+            return self._problems
+        file = None if self.file is None else str(self.file)
+        return (Problem(self.problem, file=file, line=self.line, mend=self.mend),)
 
 
 class BrowserError(ConfigurationError):

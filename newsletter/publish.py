@@ -55,6 +55,7 @@ from newsletter.errors import (
 )
 from newsletter.mail import Addresser, Keyring, Letterhead, Message, build_letterhead
 from newsletter.mail.dkim import Signer
+from newsletter.render.apart import within_limits
 from newsletter.render.compile import compile_edition
 from newsletter.render.compiled import CompiledEdition
 from newsletter.render.preflight import Finding, check_edition
@@ -165,12 +166,14 @@ def render(press: Press, composed: Composed) -> Printed:
         with press.database.reading() as connection:
             compiled = CompiledEdition.load(load_compiled(connection, record.id))
     else:
-        compiled = compile_edition(
+        settings = press.settings
+        templates = find_templates(settings.path(settings.templates.path))
+        compiled = within_limits(compile_edition, templates, settings.templates)(
             edition,
             publication=publication,
-            vocabulary=press.settings.vocabulary,
-            templates=find_templates(press.settings.path(press.settings.templates.path)),
-            settings=press.settings.edition,
+            vocabulary=settings.vocabulary,
+            templates=templates,
+            settings=settings.edition,
         )
         with press.database.writing() as connection:
             record = store_compiled(connection, record.id, compiled.dump())

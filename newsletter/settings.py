@@ -488,6 +488,18 @@ class Templates(Section):
         default=Path("templates"),
         description="Folder whose files come before the shipped ones of the same name.",
     )
+    timeout: Duration = Field(
+        default=timedelta(seconds=10),
+        ge=_SECOND,
+        le=timedelta(hours=1),
+        description="Longest that templates of your own may take to lay out an edition.",
+    )
+    max_memory_mb: int = Field(
+        default=512,
+        ge=128,
+        le=65_536,
+        description="Most memory that templates of your own may take, in MB.",
+    )
 
 
 class Settings(BaseSettings):

@@ -9,7 +9,8 @@ they are given and nothing else. What a template produced is never run again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from traceback import walk_tb
@@ -17,10 +18,16 @@ from typing import Any
 
 import jinja2
 from jinja2.bccache import Bucket
+from jinja2.loaders import split_template_path
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from newsletter.errors import TemplateError
-from newsletter.render.markup import MarkSources
+from newsletter.render.origin import MarkSources
+
+_OWN_SUFFIXES = frozenset((".j2", ".po"))
+_LARGEST_PRODUCT = 100_000  # items of a text or list
+_LARGEST_BITS = 1_000  # of a number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +36,19 @@ class TemplateSet:
 
     directories: tuple[Path, ...]
 
+    @property
+    def has_own(self) -> bool:
+        """Whether anything of the operator's own may run, or be read, with these templates."""
+        return any(
+            path.suffix in _OWN_SUFFIXES
+            for directory in self.directories[:-1]
+            for path in directory.rglob("*")
+        )
+
     def find(self, name: str) -> Path:
         """Give the file that the template `name` comes from."""
-        for directory in self.directories:
-            if (path := directory / name).is_file():
-                return path
+        if path := self._locate(name):
+            return path
         raise TemplateError(
             f"there is no template {name}",
             file=self.directories[0] if self.directories else None,
@@ -50,7 +65,7 @@ class TemplateSet:
         """Run one template.
 
         Anything wrong in it, or in what it includes, raises `TemplateError` with the file and
-        the line. Text from `*.mjml.j2` carries source marks (`markup.MarkSources`).
+        the line. Text from `*.mjml.j2` carries source marks (`origin.MarkSources`).
         """
         main = self.find(name)
         environment = self._environment(functions, filters)
@@ -59,10 +74,6 @@ class TemplateSet:
         except jinja2.TemplateSyntaxError as error:
             raise TemplateError(
                 _sentence(str(error.message)), file=error.filename or main, line=error.lineno
-            ) from None
-        except UnicodeDecodeError as error:
-            raise TemplateError(
-                f"it, or a file that it includes, is not UTF-8 ({error.reason})", file=main
             ) from None
         except (
             jinja2.TemplateError,
@@ -74,20 +85,17 @@ class TemplateSet:
             ValueError,
         ) as error:
             file, line = self._place(error)
-            if isinstance(error, jinja2.TemplateNotFound):
-                problem = f"there is no template {error.name}"
-            else:
-                problem = _sentence(str(error) or type(error).__name__)
-            raise TemplateError(problem, file=file or main, line=line) from error
+            problem, mend = _explain(error)
+            raise TemplateError(problem, file=file or main, line=line, mend=mend) from error
 
     def _environment(
         self,
         functions: Mapping[str, Callable[..., Any]],
         filters: Mapping[str, Callable[..., Any]],
     ) -> jinja2.Environment:
-        environment = ImmutableSandboxedEnvironment(
-            loader=jinja2.FileSystemLoader(self.directories),
-            undefined=jinja2.StrictUndefined,
+        environment = _Environment(
+            loader=jinja2.FunctionLoader(self._read),
+            undefined=_Undefined,
             autoescape=lambda name: name is None or not name.endswith(".txt.j2"),
             trim_blocks=True,
             lstrip_blocks=True,
@@ -100,12 +108,46 @@ class TemplateSet:
         environment.filters.update(filters)
         return environment
 
+    def _locate(self, name: str) -> Path | None:
+        """Find the first file of that name; raise `TemplateError` for what is there but no file."""
+        parts = split_template_path(name)
+        for directory in self.directories if parts else ():
+            path = directory.joinpath(*parts)
+            try:
+                if path.is_file():
+                    return path
+                is_there = path.exists()
+            except OSError as error:
+                raise _unreadable(path, error) from error
+            if is_there:
+                raise TemplateError(
+                    "is a folder and should be a file", file=path, mend="move it or rename it"
+                )
+        return None
+
+    def _read(self, name: str) -> tuple[str, str, None] | None:
+        """Read a template's text and file for Jinja, which raises for None."""
+        path = self._locate(name)
+        if path is None:
+            return None
+        try:
+            data = path.read_bytes()
+            return data.decode("utf-8-sig"), str(path), None
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        except UnicodeDecodeError as error:
+            line = data.count(b"\n", 0, error.start) + 1
+            raise TemplateError(
+                f"is not UTF-8 ({error.reason})", file=path, line=line, mend="save it as UTF-8"
+            ) from None
+
     def _place(self, error: BaseException) -> tuple[str | None, int | None]:
         """Find the innermost template line that the error passed through."""
         places = [
             (frame.f_code.co_filename, line)
             for frame, line in walk_tb(error.__traceback__)
-            if any(Path(frame.f_code.co_filename).is_relative_to(d) for d in self.directories)
+            if not frame.f_code.co_filename.endswith(".py")  # a folder may hold the program, too
+            and any(Path(frame.f_code.co_filename).is_relative_to(d) for d in self.directories)
         ]
         return places[-1] if places else (None, None)
 
@@ -144,6 +186,68 @@ def shipped_directory() -> Path:
     package = Path(str(files("newsletter")))
     inside = package / "_templates"
     return inside if inside.is_dir() else package.parent / "templates"
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """Jinja's sandbox, in which a number cannot explode.
+
+    A text of a billion characters, or a power of powers, would be worked out in C, where no
+    limit of time can tell the line it stands in.
+    """
+
+    intercepted_binops = frozenset(("*", "**"))
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """Work out a product or a power if it stays small."""
+        if _measure(operator, left, right) > 1:
+            shown = "power" if operator == "**" else "product"
+            raise jinja2.TemplateRuntimeError(f"this {shown} ({operator}) is too large")
+        return super().call_binop(context, operator, left, right)
+
+
+def _measure(operator: str, left: Any, right: Any) -> float:
+    """Measure a result before it is worked out; 1 is the most there may be."""
+    if isinstance(left, int) and isinstance(right, int):
+        bits, more = left.bit_length(), right.bit_length()
+        return max(more, bits * right if operator == "**" else bits + more) / _LARGEST_BITS
+    sizes = [len(v) if isinstance(v, str | list | tuple) else v for v in (left, right)]
+    if sizes != [left, right] and all(isinstance(size, int) for size in sizes):
+        return float(sizes[0] * sizes[1] / _LARGEST_PRODUCT)
+    return 0
+
+
+class _Undefined(jinja2.StrictUndefined):
+    """Names what a view of the edition has, in place of the program's own classes."""
+
+    __slots__ = ()
+
+    @property
+    def _undefined_message(self) -> str:
+        view = self._undefined_obj
+        if not is_dataclass(view) or isinstance(view, type):
+            return super()._undefined_message
+        near = get_close_matches(str(self._undefined_name), [f.name for f in fields(view)], 1)
+        said = f"{_say_view(view)} has no {self._undefined_name!r}"
+        return f"{said} (did you mean {near[0]!r}?)" if near else said
+
+
+def _say_view(view: object) -> str:
+    return type(view).__name__.removesuffix("View").lower()
+
+
+def _explain(error: Exception) -> tuple[str, str]:
+    """Say what went wrong, and how to mend it where that is plain."""
+    if isinstance(error, jinja2.TemplateNotFound):
+        return f"there is no template {error.name}", "check its spelling"
+    if isinstance(error, RecursionError):
+        return "goes on into itself without end", "take out what includes or calls itself"
+    return _sentence(str(error) or type(error).__name__), ""
+
+
+def _unreadable(path: Path, error: OSError) -> TemplateError:
+    return TemplateError(
+        f"cannot be read ({error.strerror})", file=path, mend="make it readable for the program"
+    )
 
 
 def _sentence(text: str) -> str:

@@ -1,9 +1,7 @@
 """Finding templates, running them, and what is said when one of them is wrong."""
 
-import re
 import socket
 from collections.abc import Callable
-from dataclasses import fields
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -15,16 +13,7 @@ from newsletter.editions.model import Edition, Window
 from newsletter.errors import TemplateError
 from newsletter.render import templates as templates_module
 from newsletter.render.compile import compile_edition
-from newsletter.render.compiled import SLOTS, CompiledEdition
-from newsletter.render.context import (
-    BriefView,
-    Context,
-    EditionView,
-    LabelsView,
-    LensView,
-    PointView,
-    PublicationView,
-)
+from newsletter.render.compiled import CompiledEdition
 from newsletter.render.inline import inline_styles
 from newsletter.render.preview import decode_part
 from newsletter.render.selection import Selector
@@ -201,13 +190,6 @@ def test_inlining_fetches_nothing_by_itself(caplog: pytest.LogCaptureFixture) ->
     assert caplog.records == []
 
 
-def test_every_name_that_a_template_can_use_is_documented() -> None:
-    head = find_templates().find("digest.mjml.j2").read_text().partition("#}")[0]
-    views = [Context, EditionView, PublicationView, LabelsView, BriefView, LensView, PointView]
-    names = {field.name for view in views for field in fields(view)} | set(SLOTS)
-    assert {name for name in names if not re.search(rf"\b{name}\b", head)} == set()
-
-
 def test_a_selector_that_cannot_be_read(run: Run) -> None:
     head = (
         "<mjml><mj-head><mj-style>a[[b {color:red}</mj-style></mj-head><mj-body></mj-body></mjml>"
@@ -216,11 +198,124 @@ def test_a_selector_that_cannot_be_read(run: Run) -> None:
     assert "color:red" in html  # left where it was, as browsers do
 
 
+def fault_of(run: Run, rows: str) -> TemplateError:
+    with pytest.raises(TemplateError) as caught:
+        run("digest.mjml.j2", quiet(rows))
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    path = folder / "partials" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_fault_in_an_imported_macro_names_the_macros_file(run: Run, tmp_path: Path) -> None:
+    text = "{% macro show(brief) %}\n<b>{{ brief.titel }}</b>\n{% endmacro %}"
+    path = write(tmp_path, "macros.mjml.j2", text)
+    rows = (
+        "{% from 'partials/macros.mjml.j2' import show %}\n"
+        "<mj-text>{{ show(edition.briefs[0]) }}</mj-text>"
+    )
+    error = fault_of(run, rows)
+    assert str(error) == f"{path}, line 2: brief has no 'titel' (did you mean 'title'?)."
+
+
+def test_a_fault_of_markup_in_an_imported_macro(run: Run, tmp_path: Path) -> None:
+    path = write(tmp_path, "macros.mjml.j2", "{% macro show() %}\n\n<b>a</i>{% endmacro %}")
+    rows = "{% import 'partials/macros.mjml.j2' as m %}<mj-text>{{ m.show() }}</mj-text>"
+    error = fault_of(run, rows)
+    assert (Path(str(error.file)), error.line) == (path, 3)
+
+
+def test_a_fault_in_a_partial_of_a_partial(run: Run, tmp_path: Path) -> None:
+    write(tmp_path, "outer.mjml.j2", "a\n{% include 'partials/inner.mjml.j2' %}")
+    path = write(tmp_path, "inner.mjml.j2", "\n\n{{ edition.date.year }}")
+    error = fault_of(run, "{% include 'partials/outer.mjml.j2' %}")
+    assert (Path(str(error.file)), error.line) == (path, 3)
+    path.write_text("\n{% for x %}")
+    error = fault_of(run, "{% include 'partials/outer.mjml.j2' %}")
+    assert (Path(str(error.file)), error.line) == (path, 2)
+
+
+@pytest.mark.parametrize(
+    ("expression", "problem"),
+    [
+        ("edition|wrap", "EditionView"),
+        ("'a'|wrap(edition)", "not iterable"),
+        ("'a'|wrapp", "No filter named 'wrapp'"),
+        ("'a'|wrap('b', 'c', 'd', 'e')", "positional argument"),
+        ("edition.briefs|sum", "unsupported operand"),
+        ("edition.briefs[7].title", "element 7"),
+        ("edition.nothing", "edition has no 'nothing'"),
+        ("edition['brief']", "edition has no 'brief' (did you mean 'briefs'?)"),
+        ("publication.names", "publication has no 'names' (did you mean 'name'?)"),
+        ("edition()", "not callable"),
+        ("edition.briefs.append(1)", "no attribute 'append'"),
+        ("2 ** 5000", "this power (**) is too large"),
+        ("(2 ** 450) * (2 ** 450) * (2 ** 450)", "this product (*) is too large"),
+        ("[1] * 200000", "this product (*) is too large"),
+    ],
+)
+def test_a_fault_in_an_expression(run: Run, tmp_path: Path, expression: str, problem: str) -> None:
+    with pytest.raises(TemplateError) as caught:
+        run("digest.txt.j2", "one\n{{ " + expression + " }}\n")
+    assert problem in str(caught.value)
+    assert (caught.value.file, caught.value.line) == (str(tmp_path / "digest.txt.j2"), 2)
+    assert "newsletter." not in caught.value.problem
+    assert "\n" not in str(caught.value)
+
+
+def test_small_products_are_fine(run: Run) -> None:
+    rows = "<mj-text>{{ 6 * 7 }} {{ 2 ** 10 }} {{ '-' * 3 }} {{ 1.5 * 2 }} {{ 2 ** -1 }}</mj-text>"
+    html = read(run("digest.mjml.j2", quiet(rows)), "html", {})
+    assert ">42 1024 --- 3.0 0.5</div>" in html
+
+
+def test_a_template_that_includes_itself(run: Run, tmp_path: Path) -> None:
+    path = write(tmp_path, "round.mjml.j2", "\n{% include 'partials/round.mjml.j2' %}")
+    error = fault_of(run, "{% include 'partials/round.mjml.j2' %}")
+    assert str(error) == (
+        f"{path}, line 2: goes on into itself without end; take out what includes or calls itself."
+    )
+
+
 def test_a_template_that_is_not_utf8(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "partials").mkdir()
-    (tmp_path / "partials/quiet.mjml.j2").write_bytes(b"\xff")
-    with pytest.raises(TemplateError, match="is not UTF-8"):
-        run("digest.mjml.j2", "{% include 'partials/quiet.mjml.j2' %}")
+    path = write(tmp_path, "note.mjml.j2", "")
+    path.write_bytes(b"one\r\ntwo \xe9\n")
+    error = fault_of(run, "{% include 'partials/note.mjml.j2' %}")
+    assert str(error).startswith(f"{path}, line 2: is not UTF-8")
+    path.write_bytes("<mj-text>one</mj-text>".encode("utf-8-sig"))  # as Windows editors do
+    compiled = run("digest.mjml.j2", quiet("{% include 'partials/note.mjml.j2' %}"))
+    assert "\ufeff" not in read(compiled, "html", {})
+
+
+def test_a_folder_where_a_template_should_be(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "partials/footer.mjml.j2"
+    path.mkdir(parents=True)
+    with pytest.raises(TemplateError) as caught:
+        run("partials/head.mjml.j2", "<mj-title>a</mj-title>")
+    assert str(caught.value) == f"{path}: is a folder and should be a file; move it or rename it."
+    assert fault_of(run, "{% include 'partials' %}").problem == "is a folder and should be a file"
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no file that refuses even root")
+def test_a_template_that_cannot_be_read(run: Run, tmp_path: Path) -> None:
+    path = write(tmp_path, "memory.mjml.j2", "")
+    path.unlink()
+    path.symlink_to("/proc/self/mem")
+    error = fault_of(run, "{% include 'partials/memory.mjml.j2' %}")
+    assert str(error).startswith(f"{path}: cannot be read (Input/output error); make it readable")
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret", "/etc/passwd", "a/../b", "", "a//b", "\x00", "x" * 300]
+)
+def test_only_files_of_the_templates_folders_are_templates(run: Run, name: str) -> None:
+    error = fault_of(run, "\n{% include name %}".replace("name", repr(name)))
+    assert error.problem.startswith(("there is no template", "cannot be read"))
 
 
 def test_a_block_that_is_lost_on_the_way(run: Run) -> None:
