@@ -660,7 +660,8 @@ async def publish(
 ) -> Delivered:
     """Approve an edition unless it is approved, and deliver it: what a person's yes sets off.
 
-    `overrides` are failed checks that the person answers for, by name or number. Its pages are there before the first mail leaves, since every mail links to them.
+    `overrides` are failed checks that the person answers for, by name or number. Its pages are
+    there before the first mail leaves, since every mail links to them.
     """
     if printed.record.state in ("draft", "ready"):
         overridden = check_fit_to_send(printed, overrides)

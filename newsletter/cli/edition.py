@@ -89,6 +89,22 @@ def edition_table(printed: Printed, *, audience: str = "", relay: str = "") -> T
     return table
 
 
+def what_next(printed: Printed) -> str:
+    """Say what state the edition is in, and what sends it."""
+    day = printed.record.date
+    match printed.record.state:
+        case "draft":
+            return (
+                "Nobody was mailed. This is a draft: each look makes it anew from the latest "
+                f"briefs, until `newsletter send --date {day}` sends it."
+            )
+        case "ready":
+            return f"Nobody was mailed. It is ready: `newsletter send --date {day}` sends it."
+        case state:
+            word = "sent" if state == "sent" else "approved"
+            return f"Nobody was mailed. This edition is {word}, and changes no more."
+
+
 def edition_document(printed: Printed) -> dict[str, Any]:
     """Show the edition and its preflight to a script."""
     return {

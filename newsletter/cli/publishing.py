@@ -1,11 +1,9 @@
-"""The way of an edition up to its mailing: gather, preview, check."""
+"""The way of an edition up to its mailing, but for `preview`: gather, check."""
 
 from __future__ import annotations
 
-import webbrowser
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,28 +11,22 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from newsletter.audience.reader import Choices, Reader
-from newsletter.audience.subscribers import find_subscriber
 from newsletter.briefs.gather import SourceReport
 from newsletter.cli.asked import DateOption, JsonOption
 from newsletter.cli.edition import (
     edition_document,
-    edition_table,
     prepare_edition,
     print_remarks,
+    what_next,
 )
 from newsletter.cli.session import Session
 from newsletter.cli.tables import findings_table, link_documents, links_table
-from newsletter.cli.writing import writing_to
-from newsletter.errors import Problem, RefusedError, SourceError, TemplateError
-from newsletter.mail import decode_message
+from newsletter.errors import Problem, SourceError, TemplateError
 from newsletter.publish import (
     Press,
-    Printed,
     ask_links,
     check_fit_to_send,
     list_links,
-    sample_message,
 )
 from newsletter.publish import gather as gather_sources
 from newsletter.render.preflight import Answer, Link, join_reports, judge_answers
@@ -54,42 +46,6 @@ def gather(ctx: typer.Context, as_json: JsonOption = False) -> None:
     print_remarks(session, reports)
     if reports and all(report.status == "failed" for report in reports):
         raise SourceError("every source failed", mend="see the reasons above; nothing is lost")
-
-
-def preview(
-    ctx: typer.Context,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write to.")] = Path("preview"),
-    to: Annotated[str, typer.Option(metavar="ADDRESS", help="Show the copy of this reader.")] = "",
-    day: DateOption = None,
-    open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Write the edition as a reader would get it: HTML, plain text and .eml. Mails nobody."""
-    session: Session = ctx.obj
-    with session.database() as database:
-        press = Press(session.settings, database, session.now)
-        printed = prepare_edition(session, press, day, as_json=as_json)
-        if printed is None:
-            return
-        reader = _reader(press, to)
-        content = sample_message(press, printed, reader).content
-    plain, html = decode_message(content)
-    stem = out / printed.edition.date.isoformat()
-    files = {".html": html.encode(), ".txt": plain.encode(), ".eml": content}
-    written = [Path(f"{stem}{suffix}") for suffix in files]
-    with writing_to(out):
-        out.mkdir(parents=True, exist_ok=True)
-        for path, data in zip(written, files.values(), strict=True):
-            path.write_bytes(data)
-    if as_json:
-        session.print_json(edition_document(printed) | {"files": [str(path) for path in written]})
-    else:
-        session.out.print(edition_table(printed))
-        for path in written:
-            session.out.print(f"Wrote {escape(str(path))}", soft_wrap=True)
-        session.out.print(_what_next(printed))
-    if open_it:
-        webbrowser.open(written[0].absolute().as_uri())
 
 
 def check(
@@ -129,7 +85,7 @@ def check(
         session.out.print(findings_table(printed.findings))
     check_fit_to_send(printed)
     if not as_json:
-        session.out.print(_what_next(printed))
+        session.out.print(what_next(printed))
 
 
 def _print_problems(session: Session, problems: Sequence[Problem], *, as_json: bool) -> None:
@@ -161,38 +117,6 @@ def _ask(
             allow_private=allow_private,
             on_answer=lambda _answer: progress.advance(task),
         )
-
-
-def _what_next(printed: Printed) -> str:
-    day = printed.record.date
-    match printed.record.state:
-        case "draft":
-            return (
-                "Nobody was mailed. This is a draft: each look makes it anew from the latest "
-                f"briefs, until `newsletter send --date {day}` sends it."
-            )
-        case "ready":
-            return f"Nobody was mailed. It is ready: `newsletter send --date {day}` sends it."
-        case state:
-            word = "sent" if state == "sent" else "approved"
-            return f"Nobody was mailed. This edition is {word}, and changes no more."
-
-
-def _reader(press: Press, to: str) -> Reader:
-    if not to:
-        return Reader(subscriber_id=0, email="reader@example.org", choices=Choices())
-    found = find_subscriber(press.database, to)
-    if found is None:
-        raise RefusedError(
-            f"no reader has the address {to}", mend="see `newsletter subscribers list`"
-        )
-    return Reader(
-        subscriber_id=found.id,
-        email=found.email,
-        name=found.name,
-        choices=found.choices,
-        fields=found.fields,
-    )
 
 
 def _report_document(report: SourceReport) -> dict[str, Any]:
