@@ -67,6 +67,7 @@ from newsletter.errors import (
 from newsletter.mail import Addresser, Keyring, Letterhead, Message, build_letterhead
 from newsletter.mail.dkim import Signer
 from newsletter.render.apart import within_limits
+from newsletter.render.browser_checks import check_in_browser
 from newsletter.render.compile import compile_edition
 from newsletter.render.compiled import CompiledEdition
 from newsletter.render.preflight import (
@@ -75,12 +76,21 @@ from newsletter.render.preflight import (
     Link,
     check_edition,
     choose_overridden,
+    join_reports,
     list_edition_links,
     list_failed,
+    read_copies,
 )
 from newsletter.render.site import Written, check_site, write_site
 from newsletter.render.templates import TemplateSet, find_templates
-from newsletter.render.web import Published, Site, open_site
+from newsletter.render.web import (
+    Published,
+    Site,
+    build_edition,
+    edition_path,
+    file_of,
+    open_site,
+)
 from newsletter.settings import Settings
 from newsletter.smtp.protocol import Phase, Refused
 from newsletter.smtp.relay import Relay
@@ -214,9 +224,33 @@ def render(press: Press, composed: Composed) -> Printed:
         with press.database.writing() as connection:
             record = store_compiled(connection, record.id, compiled.dump())
     findings = check_edition(
-        edition, compiled, publication=publication, vocabulary=press.settings.vocabulary
+        edition,
+        compiled,
+        publication=publication,
+        vocabulary=press.settings.vocabulary,
+        picture_hosts=frozenset(press.settings.edition.picture_hosts),
+        web=_build_page(press, edition),
     )
     return Printed(record=record, edition=edition, compiled=compiled, findings=findings)
+
+
+def look_at(
+    press: Press, printed: Printed, *, on_look: Callable[[str], None] = lambda _name: None
+) -> Printed:
+    """Show what most readers get in Chromium, and join what is seen to the findings.
+
+    It takes some seconds. Without Chromium its checks are skipped, and say so.
+    """
+    hosts = frozenset(press.settings.edition.picture_hosts)
+    copies = read_copies(
+        printed.edition,
+        printed.compiled,
+        publication=press.settings.publication,
+        vocabulary=press.settings.vocabulary,
+    )
+    most = next(iter(copies.values()))
+    seen = check_in_browser(most.source, picture_hosts=hosts, on_look=on_look)
+    return replace(printed, findings=join_reports(printed.findings, seen))
 
 
 def list_links(press: Press, printed: Printed) -> tuple[Link, ...]:
@@ -323,6 +357,12 @@ def check_web(press: Press, printed: Printed) -> None:
     if press.web_folder is not None:
         published = Published(edition=printed.edition, published_at=press.now())
         check_site(press.web_folder, _open_site(press), published)
+
+
+def _build_page(press: Press, edition: Edition) -> str:
+    """Build an edition's page on the web, to be compared with its mail."""
+    files = build_edition(_open_site(press), Published(edition=edition, published_at=press.now()))
+    return files[file_of(edition_path(edition.date))].decode()
 
 
 def _open_site(press: Press) -> Site:

@@ -27,6 +27,7 @@ from newsletter.publish import (
     ask_links,
     check_fit_to_send,
     list_links,
+    look_at,
 )
 from newsletter.publish import gather as gather_sources
 from newsletter.render.preflight import Answer, Link, join_reports, judge_answers
@@ -58,6 +59,9 @@ def check(
         bool,
         typer.Option("--allow-private", help="With --links: also pages of private networks."),
     ] = False,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Show it in Chromium, if there is one.")
+    ] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Run the preflight checks on the edition, and list its links. Mails nobody."""
@@ -75,6 +79,9 @@ def check(
             return
         listed = list_links(press, printed)
         answers = _ask(session, press, listed, allow_private=allow_private) if links else ()
+    if browser:
+        with session.err.status("Looking at it in Chromium …"):
+            printed = look_at(press, printed)
     if links:
         findings = join_reports(printed.findings, [judge_answers(answers)])
         printed = replace(printed, findings=findings)
