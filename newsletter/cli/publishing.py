@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -107,7 +108,10 @@ def _print_problems(session: Session, problems: Sequence[Problem], *, as_json: b
     for problem in problems:
         mend = f"\n→ {problem.mend}" if problem.mend else ""
         line = "" if problem.line is None else str(problem.line)
-        table.add_row(escape(problem.file or ""), line, escape(problem.problem + mend))
+        file = Path(problem.file or "")
+        if file.is_relative_to(session.settings.root):
+            file = file.relative_to(session.settings.root)
+        table.add_row(escape(str(file)), line, escape(problem.problem + mend))
     session.out.print(table)
 
 
