@@ -11,6 +11,7 @@ composed anew, from then on its content and its audience are fixed.
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections import Counter
@@ -64,9 +65,17 @@ from newsletter.errors import (
     SourceError,
     TemporaryError,
 )
-from newsletter.mail import Addresser, Keyring, Letterhead, Message, build_letterhead
+from newsletter.mail import (
+    Addresser,
+    Keyring,
+    Letterhead,
+    Message,
+    build_letterhead,
+    decode_message,
+)
 from newsletter.mail.dkim import Signer
 from newsletter.render.apart import within_limits
+from newsletter.render.browser_checks import check_in_browser
 from newsletter.render.compile import compile_edition
 from newsletter.render.compiled import CompiledEdition
 from newsletter.render.preflight import (
@@ -75,6 +84,7 @@ from newsletter.render.preflight import (
     Link,
     check_edition,
     choose_overridden,
+    join_reports,
     list_edition_links,
     list_failed,
 )
@@ -150,6 +160,8 @@ class Printed:
     edition: Edition
     compiled: CompiledEdition
     findings: tuple[Finding, ...]
+    is_looked_at: bool = False
+    """Whether a browser showed it, or was looked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,9 +226,30 @@ def render(press: Press, composed: Composed) -> Printed:
         with press.database.writing() as connection:
             record = store_compiled(connection, record.id, compiled.dump())
     findings = check_edition(
-        edition, compiled, publication=publication, vocabulary=press.settings.vocabulary
+        edition,
+        compiled,
+        publication=publication,
+        vocabulary=press.settings.vocabulary,
+        picture_hosts=frozenset(press.settings.edition.picture_hosts),
     )
     return Printed(record=record, edition=edition, compiled=compiled, findings=findings)
+
+
+def look_at(
+    press: Press, printed: Printed, *, on_look: Callable[[str], None] = lambda _name: None
+) -> Printed:
+    """Add to the preflight what a browser shows of the mail; once, and not of what is approved.
+
+    Where there is none its checks are skipped, and say so.
+    """
+    if printed.is_looked_at or printed.record.state in RELEASED:
+        return printed
+    reader = Reader(subscriber_id=0, email="reader@example.org", choices=Choices())
+    _, html = decode_message(sample_message(press, printed, reader).content)
+    seen = check_in_browser(
+        html, picture_hosts=press.settings.edition.picture_hosts, on_look=on_look
+    )
+    return replace(printed, findings=join_reports(printed.findings, seen), is_looked_at=True)
 
 
 def list_links(press: Press, printed: Printed) -> tuple[Link, ...]:
@@ -664,6 +697,8 @@ async def publish(
     there before the first mail leaves, since every mail links to them.
     """
     if printed.record.state in ("draft", "ready"):
+        if press.settings.edition.browser_checks:
+            printed = await asyncio.to_thread(look_at, press, printed)
         overridden = check_fit_to_send(printed, overrides)
         await check_relay(press)
         check_web(press, printed)

@@ -14,6 +14,7 @@ from newsletter.briefs.gather import SourceReport
 from newsletter.cli.asked import DateOption, JsonOption
 from newsletter.cli.edition import (
     edition_document,
+    look_at_edition,
     prepare_edition,
     print_remarks,
     what_next,
@@ -68,6 +69,7 @@ def check(
         printed = prepare_edition(session, press, day, as_json=as_json)
         if printed is None:
             return
+        printed = look_at_edition(session, press, printed)
         listed = list_links(press, printed)
         answers = _ask(session, press, listed, allow_private=allow_private) if links else ()
     if links:
