@@ -3,6 +3,7 @@
     NewsletterError                  one sentence for a person, one exit code for a script
     ├── ConfigurationError      78   the operator's files or environment; retrying cannot help
     │   ├── TemplateError            a template, with file and line
+    │   ├── BrowserError             Chromium or its driver is missing, or does not start
     │   ├── DatabaseVersionError     the database is of another version
     │   └── RelayRefusedUs           the relay refuses *us*: password, identity, certificate
     ├── InputError               1   a document or table from outside; the rest goes on
@@ -57,9 +58,7 @@ class NewsletterError(Exception):
         if self.field:
             place = f"{place}, {self.field}" if place else self.field
         sentence = f"{place}: {self.problem}" if place else self.problem
-        if not self.mend:
-            return f"{sentence.rstrip('.')}."
-        return f"{sentence}; {self.mend}" + ("" if self.mend.endswith("?") else ".")
+        return f"{sentence}; {self.mend}." if self.mend else f"{sentence.rstrip('.')}."
 
 
 class ConfigurationError(NewsletterError):
@@ -102,6 +101,10 @@ class TemplateError(ConfigurationError):
             return self._problems
         file = None if self.file is None else str(self.file)
         return (Problem(self.problem, file=file, line=self.line, mend=self.mend),)
+
+
+class BrowserError(ConfigurationError):
+    """There is no Chromium to look at mail with; what needs it is skipped, never the mail."""
 
 
 class DatabaseVersionError(ConfigurationError):

@@ -247,6 +247,8 @@ class Keeper:
         for report in prepared.reports:
             if report.status == "failed":
                 log.warning("source %s failed: %s", report.name, report.error)
+        for remark in prepared.composed.remarks:
+            log.warning("edition %s: %s", day, remark)
         record = prepared.composed.record
         reason = f" ({record.reason})" if record and record.reason else ""
         log.info("edition %s: %s%s", day, prepared.composed.outcome, reason)

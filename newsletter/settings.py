@@ -27,7 +27,9 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
+    model_validator,
 )
 from pydantic_settings import (
     BaseSettings,
@@ -49,6 +51,14 @@ _URL = re.compile(
     r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d+)?(?:/[\w.~!$&*+=:@%/-]*)?", re.ASCII
 )
 _MAX_URL_CHARACTERS = 500
+# Stricter than the web: no user, no port, nothing that two programs could split differently.
+# What the mail loads must come from exactly the host that the operator allows.
+_PICTURE_URL = re.compile(
+    r"https://([a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})+)/[^\s\\\"<>]*", re.ASCII | re.IGNORECASE
+)
+_FONT = r"-?[A-Za-z][A-Za-z0-9]*(?:[ -][A-Za-z0-9]+)*"
+_GENERIC_FONTS = ("serif", "sans-serif", "monospace", "system-ui")
+_LEAST_CONTRAST = 4.5  # WCAG 2.2, level AA, for text
 
 
 def parse_duration(value: object) -> timedelta:
@@ -84,6 +94,16 @@ def parse_command(value: object) -> tuple[str, ...]:
     except ValueError:
         raise ValueError("must close its quotes") from None
     return tuple(map(str, parts))
+
+
+def parse_hosts(value: object) -> tuple[str, ...]:
+    """Read host names: a list, or one line with commas between."""
+    parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
+    hosts = [str(part).strip().lower() for part in parts]
+    for host in filter(None, hosts):
+        if not re.fullmatch(r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})+", host, re.ASCII):
+            raise ValueError('must be names of hosts such as "pictures.example", without https://')
+    return tuple(filter(None, hosts))
 
 
 def parse_clock(value: object) -> time:
@@ -140,6 +160,65 @@ def _check_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def check_picture_url(url: str) -> str:
+    """Give back the address of a picture that mail can show; raises `ValueError` for another."""
+    if not _PICTURE_URL.fullmatch(url):
+        raise ValueError('must be such as "https://pictures.example/harbor.jpg"')
+    if re.search(r"\.svgz?(?:[?#]|$)", url, re.IGNORECASE):
+        raise ValueError("leads to an SVG, which mail does not show; use PNG or JPEG")
+    return url
+
+
+def picture_host(url: str) -> str:
+    """Give the host that an address is fetched from; it was checked when it was read."""
+    match = _PICTURE_URL.fullmatch(url)
+    assert match, url
+    return match[1].lower()
+
+
+def check_alt(alt: str) -> str:
+    """Give back what a picture shows in words; raises `ValueError` where nobody said it."""
+    if not alt.strip():
+        raise ValueError("is missing")
+    if re.search(r"\.(?:avif|bmp|gif|heic|jpe?g|png|svg|tiff?|webp)$", alt, re.IGNORECASE):
+        raise ValueError("is a file name; say in it what the picture shows")
+    return alt
+
+
+def _check_colour(value: str) -> str:
+    """Write a colour as #rrggbb, which every mail client takes."""
+    if not re.fullmatch(r"#(?:[0-9A-Fa-f]{3}){1,2}", value, re.ASCII):
+        raise ValueError('must be a colour such as "#9a2617"')
+    digits = value[1:].lower()
+    return "#" + (digits if len(digits) == 6 else "".join(digit * 2 for digit in digits))
+
+
+def contrast(one: str, other: str) -> float:
+    """Measure the contrast of two colours, from 1 to 21 (WCAG 2.2)."""
+    lighter, darker = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    shares = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    linear = (s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares)
+    return sum(w * s for w, s in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def _check_fonts(value: str) -> str:
+    """Write a font stack in one way, each name in quotes that needs them.
+
+    It goes into style sheets as it is, so a name is letters, digits, single blanks and hyphens.
+    """
+    names = [name.strip() for name in value.split(",")]
+    bare = [name[1:-1] if name[:1] == name[-1:] and name[:1] in "'\"" else name for name in names]
+    if not all(re.fullmatch(_FONT, name, re.ASCII) for name in bare):
+        raise ValueError("must be names of fonts such as \"Georgia, 'Times New Roman', serif\"")
+    if bare[-1].lower() not in _GENERIC_FONTS:
+        raise ValueError(f"must end with one of {', '.join(_GENERIC_FONTS)}, which everybody has")
+    return ",".join(f"'{name}'" if " " in name else name for name in bare)
+
+
 def _single_line(value: str) -> str:
     if any(ord(c) < 32 or ord(c) == 127 for c in value):
         raise ValueError("must be one line without control characters")
@@ -150,8 +229,12 @@ Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 Clock = Annotated[time, BeforeValidator(parse_clock)]
 Days = Annotated[tuple[str, ...], BeforeValidator(parse_days)]
 Command = Annotated[tuple[str, ...], BeforeValidator(parse_command)]
+Hosts = Annotated[tuple[str, ...], BeforeValidator(parse_hosts)]
 Line = Annotated[str, AfterValidator(_single_line)]
 Address = Annotated[str, AfterValidator(_check_address)]
+Colour = Annotated[str, AfterValidator(_check_colour)]
+Fonts = Annotated[str, Field(max_length=200), AfterValidator(_check_fonts)]
+PictureUrl = Annotated[Line, Field(max_length=2_000), AfterValidator(check_picture_url)]
 _SECOND = timedelta(seconds=1)
 
 
@@ -281,6 +364,9 @@ class Vocabulary(Section):
     lenses: tuple[LensSettings, ...] = Field(
         default=_LENSES, description="The lenses, in order: name, descriptor, caveat."
     )
+    sponsor_label: Annotated[Line, Field(min_length=1)] = Field(
+        default="Sponsor", description="What every sponsor's block is labelled with."
+    )
     disclosure: Line = Field(
         default="AFBytes analysis is AI-assisted and generated from source metadata, article "
         "summaries, and topic context. It is intended to help readers think through "
@@ -352,6 +438,15 @@ class EditionSettings(Section):
     max_briefs: int = Field(
         default=20, ge=1, le=60, description="Most briefs in one edition; the rest is counted."
     )
+    notes: Path = Field(
+        default=Path("notes"),
+        description="Folder of what you add to an edition, in a file named by its date: a note, "
+        "a sponsor, corrections.",
+    )
+    picture_hosts: Hosts = Field(
+        default=(),
+        description="Hosts that the mail may load pictures from; none = no pictures are shown.",
+    )
     detail: Literal["one-line", "standard", "full"] = Field(
         default="full", description="The most that readers get of a brief who chose nothing."
     )
@@ -362,6 +457,66 @@ class EditionSettings(Section):
         description="What readers who chose nothing have time for: the first briefs stand in "
         "full, the others shorter; 0: as long as it takes.",
     )
+
+
+class LogoSettings(Section):
+    """The publication's logo, at the head of the mail."""
+
+    url: PictureUrl = Field(description="Its picture, on one of edition.picture_hosts.")
+    url_dark: PictureUrl | None = Field(
+        default=None, description="Its twin in the dark; default the same."
+    )
+    width: int = Field(
+        ge=1, le=560, description="Its width in the mail, in pixels; the column has 560."
+    )
+    height: int = Field(ge=1, le=1_000, description="Its height in the mail, in pixels.")
+    alt: Annotated[Line, AfterValidator(check_alt)] = Field(
+        description="What it says, for who does not see it."
+    )
+    replaces_name: bool = Field(
+        default=False, description="Whether it shows the name itself, so that the text can go."
+    )
+
+
+class Look(Section):
+    """Colours and fonts of the mail. What is read must stand out from what it stands on."""
+
+    accent: Colour = Field(default="#9a2617", description="Links and the masthead's rule.")
+    accent_dark: Colour = Field(default="#f09a84", description="Its twin in the dark.")
+    ground: Colour = Field(default="#fdfcf9", description="Ground of the mail.")
+    ground_dark: Colour = Field(default="#161513", description="Its twin in the dark.")
+    tint: Colour = Field(default="#f4f1e9", description="Ground of analysis.")
+    tint_dark: Colour = Field(default="#211f1b", description="Its twin in the dark.")
+    ink: Colour = Field(default="#1e1b17", description="Text.")
+    ink_dark: Colour = Field(default="#ece7dd", description="Its twin in the dark.")
+    muted: Colour = Field(default="#625b50", description="Small print.")
+    muted_dark: Colour = Field(default="#ada596", description="Its twin in the dark.")
+    hairline: Colour = Field(default="#d9d3c5", description="Rules between stories.")
+    hairline_dark: Colour = Field(default="#413d36", description="Its twin in the dark.")
+    serif: Fonts = Field(
+        default="Georgia,'Times New Roman',serif",
+        description="Fonts of headlines and summaries; nothing is loaded, readers have them.",
+    )
+    sans: Fonts = Field(
+        default="-apple-system,'Segoe UI',Roboto,Arial,sans-serif",
+        description="Fonts of everything else.",
+    )
+    logo: LogoSettings | None = Field(default=None, description="A table of its own.")
+
+    @model_validator(mode="after")
+    def _is_readable(self) -> Look:
+        for scheme in ("", "_dark"):
+            for text in ("ink", "muted", "accent"):
+                for ground in ("ground", "tint"):
+                    names = text + scheme, ground + scheme
+                    ratio = contrast(*(getattr(self, name) for name in names))
+                    if ratio < _LEAST_CONTRAST:
+                        # Rounded down: 4.49 is not 4.5.
+                        raise ValueError(
+                            f"{names[0]} on {names[1]} has a contrast of {int(ratio * 100) / 100}, "
+                            f"and text needs {_LEAST_CONTRAST}; choose colours further apart"
+                        )
+        return self
 
 
 class Delivery(Section):
@@ -526,6 +681,7 @@ class Settings(BaseSettings):
     sources: tuple[SourceSettings, ...] = ()
     schedule: Schedule = Schedule()
     edition: EditionSettings = EditionSettings()
+    look: Look = Look()
     delivery: Delivery = Delivery()
     relays: tuple[RelaySettings, ...] = ()
     domains: tuple[DomainSettings, ...] = ()
@@ -549,6 +705,18 @@ class Settings(BaseSettings):
             if names.count(name) > 1:
                 raise ValueError(f'two are called "{name}"; give one a name of its own')
         return sources
+
+    @field_validator("look")
+    @classmethod
+    def _logo_is_allowed(cls, look: Look, info: ValidationInfo) -> Look:
+        edition = info.data.get("edition")  # not there if it is wrong itself
+        if look.logo and edition:
+            for url in filter(None, (look.logo.url, look.logo.url_dark)):
+                if (host := picture_host(url)) not in edition.picture_hosts:
+                    raise ValueError(
+                        f'the logo is on {host}; add "{host}" to edition.picture_hosts'
+                    )
+        return look
 
     document: ClassVar[dict[str, Any]] = {}
     reads_environment: ClassVar[bool] = True
@@ -711,6 +879,7 @@ def describe_settings() -> Iterator[SettingRow]:
     """Yield every setting, dotted, with its default and help, in the file's order."""
     yield from _describe(Settings, "")
     yield from _describe(LensSettings, "vocabulary.lenses[].")
+    yield from _describe(LogoSettings, "look.logo.")
     yield from _describe(FolderSource, "sources[folder].")
     yield from _describe(FeedSource, "sources[feed].")
     yield from _describe(RelaySettings, "relays[].")
@@ -720,7 +889,7 @@ def describe_settings() -> Iterator[SettingRow]:
 
 def _describe(model: type[BaseModel], prefix: str) -> Iterator[SettingRow]:
     for name, field in model.model_fields.items():
-        if field.exclude or name in ("sources", "dkim", "relays", "domains"):
+        if field.exclude or name in ("sources", "dkim", "relays", "domains", "logo"):
             continue
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, Section):

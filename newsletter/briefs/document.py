@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from newsletter.briefs.front_matter import format_moment, parse_moment
 from newsletter.briefs.model import Brief, BriefWarning, Parsed, Perspective, Point, Source
 from newsletter.briefs.normalise import decode, plain_line, plain_text
+from newsletter.briefs.picture import MOST_PIXELS, picture_to_document, read_picture
 from newsletter.errors import BriefError
 
 
@@ -42,6 +43,7 @@ def brief_to_document(brief: Brief) -> dict[str, Any]:
         "topics": list(brief.topics),
         "author": brief.author,
         "published_at": format_moment(brief.published_at) if brief.published_at else "",
+        "picture": picture_to_document(brief.picture) if brief.picture else {},
     }
     return {key: value for key, value in document.items() if value}
 
@@ -161,6 +163,11 @@ def _read_brief(document: object, *, file: str, line: int | None, place: str) ->
     for field, texts in named.items():
         if not all(texts):
             raise fail(field, "has no text" if field in {"title", "summary"} else "lacks a name")
+    if "picture" in document:
+        try:
+            brief = replace(brief, picture=read_picture(document["picture"]))
+        except ValueError as error:
+            raise fail("picture", str(error)) from None
     if not document.get("published_at", "").strip():
         return brief
     try:
@@ -186,9 +193,16 @@ def _explain(error: ValidationError, *, file: str, line: int | None, place: str)
             path, problem = f"{path}.{plain_line(extra)[:60]}", "is not a field of a brief"
         case "type":
             problem = f"must be {_TYPES[schema['type']]}"
+        case "minimum" | "maximum":
+            problem = f"must be from 1 to {MOST_PIXELS:,}"
         case _:
             problem = "is empty"
     return BriefError(problem, file=file, line=line, field=path.lstrip(".") or None)
 
 
-_TYPES = {"string": "text", "array": "a list", "object": "an object of fields"}
+_TYPES = {
+    "string": "text",
+    "array": "a list",
+    "object": "an object of fields",
+    "integer": "a whole number",
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from newsletter.briefs.document import parse_json, parse_jsonl
 from newsletter.briefs.lexicon import HEADINGS, Kind, Lexicon
@@ -44,7 +45,8 @@ def parse_entry_text(text_or_html: str, *, vocabulary: Vocabulary, title: str = 
     """Read a feed entry's text if it is in a brief's shape; None if it is any other text.
 
     It is in that shape if it has the brand line or one of the three headings. The text may
-    repeat `title` or not. An entry of several briefs is no brief.
+    repeat `title` or not. An entry of several briefs is no brief. A picture is for the operator
+    to give, not for a feed.
     """
     lexicon = Lexicon(vocabulary)
     try:
@@ -57,4 +59,4 @@ def parse_entry_text(text_or_html: str, *, vocabulary: Vocabulary, title: str = 
         parsed = parse_lines(lines, vocabulary=vocabulary, file="entry", title=plain_line(title))
     except BriefError:
         return None
-    return parsed.briefs[0] if len(parsed.briefs) == 1 else None
+    return replace(parsed.briefs[0], picture=None) if len(parsed.briefs) == 1 else None

@@ -1,4 +1,4 @@
-"""The YAML block ahead of a brief: what the text cannot say (id, link, topics, author, time).
+"""The YAML block ahead of a brief: what the text cannot say (id, link, topics, picture, time).
 
     ---
     id: 0f8c…
@@ -8,6 +8,8 @@
     published_at: 2026-03-04T05:06:07Z     # or `date`; without a zone it is UTC
     sources: [outlet.example]              # or `source`; replaces what the text names
     title: Port reopens                    # the text may then begin without one
+    picture:                               # caption and credit may be added
+      {url: https://pictures.example/port.jpg, alt: Cranes at dawn, width: 1120, height: 630}
     ---
 
 Every scalar is read as a string, so that an id of 007, a topic "no" or a date keep their
@@ -29,13 +31,14 @@ from newsletter.briefs.attribution import parse_outlets
 from newsletter.briefs.model import Brief, BriefWarning, Source
 from newsletter.briefs.normalise import plain_line
 from newsletter.briefs.oddities import Oddity
+from newsletter.briefs.picture import picture_to_document, read_picture
 from newsletter.errors import BriefError
 
 _FENCE = re.compile(r"---\s*")
 _KEY = re.compile(r"([A-Za-z_][\w-]*)\s*:(?:\s|$)")
 _YAML_LINE = re.compile(r"\s*$|\s*#|\s+\S|-\s|[A-Za-z_][\w-]*\s*:(?:\s|$)")
 _ALIASES = {"date": "published_at", "source": "sources"}
-_KEYS = frozenset({"title", "id", "link", "topics", "author", "published_at", "sources"})
+_KEYS = frozenset({"title", "id", "link", "topics", "author", "published_at", "sources", "picture"})
 _MOST_LINES = 100
 _MOST_CHARACTERS = 50_000
 _DEEPEST = 5
@@ -91,6 +94,29 @@ def parse_front_matter(block: str, *, file: str, line: int) -> FrontMatter:
 
     Raises `BriefError` naming the line.
     """
+    fields: dict[str, Any] = {}
+    warnings = []
+    for raw_key, value in load_keys(block, file=file, line=line).items():
+        key = _canonical(str(raw_key))
+        at = line + line_of(block, str(raw_key))
+        if key not in _KEYS:
+            message = f'the front matter key "{plain_line(str(raw_key))[:60]}" means nothing here'
+            warnings.append(BriefWarning(code=Oddity.UNKNOWN_KEY, message=message, line=at))
+            continue
+        try:
+            fields[key] = _PARSERS[key](value)
+        except ValueError as error:
+            raise BriefError(str(error), file=file, line=at, field=str(raw_key)) from None
+    return FrontMatter(
+        fields={k: v for k, v in fields.items() if v != ""}, warnings=tuple(warnings)
+    )
+
+
+def load_keys(block: str, *, file: str, line: int) -> Mapping[str, Any]:
+    """Load the keys of a block, whatever they are; every scalar is text.
+
+    `line` is the number of the block's first line. Raises `BriefError` for what is no YAML.
+    """
     if len(block) > _MOST_CHARACTERS:
         raise BriefError("the front matter is too long", file=file, line=line)
     try:
@@ -103,7 +129,7 @@ def parse_front_matter(block: str, *, file: str, line: int) -> FrontMatter:
     except (yaml.YAMLError, ValueError, OverflowError):  # "\UFFFFFFFF" is a ValueError in PyYAML
         raise BriefError("the front matter is not YAML", file=file, line=line) from None
     if loaded in (None, ""):
-        return FrontMatter(fields={})
+        return {}
     if not isinstance(loaded, dict):
         raise BriefError(
             "the front matter is not a list of keys",
@@ -111,22 +137,7 @@ def parse_front_matter(block: str, *, file: str, line: int) -> FrontMatter:
             line=line,
             mend='write "key: value"',
         )
-    fields: dict[str, Any] = {}
-    warnings = []
-    for raw_key, value in loaded.items():
-        key = _canonical(str(raw_key))
-        at = line + _line_of(block, str(raw_key))
-        if key not in _KEYS:
-            message = f'the front matter key "{plain_line(str(raw_key))[:60]}" means nothing here'
-            warnings.append(BriefWarning(code=Oddity.UNKNOWN_KEY, message=message, line=at))
-            continue
-        try:
-            fields[key] = _PARSERS[key](value)
-        except ValueError as error:
-            raise BriefError(str(error), file=file, line=at, field=str(raw_key)) from None
-    return FrontMatter(
-        fields={k: v for k, v in fields.items() if v != ""}, warnings=tuple(warnings)
-    )
+    return loaded
 
 
 def format_front_matter(brief: Brief, *, sources_in_text: tuple[Source, ...]) -> str:
@@ -143,6 +154,8 @@ def format_front_matter(brief: Brief, *, sources_in_text: tuple[Source, ...]) ->
         document["sources"] = [
             {"name": s.name, "url": s.url} if s.url else s.name for s in brief.sources
         ]
+    if brief.picture:
+        document["picture"] = picture_to_document(brief.picture)
     # JSON is YAML on one line, whatever the value looks like.
     return "".join(
         f"{key}: {json.dumps(value, ensure_ascii=False)}\n" for key, value in document.items()
@@ -188,7 +201,8 @@ def _canonical(key: str) -> str:
     return _ALIASES.get(key, key)
 
 
-def _line_of(block: str, key: str) -> int:
+def line_of(block: str, key: str) -> int:
+    """Count the lines of a block ahead of a key."""
     for number, line in enumerate(block.splitlines()):
         if line.lstrip("\"' ").startswith(key):
             return number
@@ -245,4 +259,5 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "topics": _lines,
     "published_at": _moment,
     "sources": _sources,
+    "picture": read_picture,
 }

@@ -39,6 +39,18 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A picture beside a text: where it is fetched from, what it shows, its size in pixels."""
+
+    url: str
+    alt: str
+    width: int
+    height: int
+    caption: str = ""
+    credit: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Brief:
     """One story. Only title and summary are certain; everything else may be empty."""
 
@@ -57,6 +69,8 @@ class Brief:
     author: str = ""
     published_at: datetime | None = None
     """Aware UTC: front matter, sidecar, feed entry, else the file's own time."""
+    picture: Picture | None = None
+    """Only where the operator gives one, and never needed for a fact."""
 
     @property
     def has_analysis(self) -> bool:

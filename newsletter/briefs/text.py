@@ -43,7 +43,7 @@ The grammar, over lines that are not blank:
 - A leading backslash says what a line is when its looks would mislead: `\Who Loses` is text,
   `\ point: Who Won.` a label (also `lens`, `descriptor`, `disclosure`). `format_text` writes it
   where it must, so that reading gives back every brief there is.
-- What the text cannot say (id, link, topics, author, time) stands in front matter, ahead of it.
+- What the text cannot say (id, link, topics, picture, time) stands in front matter, ahead of it.
 
 How it is read, in linear time: `normalise` (bytes → clean lines), `lexicon` (line → kind, without
 context), `boundaries` (kinds → briefs), `assembly` (the lines of one brief → its parts). Every line

@@ -23,7 +23,7 @@ _FILES = {
     "demo": "trial",
     "init": "setup",
     "gather": "publishing",
-    "preview": "publishing",
+    "preview": "previewing",
     "check": "publishing",
     "send": "sending",
     "web": "pages",

@@ -59,6 +59,8 @@ def _print_left_out(session: Session, composed: Composed) -> None:
             f"{shown_count(count, 'brief')} older than the window left out; "
             "give a brief a newer date to have it in."
         )
+    for remark in composed.remarks:
+        session.err.print(escape(remark), soft_wrap=True)
 
 
 def edition_table(printed: Printed, *, audience: str = "", relay: str = "") -> Table:
@@ -75,10 +77,32 @@ def edition_table(printed: Printed, *, audience: str = "", relay: str = "") -> T
         table.add_row("Briefs", "none: this is the quiet-day note")
     if edition.left_out:
         table.add_row("", f"{edition.left_out} more found no room")
+    if edition.note:
+        table.add_row("Note", escape(edition.note.heading or edition.note.text[:70]))
+    if edition.sponsor:
+        table.add_row("Sponsor", escape(edition.sponsor.name))
+    for correction in edition.corrections:
+        table.add_row("Correction", escape(correction.text[:70]))
     for name, value in (("Readers", audience), ("Relay", relay)):
         if value:
             table.add_row(name, escape(value))
     return table
+
+
+def what_next(printed: Printed) -> str:
+    """Say what state the edition is in, and what sends it."""
+    day = printed.record.date
+    match printed.record.state:
+        case "draft":
+            return (
+                "Nobody was mailed. This is a draft: each look makes it anew from the latest "
+                f"briefs, until `newsletter send --date {day}` sends it."
+            )
+        case "ready":
+            return f"Nobody was mailed. It is ready: `newsletter send --date {day}` sends it."
+        case state:
+            word = "sent" if state == "sent" else "approved"
+            return f"Nobody was mailed. This edition is {word}, and changes no more."
 
 
 def edition_document(printed: Printed) -> dict[str, Any]:
@@ -92,6 +116,9 @@ def edition_document(printed: Printed) -> dict[str, Any]:
         "preheader": printed.edition.preheader,
         "briefs": [brief.title for brief in printed.edition.briefs],
         "left_out": printed.edition.left_out,
+        "note": printed.edition.note.text if printed.edition.note else "",
+        "sponsor": printed.edition.sponsor.name if printed.edition.sponsor else "",
+        "corrections": [correction.text for correction in printed.edition.corrections],
         "findings": [
             {
                 "number": finding.number,
@@ -99,6 +126,7 @@ def edition_document(printed: Printed) -> dict[str, Any]:
                 "status": finding.status,
                 "detail": finding.detail,
                 "mend": finding.mend,
+                "copies": list(finding.copies),
             }
             for finding in printed.findings
         ],

@@ -1,32 +1,34 @@
-"""The way of an edition up to its mailing: gather, preview, check."""
+"""The way of an edition up to its mailing, but for `preview`: gather, check."""
 
 from __future__ import annotations
 
-import webbrowser
-from pathlib import Path
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
+from rich.progress import Progress
 from rich.table import Table
 
-from newsletter.audience.reader import Choices, Reader
-from newsletter.audience.subscribers import find_subscriber
 from newsletter.briefs.gather import SourceReport
 from newsletter.cli.asked import DateOption, JsonOption
 from newsletter.cli.edition import (
     edition_document,
-    edition_table,
     prepare_edition,
     print_remarks,
+    what_next,
 )
 from newsletter.cli.session import Session
-from newsletter.cli.tables import findings_table
-from newsletter.cli.writing import writing_to
-from newsletter.errors import RefusedError, SourceError
-from newsletter.mail import decode_message
-from newsletter.publish import Press, Printed, check_fit_to_send, sample_message
+from newsletter.cli.tables import findings_table, link_documents, links_table
+from newsletter.errors import SourceError
+from newsletter.publish import (
+    Press,
+    ask_links,
+    check_fit_to_send,
+    list_links,
+)
 from newsletter.publish import gather as gather_sources
+from newsletter.render.preflight import Answer, Link, join_reports, judge_answers
 
 
 def gather(ctx: typer.Context, as_json: JsonOption = False) -> None:
@@ -45,89 +47,55 @@ def gather(ctx: typer.Context, as_json: JsonOption = False) -> None:
         raise SourceError("every source failed", mend="see the reasons above; nothing is lost")
 
 
-def preview(
+def check(
     ctx: typer.Context,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write to.")] = Path("preview"),
-    to: Annotated[str, typer.Option(metavar="ADDRESS", help="Show the copy of this reader.")] = "",
     day: DateOption = None,
-    open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    links: Annotated[
+        bool, typer.Option("--links", help="Ask every page that the mail leads to.")
+    ] = False,
+    allow_private: Annotated[
+        bool,
+        typer.Option("--allow-private", help="With --links: also pages of private networks."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the edition as a reader would get it: HTML, plain text and .eml. Mails nobody."""
+    """Run the preflight checks on the edition, and list its links. Mails nobody."""
     session: Session = ctx.obj
+    if allow_private and not links:
+        raise typer.BadParameter("goes with --links", param_hint="--allow-private")
     with session.database() as database:
         press = Press(session.settings, database, session.now)
         printed = prepare_edition(session, press, day, as_json=as_json)
         if printed is None:
             return
-        reader = _reader(press, to)
-        content = sample_message(press, printed, reader).content
-    plain, html = decode_message(content)
-    stem = out / printed.edition.date.isoformat()
-    files = {".html": html.encode(), ".txt": plain.encode(), ".eml": content}
-    written = [Path(f"{stem}{suffix}") for suffix in files]
-    with writing_to(out):
-        out.mkdir(parents=True, exist_ok=True)
-        for path, data in zip(written, files.values(), strict=True):
-            path.write_bytes(data)
+        listed = list_links(press, printed)
+        answers = _ask(session, press, listed, allow_private=allow_private) if links else ()
+    if links:
+        findings = join_reports(printed.findings, [judge_answers(answers)])
+        printed = replace(printed, findings=findings)
     if as_json:
-        session.print_json(edition_document(printed) | {"files": [str(path) for path in written]})
+        session.print_json(edition_document(printed) | {"links": link_documents(listed, answers)})
     else:
-        session.out.print(edition_table(printed))
-        for path in written:
-            session.out.print(f"Wrote {escape(str(path))}", soft_wrap=True)
-        session.out.print(_what_next(printed))
-    if open_it:
-        webbrowser.open(written[0].absolute().as_uri())
-
-
-def check(ctx: typer.Context, day: DateOption = None, as_json: JsonOption = False) -> None:
-    """Run the preflight checks on the edition. Mails nobody."""
-    session: Session = ctx.obj
-    with session.database() as database:
-        press = Press(session.settings, database, session.now)
-        printed = prepare_edition(session, press, day, as_json=as_json)
-    if printed is None:
-        return
-    if as_json:
-        session.print_json(edition_document(printed))
-    else:
+        session.out.print(links_table(listed, answers))
         session.out.print(findings_table(printed.findings))
     check_fit_to_send(printed)
     if not as_json:
-        session.out.print(_what_next(printed))
+        session.out.print(what_next(printed))
 
 
-def _what_next(printed: Printed) -> str:
-    day = printed.record.date
-    match printed.record.state:
-        case "draft":
-            return (
-                "Nobody was mailed. This is a draft: each look makes it anew from the latest "
-                f"briefs, until `newsletter send --date {day}` sends it."
-            )
-        case "ready":
-            return f"Nobody was mailed. It is ready: `newsletter send --date {day}` sends it."
-        case state:
-            word = "sent" if state == "sent" else "approved"
-            return f"Nobody was mailed. This edition is {word}, and changes no more."
-
-
-def _reader(press: Press, to: str) -> Reader:
-    if not to:
-        return Reader(subscriber_id=0, email="reader@example.org", choices=Choices())
-    found = find_subscriber(press.database, to)
-    if found is None:
-        raise RefusedError(
-            f"no reader has the address {to}", mend="see `newsletter subscribers list`"
+def _ask(
+    session: Session, press: Press, links: tuple[Link, ...], *, allow_private: bool
+) -> tuple[Answer, ...]:
+    """Ask the pages, and show how far it is."""
+    watched = session.err.is_terminal
+    with Progress(console=session.err, transient=True, disable=not watched) as progress:
+        task = progress.add_task("Asking", total=len(links))
+        return ask_links(
+            press,
+            links,
+            allow_private=allow_private,
+            on_answer=lambda _answer: progress.advance(task),
         )
-    return Reader(
-        subscriber_id=found.id,
-        email=found.email,
-        name=found.name,
-        choices=found.choices,
-        fields=found.fields,
-    )
 
 
 def _report_document(report: SourceReport) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from newsletter.errors import RefusedError
 
 db = typer.Typer(help="The database.", no_args_is_help=True)
 
-_FILES = ("newsletter.toml", "subscribers.csv", "briefs/welcome.txt")
+_FILES = ("newsletter.toml", "subscribers.csv", "briefs/welcome.txt", "notes/example.md")
 _TEMPLATES_NOTE = """\
 A file here comes before the shipped template of the same name. To change one part, copy it
 from the shipped templates (`partials/…`) to the same place here, and edit the copy;

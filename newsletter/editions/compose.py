@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from newsletter.briefs.model import Brief
 from newsletter.editions.headlines import format_preheader, format_subject
 from newsletter.editions.model import Edition, Window
-from newsletter.settings import EditionSettings, Publication
+from newsletter.editions.notes import Notes
+from newsletter.settings import EditionSettings, Publication, picture_host
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,11 @@ class Draft:
     edition: Edition
     brief_ids: tuple[int, ...]
     """In the order of `edition.briefs`."""
+    remarks: tuple[str, ...] = ()
+    """What an operator gave and the edition does not show. Whole sentences."""
+
+
+_NO_NOTES = Notes()
 
 
 def compose(
@@ -38,11 +44,16 @@ def compose(
     window: Window,
     publication: Publication,
     settings: EditionSettings,
+    notes: Notes = _NO_NOTES,
 ) -> Draft:
     """Compose the edition of `day`: the same for the same candidates in whatever order."""
     unique = _drop_doubles(sorted(candidates, key=_rank))
     chosen = unique[: settings.max_briefs]
-    briefs = tuple(candidate.brief for candidate in chosen)
+    remarks: list[str] = []
+    briefs = tuple(
+        _without_strange_picture(candidate.brief, settings.picture_hosts, remarks)
+        for candidate in chosen
+    )
     edition = Edition(
         date=day,
         window=window,
@@ -50,8 +61,26 @@ def compose(
         preheader=format_preheader(briefs, publication=publication, day=day),
         briefs=briefs,
         left_out=len(unique) - len(chosen),
+        note=notes.note,
+        sponsor=notes.sponsor,
+        corrections=notes.corrections,
     )
-    return Draft(edition=edition, brief_ids=tuple(candidate.brief_id for candidate in chosen))
+    return Draft(
+        edition=edition,
+        brief_ids=tuple(candidate.brief_id for candidate in chosen),
+        remarks=(*notes.remarks, *remarks),
+    )
+
+
+def _without_strange_picture(brief: Brief, hosts: Sequence[str], remarks: list[str]) -> Brief:
+    """Take a picture out that is not where the operator said pictures are, and say so."""
+    if brief.picture is None or (host := picture_host(brief.picture.url)) in hosts:
+        return brief
+    remarks.append(
+        f'The picture of "{brief.title[:60]}" is not shown: {host} is not among '
+        "edition.picture_hosts."
+    )
+    return replace(brief, picture=None)
 
 
 def _rank(candidate: Candidate) -> tuple[bool, float, str, int]:

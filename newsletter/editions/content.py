@@ -6,7 +6,8 @@ from datetime import date, datetime
 from typing import Any
 
 from newsletter.briefs.document import brief_from_document, brief_to_document
-from newsletter.editions.model import Edition, Window
+from newsletter.briefs.picture import picture_to_document, read_picture
+from newsletter.editions.model import Correction, Edition, Note, Sponsor, Window
 from newsletter.errors import BriefError, StorageError
 
 _FORMAT = 1
@@ -23,6 +24,7 @@ def edition_to_document(edition: Edition) -> dict[str, Any]:
         "preheader": edition.preheader,
         "briefs": [brief_to_document(brief) for brief in edition.briefs],
         "left_out": edition.left_out,
+        **_extras_to_document(edition),
     }
 
 
@@ -41,6 +43,42 @@ def edition_from_document(document: dict[str, Any]) -> Edition:
             preheader=document["preheader"],
             briefs=tuple(brief_from_document(b, file=place) for b in document["briefs"]),
             left_out=document["left_out"],
+            note=_note(document.get("note")),
+            sponsor=_sponsor(document.get("sponsor")),
+            corrections=tuple(map(_correction, document.get("corrections", ()))),
         )
     except (ValueError, KeyError, TypeError, BriefError) as error:
         raise StorageError(f"the stored edition cannot be read ({error!r})") from error
+
+
+def _extras_to_document(edition: Edition) -> dict[str, Any]:
+    """Write what an operator added; an edition without it looks as one always did."""
+    extras: dict[str, Any] = {}
+    if note := edition.note:
+        extras["note"] = {"text": note.text, "heading": note.heading, "by": note.by}
+    if sponsor := edition.sponsor:
+        extras["sponsor"] = {"name": sponsor.name, "text": sponsor.text, "url": sponsor.url}
+        if sponsor.picture:
+            extras["sponsor"]["picture"] = picture_to_document(sponsor.picture)
+    if edition.corrections:
+        extras["corrections"] = [
+            {"text": c.text, "day": c.day.isoformat() if c.day else "", "link": c.link}
+            for c in edition.corrections
+        ]
+    return extras
+
+
+def _note(document: dict[str, Any] | None) -> Note | None:
+    return Note(**document) if document else None
+
+
+def _sponsor(document: dict[str, Any] | None) -> Sponsor | None:
+    if not document:
+        return None
+    picture = document.get("picture")
+    return Sponsor(**{**document, "picture": read_picture(picture) if picture else None})
+
+
+def _correction(document: dict[str, Any]) -> Correction:
+    day = document["day"]
+    return Correction(**{**document, "day": date.fromisoformat(day) if day else None})

@@ -3,7 +3,8 @@
 A day without briefs is quiet only if every source was read. Otherwise nobody can know, and the
 edition is held with the reason: readers are never told that nothing happened because a feed
 was down. Where the gathering just made failed everywhere the edition is held even if briefs
-wait, since the day's own would be missing and an edition is sent only once.
+wait, since the day's own would be missing and an edition is sent only once. It is held as well
+while what the operator wrote for that day cannot be read.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from newsletter.editions.candidates import load_candidates
 from newsletter.editions.compose import compose
 from newsletter.editions.lifecycle import RELEASED
 from newsletter.editions.model import Edition
+from newsletter.editions.notes import Notes, read_notes
 from newsletter.editions.shelf import (
     EditionRecord,
     change_state,
@@ -32,7 +34,7 @@ from newsletter.editions.shelf import (
     store_edition,
 )
 from newsletter.editions.window import Standing, decide_window
-from newsletter.errors import ConfigurationError
+from newsletter.errors import ConfigurationError, InputError
 from newsletter.settings import Settings, source_name
 from newsletter.store import Database
 from newsletter.store.tables import gatherings
@@ -55,6 +57,8 @@ class Composed:
     """How many briefs there were of each standing; empty where nobody counted."""
     retired: tuple[date, ...] = ()
     """Earlier dates whose editions nobody approved; their briefs were free for this one."""
+    remarks: tuple[str, ...] = ()
+    """What an operator gave and the edition does not show. Whole sentences."""
 
 
 def compose_edition(
@@ -73,6 +77,7 @@ def compose_edition(
     with readers enrolled; `ConfigurationError` without sources.
     """
     publication, rules = settings.publication, settings.edition
+    notes, unreadable = _try_notes(settings, day)
     with database.writing() as connection:
         found = find_edition(connection, day)
         if found is not None and found.state in RELEASED:
@@ -115,16 +120,43 @@ def compose_edition(
             if rules.quiet_day == "skip":
                 if found is not None and found.state != "cancelled":
                     change_state(connection, found.id, "cancelled", reason="nothing new", now=now)
-                return nothing_new
+                return replace(nothing_new, remarks=_name_unsent(notes, unreadable, day))
+        if unreadable:
+            held = hold_edition(connection, day, unreadable, window, now)
+            return replace(nothing_new, outcome="held", record=held)
         draft = compose(
-            candidates.chosen, day=day, window=window, publication=publication, settings=rules
+            candidates.chosen,
+            day=day,
+            window=window,
+            publication=publication,
+            settings=rules,
+            notes=notes,
         )
         record = store_edition(
             connection, draft.edition, state="draft", brief_ids=draft.brief_ids, now=now
         )
         return replace(
-            nothing_new, outcome=_outcome(draft.edition), record=record, edition=draft.edition
+            nothing_new,
+            outcome=_outcome(draft.edition),
+            record=record,
+            edition=draft.edition,
+            remarks=draft.remarks,
         )
+
+
+def _try_notes(settings: Settings, day: date) -> tuple[Notes, str]:
+    """Read what the operator adds to a day, or say why it cannot be read."""
+    try:
+        return read_notes(settings.root, settings.edition, day), ""
+    except InputError as error:
+        return Notes(), str(error).rstrip(".")
+
+
+def _name_unsent(notes: Notes, unreadable: str, day: date) -> tuple[str, ...]:
+    """Say that notes were written for a day that has no edition."""
+    if not unreadable and notes == Notes():
+        return ()
+    return (f"The notes of {day} go to nobody: there is no edition to put them into.",)
 
 
 def _outcome(edition: Edition) -> Outcome:

@@ -19,10 +19,12 @@ from newsletter.render.markup import build_html
 from newsletter.render.selection import MAX_HTML_BYTES, Selector
 from newsletter.render.templates import TemplateSet
 from newsletter.render.words import count_words
-from newsletter.settings import EditionSettings, Publication, Vocabulary
+from newsletter.settings import EditionSettings, Look, Publication, Vocabulary
 
 HTML_TEMPLATE = "digest.mjml.j2"
 PLAIN_TEMPLATE = "digest.txt.j2"
+
+_SHIPPED = Look()
 
 
 def compile_edition(
@@ -32,20 +34,21 @@ def compile_edition(
     vocabulary: Vocabulary,
     templates: TemplateSet,
     settings: EditionSettings,
+    look: Look = _SHIPPED,
 ) -> CompiledEdition:
     """Lay an edition out for all its readers.
 
     The same arguments give the same bytes. What a template sees is `context.Context` and the
     functions of `markers.Markers`. Raises `TemplateError` for a fault in a template.
     """
-    context = build_context(edition, publication=publication, vocabulary=vocabulary)
+    context = build_context(edition, publication=publication, vocabulary=vocabulary, look=look)
     prefix = derive_prefix(repr(context))
-    catalogues = read_catalogues(
-        templates.directories, edition.date, write_date(edition.date, publication.language)
-    )
+    days = (edition.date, *(c.day for c in edition.corrections if c.day))
+    written = {write_date(day, publication.language): day for day in days}
+    catalogues = read_catalogues(templates.directories, written)
     html_marks = Markers(prefix=prefix, kind="html", catalogues=catalogues)
     plain_marks = Markers(prefix=prefix, kind="plain", catalogues=catalogues)
-    html = _render_html(context, templates, html_marks)
+    html = _render_html(context, templates, html_marks, frozenset(settings.picture_hosts))
     plain = _render_plain(context, templates, plain_marks)
     phrases = {*html_marks.phrases, *plain_marks.phrases}
     compiled = CompiledEdition(
@@ -68,10 +71,12 @@ def compile_edition(
     return compiled
 
 
-def _render_html(context: Context, templates: TemplateSet, markers: Markers) -> tuple[Cut, ...]:
+def _render_html(
+    context: Context, templates: TemplateSet, markers: Markers, picture_hosts: frozenset[str]
+) -> tuple[Cut, ...]:
     main = templates.find(HTML_TEMPLATE)
     marked = _run(HTML_TEMPLATE, context, templates, markers)
-    html = build_html(marked, main)
+    html = build_html(marked, main, picture_hosts=picture_hosts)
     try:
         return markers.cut(inline_styles(html))
     except ValueError as error:
@@ -104,8 +109,11 @@ def _check_frame(compiled: CompiledEdition, templates: TemplateSet) -> None:
 
 
 def _count_block_words(context: Context) -> dict[str, int]:
-    """Count what there is to read in each block; mastheads and footers are not reading."""
-    words = {"": 0}
+    """Count what there is to read in each block; mastheads, footers, sponsors are not reading."""
+    note, corrections = context.edition.note, context.edition.corrections
+    of_all = (note.heading, *note.text, note.by) if note else ()
+    of_all += tuple(paragraph for correction in corrections for paragraph in correction.text)
+    words = {"": sum(map(count_words, of_all))}
     for brief in context.edition.briefs:
         summary, why = sum(map(count_words, brief.summary)), sum(map(count_words, brief.why))
         title, points = count_words(brief.title), [*map(_count_point_words, brief.points)]

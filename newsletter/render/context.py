@@ -15,11 +15,11 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import regex
 
 from newsletter.briefs.implication import is_no_direct_implication
-from newsletter.briefs.model import Brief, Perspective, Source
-from newsletter.editions.model import Edition
+from newsletter.briefs.model import Brief, Perspective, Picture, Source
+from newsletter.editions.model import Correction, Edition, Note, Sponsor
 from newsletter.render.languages import write_date
 from newsletter.render.words import count_words
-from newsletter.settings import Publication, Vocabulary
+from newsletter.settings import LogoSettings, Look, Publication, Vocabulary
 
 # Whatever could break out of a line, a document or a reading direction. The formats drop
 # these already; renderers must not depend on it.
@@ -40,6 +40,13 @@ _SENTENCE_END = regex.compile(
 GIST_WORDS = 30
 _GIST_LEAST_WORDS = 4
 _LENS_ENDINGS = (" View", " Lens", " Perspective")
+
+
+COLUMN_PIXELS = 560
+"""What a picture may take of the column: Outlook obeys nothing but the number."""
+BOX_PIXELS = 512
+"""The same within a box of the column."""
+_SHIPPED = Look()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +76,80 @@ class LensView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PictureView:
+    """A picture, `width` by `height` as shown where there is room, in pixels."""
+
+    url: str
+    alt: str
+    width: int
+    height: int
+    caption: str
+    credit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteView:
+    """The editor's note."""
+
+    heading: str
+    text: tuple[str, ...]
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SponsorView:
+    """A block that somebody paid for."""
+
+    name: str
+    text: tuple[str, ...]
+    url: str
+    picture: PictureView | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorrectionView:
+    """What an earlier edition got wrong. `date` and `date_text` are "" where nobody said when."""
+
+    text: tuple[str, ...]
+    date: str
+    date_text: str
+    link: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogoView:
+    """The publication's logo. `url_dark` is "" where one serves both schemes."""
+
+    url: str
+    url_dark: str
+    width: int
+    height: int
+    alt: str
+    replaces_name: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookView:
+    """Colours as #rrggbb; font stacks that are CSS as they are: write `|safe` after them."""
+
+    accent: str
+    accent_dark: str
+    ground: str
+    ground_dark: str
+    tint: str
+    tint_dark: str
+    ink: str
+    ink_dark: str
+    muted: str
+    muted_dark: str
+    hairline: str
+    hairline_dark: str
+    serif: str
+    sans: str
+    logo: LogoView | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BriefView:
     """One story. Texts are tuples of paragraphs; each `..._key` names a block."""
 
@@ -86,6 +167,7 @@ class BriefView:
     lenses: tuple[LensView, ...]
     silent: tuple[LensView, ...]
     has_analysis: bool
+    picture: PictureView | None
     has_more: bool
     contents_key: str
     full_key: str
@@ -106,6 +188,9 @@ class EditionView:
     briefs: tuple[BriefView, ...]
     left_out: int
     disclosure: str
+    note: NoteView | None
+    sponsor: SponsorView | None
+    corrections: tuple[CorrectionView, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +213,7 @@ class LabelsView:
     quick_take: str
     perspectives: str
     disclaimer: str
+    sponsor: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,9 +223,12 @@ class Context:
     edition: EditionView
     publication: PublicationView
     labels: LabelsView
+    look: LookView
 
 
-def build_context(edition: Edition, *, publication: Publication, vocabulary: Vocabulary) -> Context:
+def build_context(
+    edition: Edition, *, publication: Publication, vocabulary: Vocabulary, look: Look = _SHIPPED
+) -> Context:
     """Turn an edition into what its templates see."""
     briefs = tuple(_brief(brief, n, vocabulary) for n, brief in enumerate(edition.briefs))
     return Context(
@@ -151,6 +240,11 @@ def build_context(edition: Edition, *, publication: Publication, vocabulary: Voc
             briefs=briefs,
             left_out=edition.left_out,
             disclosure=_disclosure(briefs, vocabulary),
+            note=_note(edition.note) if edition.note else None,
+            sponsor=_sponsor(edition.sponsor) if edition.sponsor else None,
+            corrections=tuple(
+                _correction(correction, publication.language) for correction in edition.corrections
+            ),
         ),
         publication=PublicationView(
             name=clean_line(publication.name),
@@ -165,7 +259,9 @@ def build_context(edition: Edition, *, publication: Publication, vocabulary: Voc
             quick_take=vocabulary.quick_take_heading,
             perspectives=vocabulary.perspectives_heading,
             disclaimer=vocabulary.disclaimer,
+            sponsor=vocabulary.sponsor_label,
         ),
+        look=_look(look),
     )
 
 
@@ -268,6 +364,64 @@ def _brief(brief: Brief, position: int, vocabulary: Vocabulary) -> BriefView:
         line_key=f"line:{position}",
         perspectives_key=f"perspectives:{position}",
         silent_key=f"silent:{position}",
+        picture=_picture(brief.picture, COLUMN_PIXELS),
+    )
+
+
+def _picture(picture: Picture | None, room: int) -> PictureView | None:
+    """Fit a picture into the room there is; the shape stays, and a small one is not blown up."""
+    if picture is None or not (url := clean_url(picture.url)):
+        return None
+    width = min(picture.width, room)
+    return PictureView(
+        url=url,
+        alt=clean_line(picture.alt),
+        width=width,
+        height=max(1, round(picture.height * width / picture.width)),
+        caption=clean_line(picture.caption),
+        credit=clean_line(picture.credit),
+    )
+
+
+def _note(note: Note) -> NoteView:
+    return NoteView(
+        heading=clean_line(note.heading),
+        text=clean_paragraphs(note.text),
+        by=clean_line(note.by),
+    )
+
+
+def _sponsor(sponsor: Sponsor) -> SponsorView:
+    return SponsorView(
+        name=clean_line(sponsor.name),
+        text=clean_paragraphs(sponsor.text),
+        url=clean_url(sponsor.url),
+        picture=_picture(sponsor.picture, BOX_PIXELS),
+    )
+
+
+def _correction(correction: Correction, language: str) -> CorrectionView:
+    return CorrectionView(
+        text=clean_paragraphs(correction.text),
+        date=correction.day.isoformat() if correction.day else "",
+        date_text=write_date(correction.day, language) if correction.day else "",
+        link=clean_url(correction.link),
+    )
+
+
+def _look(look: Look) -> LookView:
+    told = {name: getattr(look, name) for name in type(look).model_fields if name != "logo"}
+    return LookView(**told, logo=_logo(look.logo) if look.logo else None)
+
+
+def _logo(logo: LogoSettings) -> LogoView:
+    return LogoView(
+        url=clean_url(logo.url),
+        url_dark=clean_url(logo.url_dark or ""),
+        width=logo.width,
+        height=logo.height,
+        alt=clean_line(logo.alt),
+        replaces_name=logo.replaces_name,
     )
 
 

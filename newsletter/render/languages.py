@@ -73,13 +73,12 @@ class Catalogues:
     """Every language that there is, by its code; `SOURCE` always is."""
 
     by_code: Mapping[str, Catalog]
-    day: date
-    dated: str
-    """The day, as `context` writes it: each language writes it in its own way."""
+    days: Mapping[str, date]
+    """Days by how `context` writes them: each language writes them in its own way."""
 
     def knows(self, text: str) -> bool:
         """Say whether any language has words of its own for an English text."""
-        return text == self.dated or any(text in catalog for catalog in self.by_code.values())
+        return text in self.days or any(text in catalog for catalog in self.by_code.values())
 
     def freeze(self, texts: Iterable[str]) -> dict[str, Language]:
         """Give what each language says of these texts."""
@@ -91,8 +90,8 @@ class Catalogues:
         catalog = self.by_code.get(code)
         phrases: dict[str, tuple[str, ...]] = {}
         for text in texts:
-            if text == self.dated:
-                phrases[text] = (write_date(self.day, code),)
+            if day := self.days.get(text):
+                phrases[text] = (write_date(day, code),)
             elif catalog is not None and (message := catalog.get(text)) is not None:
                 said = message.string
                 forms = (said,) if isinstance(said, str) else tuple(said or ())
@@ -105,7 +104,7 @@ class Catalogues:
         )
 
 
-def read_catalogues(directories: Iterable[Path], day: date, dated: str) -> Catalogues:
+def read_catalogues(directories: Iterable[Path], days: Mapping[str, date]) -> Catalogues:
     """Read the catalogues of these folders; of two for one language the first counts.
 
     Raises `TemplateError` with file and line for one that cannot be read.
@@ -116,7 +115,7 @@ def read_catalogues(directories: Iterable[Path], day: date, dated: str) -> Catal
             if path.stem not in by_code:
                 by_code[path.stem] = _read_catalogue(path)
     by_code.pop(SOURCE, None)
-    return Catalogues(by_code=by_code, day=day, dated=dated)
+    return Catalogues(by_code=by_code, days=days)
 
 
 def match_language(wanted: str, languages: Iterable[str]) -> str:

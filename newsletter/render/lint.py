@@ -133,7 +133,7 @@ def _check_place(tag: str, parent: str, place: Place) -> Iterator[Problem]:
         near = get_close_matches(tag, PARENTS, 1)
         yield place.say(
             f"<{tag}> is no MJML tag",
-            f"did you mean <{near[0]}>?" if near else "check its spelling",
+            f"perhaps <{near[0]}> is meant" if near else "check its spelling",
         )
     elif parent == "mj-attributes" and tag not in {"mjml", "mj-head"}:
         return
@@ -173,7 +173,7 @@ def _check_attributes(tag: Tag) -> Iterator[Problem]:
             near = get_close_matches(name.lower(), known, 1, cutoff=0.75)
             yield tag.place.say(
                 f"<{tag.name}> has no attribute {name}",
-                f"did you mean {near[0]}?" if near else "take it out, it would do nothing",
+                f"perhaps {near[0]} is meant" if near else "take it out, it would do nothing",
             )
         else:
             takes = VALUES_OF_TAG.get((tag.name, name)) or VALUES.get(name)
@@ -197,7 +197,7 @@ def _check_classes(classes: _Classes) -> Iterator[Problem]:
             near = get_close_matches(name, classes.defined, 1)
             yield tag.place.say(
                 f'<{tag.name}> has mj-class="{name}", which is not defined',
-                f"did you mean {near[0]}?"
+                f"perhaps {near[0]} is meant"
                 if near
                 else f'define it with <mj-class name="{name}" … /> in <mj-attributes>',
             )

@@ -62,7 +62,7 @@ def write_site(
 ) -> Written:
     """Write the pages of every released edition, or of one and its neighbours, and the feeds.
 
-    `build` is `pages.build_pages` with the publication and its templates given, and
+    `build` is `web_pages.build_pages` with the publication and its templates given, and
     `on_edition` is told how many of how many are done. Raises `RefusedError` where the asked
     edition is not released, or a file that is not ours stands in the way; `StorageError` where
     the disk refuses, `TemplateError` for a fault in a template.

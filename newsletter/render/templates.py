@@ -8,6 +8,7 @@ they are given and nothing else. What a template produced is never run again.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
@@ -26,6 +27,7 @@ from newsletter.errors import TemplateError
 from newsletter.render.origin import MarkSources
 
 _OWN_SUFFIXES = frozenset((".j2", ".po"))
+_CLASS_OF_METHOD = re.compile(r"\b[A-Z]\w*\.(?=\w+\()")
 _LARGEST_PRODUCT = 100_000  # items of a text or list
 _LARGEST_BITS = 1_000  # of a number
 
@@ -241,7 +243,8 @@ def _explain(error: Exception) -> tuple[str, str]:
         return f"there is no template {error.name}", "check its spelling"
     if isinstance(error, RecursionError):
         return "goes on into itself without end", "take out what includes or calls itself"
-    return _sentence(str(error) or type(error).__name__), ""
+    said = _sentence(str(error) or type(error).__name__)
+    return _CLASS_OF_METHOD.sub("", said), ""
 
 
 def _unreadable(path: Path, error: OSError) -> TemplateError:

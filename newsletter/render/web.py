@@ -363,7 +363,7 @@ def _variables(context: Context) -> dict[str, Any]:
 
 def _read_language(templates: TemplateSet, wanted: str) -> Language:
     """Read all that the catalogue of a language says; English where there is none."""
-    catalogues = read_catalogues(templates.directories, date.min, "")
+    catalogues = read_catalogues(templates.directories, {})
     code = match_language(wanted, catalogues.by_code)
     ids = (message.id for message in catalogues.by_code[code]) if code else ()
     texts = [each if isinstance(each, str) else each[0] for each in ids]

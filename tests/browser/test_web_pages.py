@@ -13,17 +13,13 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 from newsletter.briefs.model import Brief, Source
+from newsletter.render.browser import find_chromium
 from newsletter.render.web import Listed, Published, build_archive, build_edition
-from tests.browser.test_mail_look import CHROMIUM, FLAGS
+from tests.browser.chromium import NEEDS_CHROMIUM
 from tests.unit.test_render_web import BRIEF, EDITION, NOON, PLAIN, site
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        CHROMIUM is None,
-        reason="needs Chromium: `apt-get install chromium`, or name its file in CHROMIUM",
-    ),
-]
+pytestmark = NEEDS_CHROMIUM
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 
 Scheme = Literal["light", "dark"]
 
@@ -86,7 +82,7 @@ FILES = build()
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS)
         yield browser
         browser.close()
 

@@ -20,10 +20,10 @@ from newsletter.editions.model import Edition, Window
 from newsletter.editions.shelf import list_released, list_withdrawn, store_edition
 from newsletter.errors import RefusedError, StorageError, TemplateError
 from newsletter.render.apart import within_limits
-from newsletter.render.pages import build_pages
 from newsletter.render.site import check_site, write_site
 from newsletter.render.templates import find_templates
 from newsletter.render.web import Published
+from newsletter.render.web_pages import build_pages
 from newsletter.settings import Publication, Templates, Vocabulary
 from newsletter.store import Database
 from newsletter.store.tables import briefs, deliveries, editions

@@ -14,7 +14,7 @@ from newsletter.briefs.document import (
     parse_json,
     parse_jsonl,
 )
-from newsletter.briefs.model import Brief, Perspective, Point, Source
+from newsletter.briefs.model import Brief, Perspective, Picture, Point, Source
 from newsletter.briefs.oddities import Oddity
 from newsletter.errors import BriefError
 
@@ -31,7 +31,16 @@ BRIEF = Brief(
     topics=("trade", "oil, gas"),
     author="Ada Example",
     published_at=datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC),
+    picture=Picture(
+        url="https://pictures.example/it's.jpg?w=1",
+        alt="Cranes at dawn",
+        width=1120,
+        height=630,
+        caption="The port.",
+        credit="Ada",
+    ),
 )
+PICTURE = {"url": "https://pictures.example/a.jpg", "alt": "A", "width": 2, "height": 1}
 SMALL = {"title": "T", "summary": "S"}
 
 
@@ -88,6 +97,15 @@ def test_text_is_cleaned() -> None:
         ({**SMALL, "perspectives": ["x"]}, "perspectives[0]", "must be an object of fields"),
         ({**SMALL, "sources": [{"name": ""}]}, "sources[0].name", "is empty"),
         ({**SMALL, "published_at": "soon"}, "published_at", "is not a time"),
+        ({**SMALL, "picture": None}, "picture", "must be an object of fields"),
+        ({**SMALL, "picture": {}}, "picture.url", "is missing"),
+        ({**SMALL, "picture": {**PICTURE, "src": "x"}}, "picture.src", "is not a field"),
+        ({**SMALL, "picture": {**PICTURE, "width": "2"}}, "picture.width", "a whole number"),
+        ({**SMALL, "picture": {**PICTURE, "width": True}}, "picture.width", "a whole number"),
+        ({**SMALL, "picture": {**PICTURE, "width": 0}}, "picture.width", "from 1 to 10,000"),
+        ({**SMALL, "picture": {**PICTURE, "height": 10_001}}, "picture.height", "from 1 to"),
+        ({**SMALL, "picture": {**PICTURE, "alt": "harbor.JPG"}}, "picture", "alt is a file name"),
+        ({**SMALL, "picture": {**PICTURE, "url": "//a.example/"}}, "picture", "url must be such"),
         ([], None, "must be an object of fields"),
         (None, None, "must be an object of fields"),
     ],

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from newsletter.briefs.document import brief_from_document, brief_to_document
-from newsletter.briefs.model import Brief, Perspective, Point, Source
+from newsletter.briefs.model import Brief, Perspective, Picture, Point, Source
 from newsletter.briefs.normalise import plain_line, plain_text
 from newsletter.briefs.oddities import Oddity
 from newsletter.briefs.text import format_text, parse_text
@@ -52,6 +52,15 @@ TREACHEROUS = [
 
 lines = (st.sampled_from(TREACHEROUS) | st.text(max_size=60)).map(plain_line).filter(bool)
 texts = st.lists(lines, max_size=3).map("\n\n".join)
+pictures = st.builds(
+    Picture,
+    url=st.sampled_from(["https://a.example/x.png", "https://b-c.example/%20'&?w=1#x:y"]),
+    alt=lines,
+    width=st.integers(1, 10_000),
+    height=st.integers(1, 10_000),
+    caption=st.just("") | lines,
+    credit=st.just("") | lines,
+)
 briefs = st.builds(
     Brief,
     title=lines,
@@ -68,6 +77,7 @@ briefs = st.builds(
     topics=st.lists(lines, max_size=3).map(tuple),
     author=st.just("") | lines,
     published_at=st.none() | st.datetimes(timezones=st.just(UTC)),
+    picture=st.none() | pictures,
 )
 plain_briefs = st.builds(Brief, title=lines, summary=lines)
 vocabularies = st.sampled_from([DEFAULT, GERMAN, BARE])

@@ -244,6 +244,7 @@ def test_a_fault_in_a_partial_of_a_partial(run: Run, tmp_path: Path) -> None:
     ("expression", "problem"),
     [
         ("edition|wrap", "EditionView"),
+        ("'a'|wrap(width=3)", "line 2: wrap() got an unexpected keyword argument 'width'"),
         ("'a'|wrap(edition)", "not iterable"),
         ("'a'|wrapp", "No filter named 'wrapp'"),
         ("'a'|wrap('b', 'c', 'd', 'e')", "positional argument"),

@@ -20,6 +20,7 @@ from newsletter.settings import (
     DomainSettings,
     FeedSource,
     FolderSource,
+    LogoSettings,
     Publication,
     RelaySettings,
     Section,
@@ -416,8 +417,8 @@ def test_every_setting_is_described() -> None:
     assert len(names) == len(set(names))
     expected = names_of(Settings) - {"root", "sources"}
     expected |= names_of(FolderSource, "sources[folder].") | names_of(FeedSource, "sources[feed].")
-    expected -= {"dkim", "relays", "domains"}
-    expected |= names_of(DkimKey, "dkim[].")
+    expected -= {"dkim", "relays", "domains", "look.logo"}
+    expected |= names_of(DkimKey, "dkim[].") | names_of(LogoSettings, "look.logo.")
     expected |= names_of(RelaySettings, "relays[].") | names_of(DomainSettings, "domains[].")
     expected |= {f"vocabulary.lenses[].{name}" for name in ("name", "descriptor", "caveat")}
     assert set(names) == expected

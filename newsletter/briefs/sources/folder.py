@@ -3,8 +3,8 @@
 Read are .txt, .md, .json, .jsonl, .html and .htm; every other file is passed over, and so are
 names that begin with a dot or end like those of editors, downloads and copies under way.
 Beside `story.txt` (or `story.html`, …) may stand `story.yaml`, a sidecar with the keys of the
-front matter: id, link, topics, author, published_at, sources. What the document says itself
-comes first, then the sidecar, then the file's own time.
+front matter: id, link, topics, author, published_at, sources, picture. What the document says
+itself comes first, then the sidecar, then the file's own time.
 
 Nothing outside of the folder is read: a link is followed only to a file within it. A file
 that changes while it is read is left for the next gathering.
@@ -32,7 +32,7 @@ MAX_SIDECAR_BYTES = 100_000
 
 _SUFFIXES = {".txt", ".md", ".json", ".jsonl", ".html", ".htm"}
 _UNFINISHED = ("~", ".tmp", ".temp", ".part", ".partial", ".swp", ".swo", ".crdownload", ".bak")
-_OF_ONE_BRIEF = {"id", "link"}  # they say nothing about a file of several
+_OF_ONE_BRIEF = {"id", "link", "picture"}  # they say nothing about a file of several
 
 
 def read_folder(source: FolderSource, context: SourceContext) -> Reading:
