@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 
 from newsletter.audience.address import parse_address
@@ -88,9 +89,10 @@ from newsletter.render.preflight import (
     list_edition_links,
     list_failed,
 )
-from newsletter.render.site import Written, check_site, write_site
+from newsletter.render.site import Build, Written, check_site, write_site
 from newsletter.render.templates import TemplateSet, find_templates
-from newsletter.render.web import Published, Site, open_site
+from newsletter.render.web import Published
+from newsletter.render.web_pages import build_pages
 from newsletter.settings import Settings
 from newsletter.smtp.protocol import Phase, Refused
 from newsletter.smtp.relay import Relay
@@ -348,21 +350,23 @@ def write_web(
     on_edition: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Written:
     """Write the pages of every edition that readers may have, or of one day's, and the feeds."""
-    return write_site(press.database, folder, _open_site(press), day=day, on_edition=on_edition)
+    return write_site(press.database, folder, _builder(press), day=day, on_edition=on_edition)
 
 
 def check_web(press: Press, printed: Printed) -> None:
     """See that the pages of an edition can be written, while nobody has it yet."""
     if press.web_folder is not None:
         published = Published(edition=printed.edition, published_at=press.now())
-        check_site(press.web_folder, _open_site(press), published)
+        check_site(press.web_folder, _builder(press), published)
 
 
-def _open_site(press: Press) -> Site:
-    return open_site(
+def _builder(press: Press) -> Build:
+    templates = press.templates
+    return partial(
+        within_limits(build_pages, templates, press.settings.templates),
         publication=press.settings.publication,
         vocabulary=press.settings.vocabulary,
-        templates=press.templates,
+        templates=templates,
     )
 
 
