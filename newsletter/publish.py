@@ -11,6 +11,7 @@ composed anew, from then on its content and its audience are fixed.
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections import Counter
@@ -18,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 
 from newsletter.audience.address import parse_address
@@ -64,7 +66,14 @@ from newsletter.errors import (
     SourceError,
     TemporaryError,
 )
-from newsletter.mail import Addresser, Keyring, Letterhead, Message, build_letterhead
+from newsletter.mail import (
+    Addresser,
+    Keyring,
+    Letterhead,
+    Message,
+    build_letterhead,
+    decode_message,
+)
 from newsletter.mail.dkim import Signer
 from newsletter.render.apart import within_limits
 from newsletter.render.browser_checks import check_in_browser
@@ -79,18 +88,11 @@ from newsletter.render.preflight import (
     join_reports,
     list_edition_links,
     list_failed,
-    read_copies,
 )
-from newsletter.render.site import Written, check_site, write_site
+from newsletter.render.site import Build, Written, check_site, write_site
 from newsletter.render.templates import TemplateSet, find_templates
-from newsletter.render.web import (
-    Published,
-    Site,
-    build_edition,
-    edition_path,
-    file_of,
-    open_site,
-)
+from newsletter.render.web import Published, edition_path, file_of
+from newsletter.render.web_pages import build_pages
 from newsletter.settings import Settings
 from newsletter.smtp.protocol import Phase, Refused
 from newsletter.smtp.relay import Relay
@@ -160,6 +162,8 @@ class Printed:
     edition: Edition
     compiled: CompiledEdition
     findings: tuple[Finding, ...]
+    is_looked_at: bool = False
+    """Whether a browser showed it, or was looked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,20 +241,18 @@ def render(press: Press, composed: Composed) -> Printed:
 def look_at(
     press: Press, printed: Printed, *, on_look: Callable[[str], None] = lambda _name: None
 ) -> Printed:
-    """Show what most readers get in Chromium, and join what is seen to the findings.
+    """Add to the preflight what a browser shows of the mail; once, and not of what is approved.
 
-    It takes some seconds. Without Chromium its checks are skipped, and say so.
+    Where there is none its checks are skipped, and say so.
     """
-    hosts = frozenset(press.settings.edition.picture_hosts)
-    copies = read_copies(
-        printed.edition,
-        printed.compiled,
-        publication=press.settings.publication,
-        vocabulary=press.settings.vocabulary,
+    if printed.is_looked_at or printed.record.state in RELEASED:
+        return printed
+    reader = Reader(subscriber_id=0, email="reader@example.org", choices=Choices())
+    _, html = decode_message(sample_message(press, printed, reader).content)
+    seen = check_in_browser(
+        html, picture_hosts=press.settings.edition.picture_hosts, on_look=on_look
     )
-    most = next(iter(copies.values()))
-    seen = check_in_browser(most.source, picture_hosts=hosts, on_look=on_look)
-    return replace(printed, findings=join_reports(printed.findings, seen))
+    return replace(printed, findings=join_reports(printed.findings, seen), is_looked_at=True)
 
 
 def list_links(press: Press, printed: Printed) -> tuple[Link, ...]:
@@ -349,27 +351,29 @@ def write_web(
     on_edition: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Written:
     """Write the pages of every edition that readers may have, or of one day's, and the feeds."""
-    return write_site(press.database, folder, _open_site(press), day=day, on_edition=on_edition)
+    return write_site(press.database, folder, _builder(press), day=day, on_edition=on_edition)
 
 
 def check_web(press: Press, printed: Printed) -> None:
     """See that the pages of an edition can be written, while nobody has it yet."""
     if press.web_folder is not None:
         published = Published(edition=printed.edition, published_at=press.now())
-        check_site(press.web_folder, _open_site(press), published)
+        check_site(press.web_folder, _builder(press), published)
 
 
 def _build_page(press: Press, edition: Edition) -> str:
     """Build an edition's page on the web, to be compared with its mail."""
-    files = build_edition(_open_site(press), Published(edition=edition, published_at=press.now()))
+    files = _builder(press)(editions=[Published(edition=edition, published_at=press.now())])
     return files[file_of(edition_path(edition.date))].decode()
 
 
-def _open_site(press: Press) -> Site:
-    return open_site(
+def _builder(press: Press) -> Build:
+    templates = press.templates
+    return partial(
+        within_limits(build_pages, templates, press.settings.templates),
         publication=press.settings.publication,
         vocabulary=press.settings.vocabulary,
-        templates=press.templates,
+        templates=templates,
     )
 
 
@@ -704,6 +708,8 @@ async def publish(
     there before the first mail leaves, since every mail links to them.
     """
     if printed.record.state in ("draft", "ready"):
+        if press.settings.edition.browser_checks:
+            printed = await asyncio.to_thread(look_at, press, printed)
         overridden = check_fit_to_send(printed, overrides)
         await check_relay(press)
         check_web(press, printed)

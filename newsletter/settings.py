@@ -438,6 +438,10 @@ class EditionSettings(Section):
     max_briefs: int = Field(
         default=20, ge=1, le=60, description="Most briefs in one edition; the rest is counted."
     )
+    browser_checks: bool = Field(
+        default=True,
+        description="Whether a browser looks at the mail before it is sent, where there is one.",
+    )
     notes: Path = Field(
         default=Path("notes"),
         description="Folder of what you add to an edition, in a file named by its date: a note, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,10 @@ from hypothesis import settings
 
 from newsletter.store import Database, open_database
 from tests.postgres import find_server
+
+# A browser takes seconds to look at a mail, and hundreds of tests send one; those in
+# tests/browser have it look.
+os.environ["NEWSLETTER_EDITION__BROWSER_CHECKS"] = "false"
 
 # A loaded machine is slow at times, and that is no failure. The runs are the same every time.
 settings.register_profile("newsletter", deadline=None, derandomize=True)

@@ -13,7 +13,7 @@ from newsletter.cli.session import Session
 from newsletter.cli.tables import shown_count
 from newsletter.editions.desk import Composed
 from newsletter.errors import TemporaryError
-from newsletter.publish import Press, Printed, prepare
+from newsletter.publish import Press, Printed, look_at, prepare
 
 
 def prepare_edition(
@@ -39,6 +39,14 @@ def prepare_edition(
                 "`newsletter gather` shows what each source has."
             )
     return prepared.printed
+
+
+def look_at_edition(session: Session, press: Press, printed: Printed) -> Printed:
+    """Have a browser show the mail, and add what its checks find."""
+    with session.err.status("Looking at it in a browser …") as status:
+        return look_at(
+            press, printed, on_look=lambda name: status.update(f"Looking at it: {name} …")
+        )
 
 
 def print_remarks(session: Session, reports: tuple[SourceReport, ...]) -> None:

@@ -16,6 +16,7 @@ from newsletter.briefs.gather import SourceReport
 from newsletter.cli.asked import DateOption, JsonOption
 from newsletter.cli.edition import (
     edition_document,
+    look_at_edition,
     prepare_edition,
     print_remarks,
     what_next,
@@ -28,7 +29,6 @@ from newsletter.publish import (
     ask_links,
     check_fit_to_send,
     list_links,
-    look_at,
 )
 from newsletter.publish import gather as gather_sources
 from newsletter.render.preflight import Answer, Link, join_reports, judge_answers
@@ -78,11 +78,10 @@ def check(
             raise
         if printed is None:
             return
+        if browser:
+            printed = look_at_edition(session, press, printed)
         listed = list_links(press, printed)
         answers = _ask(session, press, listed, allow_private=allow_private) if links else ()
-    if browser:
-        with session.err.status("Looking at it in Chromium …"):
-            printed = look_at(press, printed)
     if links:
         findings = join_reports(printed.findings, [judge_answers(answers)])
         printed = replace(printed, findings=findings)

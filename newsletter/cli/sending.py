@@ -32,7 +32,12 @@ from newsletter.cli.asked import (
     confirm,
     find_edition_of,
 )
-from newsletter.cli.edition import edition_document, edition_table, prepare_edition
+from newsletter.cli.edition import (
+    edition_document,
+    edition_table,
+    look_at_edition,
+    prepare_edition,
+)
 from newsletter.cli.session import Session
 from newsletter.cli.tables import (
     clear_text_warning,
@@ -127,6 +132,8 @@ def send(
                 mend="leave --override out",
             )
         if printed.record.state in _UNSENT:
+            if session.settings.edition.browser_checks:
+                printed = look_at_edition(session, press, printed)
             audience = to_mail = count_by_status(database).get("active", 0)
         else:
             counts = press.ledger.counts(printed.record.id)

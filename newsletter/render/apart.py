@@ -27,7 +27,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 from newsletter.errors import (
     ConfigurationError,
@@ -43,6 +43,8 @@ from newsletter.render.templates import TemplateSet
 from newsletter.settings import Templates
 
 P = ParamSpec("P")
+Made = TypeVar("Made", CompiledEdition, dict[str, bytes])
+"""A compiled edition, or files by their names."""
 
 _CHILD = "newsletter.render.sandbox"
 _START_SECONDS = 30.0  # a loaded machine may need as long to load the program's own modules
@@ -86,8 +88,8 @@ class Limits:
 
 
 def within_limits(
-    compile_: Callable[P, CompiledEdition], templates: TemplateSet, settings: Templates
-) -> Callable[P, CompiledEdition]:
+    compile_: Callable[P, Made], templates: TemplateSet, settings: Templates
+) -> Callable[P, Made]:
     """Give `compile_` as it should run for these templates: apart if any is the operator's own.
 
     Its arguments must be picklable, and it must be a function of a module. Called, it raises
@@ -101,10 +103,10 @@ def within_limits(
 def _run_apart(
     limits: Limits,
     own: Path,
-    compile_: Callable[P, CompiledEdition],
+    compile_: Callable[P, Made],
     *args: P.args,
     **kwargs: P.kwargs,
-) -> CompiledEdition:
+) -> Made:
     head = json.dumps({"seconds": limits.seconds, "memory_mb": limits.memory_mb})
     task = pickle.dumps((compile_, args, kwargs))
     try:
@@ -124,16 +126,22 @@ def _run_apart(
         ) from error
     if done.returncode:
         raise _judge_death(done.returncode, done.stderr.decode(errors="replace"), limits, own)
-    return _read_answer(done.stdout, own)
+    made: Made = _read_answer(done.stdout, own)
+    return made
 
 
-def _read_answer(answer: bytes, own: Path) -> CompiledEdition:
+def _read_answer(answer: bytes, own: Path) -> Any:
     try:
         document: dict[str, Any] = json.loads(answer)
         if "compiled" in document:
             return CompiledEdition.load(base64.b64decode(document["compiled"], validate=True))
+        if "files" in document:
+            return {
+                _text(name): base64.b64decode(data, validate=True)
+                for name, data in document["files"].items()
+            }
         error = _read_error(document["error"])
-    except (ValueError, KeyError, TypeError, StorageError) as flaw:
+    except (ValueError, KeyError, TypeError, AttributeError, StorageError) as flaw:
         raise TemplateError(
             f"the process that lays out an edition gave no answer that can be read ({flaw!r})",
             file=own,

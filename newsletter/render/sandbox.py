@@ -29,7 +29,8 @@ from newsletter.render.apart import Limits, write_error
 from newsletter.render.compiled import CompiledEdition
 
 MAX_STATIC_BYTES = 5_000_000
-"""Of both parts together. Forty briefs in each of their forms make a tenth of it."""
+"""Of both parts of a mail together, or of one page. Forty briefs in each of their forms make a
+tenth of it."""
 
 _GRACE_SECONDS = 1.0
 _SPARE_CPU_SECONDS = 10  # to load our own modules
@@ -58,7 +59,7 @@ def _main() -> None:
     _start_timer(limits.seconds)
     document: dict[str, Any]
     try:
-        document = {"compiled": _encode(function(*args, **kwargs))}
+        document = _encode(function(*args, **kwargs))
     except _OutOfTimeError as error:
         _stop_timer()
         document = {"error": write_error(limits.out_of_time(*_find_place(error)))}
@@ -73,19 +74,31 @@ def _main() -> None:
     answer.close()
 
 
-def _encode(compiled: CompiledEdition) -> str:
+def _encode(made: CompiledEdition | dict[str, bytes]) -> dict[str, Any]:
+    if isinstance(made, CompiledEdition):
+        return {"compiled": _encode_compiled(made)}
+    for data in made.values():
+        _check_size(len(data))
+    return {"files": {name: base64.b64encode(data).decode() for name, data in made.items()}}
+
+
+def _encode_compiled(compiled: CompiledEdition) -> str:
     size = sum(
         len(piece)
         for part in (compiled.html, compiled.plain)
         for piece in part.pieces
         if isinstance(piece, bytes)
     )
+    _check_size(size)
+    return base64.b64encode(compiled.dump()).decode()
+
+
+def _check_size(size: int) -> None:
     if size > MAX_STATIC_BYTES:
         raise TemplateError(
             f"the templates make {size:,} bytes, and may make {MAX_STATIC_BYTES:,}",
             mend="look for a text or loop that grows without end",
         )
-    return base64.b64encode(compiled.dump()).decode()
 
 
 def _limit_ourselves(limits: Limits) -> None:

@@ -21,22 +21,22 @@ from pathlib import Path
 
 from newsletter.editions.shelf import Released, list_released, list_withdrawn, load_content
 from newsletter.errors import RefusedError, StorageError
-from newsletter.render.feeds import ENTRIES, build_entry, build_feeds
+from newsletter.render.feeds import ENTRIES
 from newsletter.render.web import (
     ARCHIVE_PATH,
     FEEDS,
     MARK,
     Listed,
     Published,
-    Site,
-    build_archive,
-    build_edition,
     choose_headline,
     edition_path,
     file_of,
 )
 from newsletter.store import Database
 
+Build = Callable[..., dict[str, bytes]]
+
+_BATCH = 10  # editions that are built at once: a process for each would take long
 _SHARED = (file_of(ARCHIVE_PATH), *(feed.url.lstrip("/") for feed in FEEDS))
 """The files that are of no one edition."""
 
@@ -55,13 +55,14 @@ class Written:
 def write_site(
     database: Database,
     folder: Path,
-    site: Site,
+    build: Build,
     *,
     day: date | None = None,
     on_edition: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Written:
     """Write the pages of every released edition, or of one and its neighbours, and the feeds.
 
+    `build` is `web_pages.build_pages` with the publication and its templates given, and
     `on_edition` is told how many of how many are done. Raises `RefusedError` where the asked
     edition is not released, or a file that is not ours stands in the way; `StorageError` where
     the disk refuses, `TemplateError` for a fault in a template.
@@ -84,14 +85,13 @@ def write_site(
             else:
                 unchanged += 1
 
-    for done, position in enumerate(chosen):
+    for done in range(0, len(chosen), _BATCH):
         on_edition(done, len(chosen))
-        put(build_edition(site, _load(database, released, position)))
+        batch = chosen[done : done + _BATCH]
+        put(build(editions=[_load(database, released, position) for position in batch]))
     if released:
         newest = [_load(database, released, n) for n in range(min(ENTRIES, len(released)))]
-        context = site.see(newest[0].edition)
-        put(build_archive(site, context, tuple(map(_list, released))))
-        put(build_feeds(site, context.publication, [build_entry(site, each) for each in newest]))
+        put(build(listed=[*map(_list, released)], newest=newest))
     elif removed:  # that was the only one: nothing is left to list
         removed += _remove(folder, [folder / name for name in _SHARED])
     on_edition(len(chosen), len(chosen))
@@ -103,14 +103,13 @@ def write_site(
     )
 
 
-def check_site(folder: Path, site: Site, published: Published) -> None:
+def check_site(folder: Path, build: Build, published: Published) -> None:
     """Try all that can fail of an edition's pages, and leave nothing behind but folders.
 
     Raises what `write_site` would.
     """
-    files = build_edition(site, published)
-    build_entry(site, published)
-    for name in (*files, *_SHARED):
+    listed = Listed(date=published.edition.date, title=published.edition.subject)
+    for name in build(editions=[published], listed=[listed], newest=[published]):
         _read_own(folder / name)
     tried = folder / file_of(ARCHIVE_PATH)
     with _refusing(tried):

@@ -91,7 +91,14 @@ def check_edition(
     checked in the copies of several made-up readers, since each selection is a mail of its own:
     the worst of each check counts.
     """
-    copies = read_copies(edition, compiled, publication=publication, vocabulary=vocabulary, web=web)
+    copies = read_copies(
+        edition,
+        compiled,
+        publication=publication,
+        vocabulary=vocabulary,
+        picture_hosts=picture_hosts,
+        web=web,
+    )
     return merge_copies([(reader, examine(mail)) for reader, mail in copies.items()])
 
 
