@@ -131,21 +131,24 @@ def build_tree(pieces: Iterable[Piece | str]) -> tuple[Node, ...]:
 
 
 def arrange(
-    nodes: Sequence[Node], wanted: Callable[[str], bool], rank: Callable[[str], int]
+    nodes: Sequence[Node], wanted: Callable[[str], bool], ranks: Mapping[str, int]
 ) -> list[Any]:
-    """Drop the blocks that are not wanted, and put the others of each run in order of `rank`.
+    """Drop the blocks that are not wanted, and put those beside each other in order of `ranks`.
 
-    Siblings of one rank keep their order, and what stands between two blocks keeps its place.
-    Gives nodes without a block among them.
+    A block without a rank keeps its place, and so does what stands between two blocks. Gives
+    nodes without a block among them.
     """
+    ranked = [
+        node for node in nodes if isinstance(node, Block) and node.key in ranks and wanted(node.key)
+    ]
+    in_order = iter(sorted(ranked, key=lambda block: ranks[block.key]))
     chosen: list[Any] = []
-    shown = [node for node in nodes if isinstance(node, Block) and wanted(node.key)]
-    in_order = iter(sorted(shown, key=lambda block: rank(block.key)))
     for node in nodes:
         if not isinstance(node, Block):
             chosen.append(node)
         elif wanted(node.key):
-            chosen += arrange(next(in_order).nodes, wanted, rank)
+            block = next(in_order) if node.key in ranks else node
+            chosen += arrange(block.nodes, wanted, ranks)
     return chosen
 
 

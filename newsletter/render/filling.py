@@ -21,7 +21,7 @@ def fill_shared(
 
     `escaped` for HTML. Gives bytes in wire form, and the slots that are left.
     """
-    for node in arrange(nodes, selection.wants, selection.rank):
+    for node in arrange(nodes, selection.wants, selection.ranks):
         if isinstance(node, bytes):
             yield node
         elif isinstance(node, Flow):
@@ -48,7 +48,7 @@ def _fill_flow(
 ) -> Iterator[bytes | Slot]:
     slots: list[Slot] = []
     text = ""
-    for part in arrange(build_tree(flow.parts), selection.wants, selection.rank):
+    for part in arrange(build_tree(flow.parts), selection.wants, selection.ranks):
         said = part if isinstance(part, str) else _say(part, selection, values)
         if isinstance(said, Slot):
             slots.append(said)

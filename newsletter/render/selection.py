@@ -64,10 +64,6 @@ class Selection:
         """Say whether the reader gets a block."""
         return key not in self.hidden
 
-    def rank(self, key: str) -> int:
-        """Give a block's place among those beside it."""
-        return self.ranks.get(key, 0)
-
 
 @dataclass(frozen=True, slots=True)
 class _Cost:
