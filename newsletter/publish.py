@@ -14,14 +14,16 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from newsletter.audience.address import parse_address
 from newsletter.audience.reader import Choices, Reader
 from newsletter.audience.subscribers import read_subscriber
-from newsletter.briefs.gather import SourceReport, gather_sources
+from newsletter.briefs.fetcher import probe
+from newsletter.briefs.gather import SourceReport, describe_us, gather_sources
 from newsletter.delivery.holder import describe_operator, describe_self
 from newsletter.delivery.inquiry import Copy, find_copy, find_copy_at, list_copies_in_doubt
 from newsletter.delivery.lanes import build_domain_limits, build_lanes, read_relays
@@ -29,7 +31,13 @@ from newsletter.delivery.ledger import Ledger
 from newsletter.delivery.lifecycle import State
 from newsletter.delivery.retry import judge_reply
 from newsletter.delivery.sender import Sender
-from newsletter.delivery.settle import PutBack, Verdict, put_back, settle_doubts
+from newsletter.delivery.settle import (
+    PutBack,
+    Verdict,
+    note_override,
+    put_back,
+    settle_doubts,
+)
 from newsletter.delivery.shift import Lane, Policy, Surroundings
 from newsletter.delivery.signing import choose_signers, read_signers
 from newsletter.editions.desk import Composed, compose_edition
@@ -39,6 +47,7 @@ from newsletter.editions.shelf import (
     EditionRecord,
     change_state,
     find_edition,
+    hold_edition,
     load_compiled,
     load_content,
     load_letterhead,
@@ -51,14 +60,25 @@ from newsletter.errors import (
     RefusedError,
     RelayRefusedUs,
     RelayUnavailable,
+    SourceError,
     TemporaryError,
 )
 from newsletter.mail import Addresser, Keyring, Letterhead, Message, build_letterhead
 from newsletter.mail.dkim import Signer
 from newsletter.render.apart import within_limits
+from newsletter.render.browser_checks import check_in_browser
 from newsletter.render.compile import compile_edition
 from newsletter.render.compiled import CompiledEdition
-from newsletter.render.preflight import Finding, check_edition
+from newsletter.render.preflight import (
+    Answer,
+    Finding,
+    Link,
+    check_edition,
+    choose_overridden,
+    list_edition_links,
+    list_failed,
+    read_copies,
+)
 from newsletter.render.templates import find_templates
 from newsletter.settings import Settings
 from newsletter.smtp.protocol import Phase, Refused
@@ -66,6 +86,9 @@ from newsletter.smtp.relay import Relay
 from newsletter.store import Database
 
 TEST_MARK = "[Test] "
+LINK_SECONDS = 10.0
+"""How long a page may take to answer."""
+_LINKS_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,11 +206,77 @@ def render(press: Press, composed: Composed) -> Printed:
     return Printed(record=record, edition=edition, compiled=compiled, findings=findings)
 
 
+def list_links(press: Press, printed: Printed) -> tuple[Link, ...]:
+    """List the pages that an edition's mail leads to, and from where."""
+    return list_edition_links(
+        printed.edition,
+        printed.compiled,
+        publication=press.settings.publication,
+        vocabulary=press.settings.vocabulary,
+    )
+
+
+def ask_links(
+    press: Press,
+    links: Sequence[Link],
+    *,
+    allow_private: bool = False,
+    on_answer: Callable[[Answer], None] = lambda _answer: None,
+) -> tuple[Answer, ...]:
+    """Ask each page whether it is there, a few at a time; the order is that of `links`."""
+
+    def ask(link: Link) -> Answer:
+        try:
+            probed = probe(
+                link.url,
+                allow_private=allow_private,
+                timeout_seconds=LINK_SECONDS,
+                user_agent=describe_us(press.settings),
+            )
+        except SourceError as error:
+            return Answer(link=link, status=0, problem=error.problem)
+        return Answer(
+            link=link,
+            status=probed.status,
+            ended_at="" if probed.url == link.url else probed.url,
+        )
+
+    with ThreadPoolExecutor(max_workers=_LINKS_AT_ONCE) as pool:
+        answers = []
+        for answer in pool.map(ask, links):
+            answers.append(answer)
+            on_answer(answer)
+    return tuple(answers)
+
+
+def look_over(
+    press: Press,
+    printed: Printed,
+    *,
+    on_look: Callable[[str], None] = lambda _name: None,
+) -> tuple[Finding, ...]:
+    """Judge an edition's mail in Chromium, for some seconds; without it all checks are skipped.
+
+    It is the copy of a reader who chose nothing: most get it, and it has briefs of every length.
+    """
+    copies = read_copies(
+        printed.edition,
+        printed.compiled,
+        publication=press.settings.publication,
+        vocabulary=press.settings.vocabulary,
+    )
+    mail = next(iter(copies.values()))
+    return check_in_browser(mail.source, picture_hosts=mail.picture_hosts, on_look=on_look)
+
+
 # -- 3. enrol --------------------------------------------------------------------------------------
 
 
-def approve(press: Press, record: EditionRecord) -> int:
+def approve(press: Press, record: EditionRecord, overridden: Sequence[Finding] = ()) -> int:
     """Approve an edition and freeze its audience, in one transaction; return its size.
+
+    Failed checks that are `overridden` are noted with it: who answers for them, and what they
+    said.
 
     From here on content, readers, choices, Date and signing key of every message are fixed:
     all attempts to one reader are the same bytes. Raises `TemporaryError` if another process
@@ -217,6 +306,8 @@ def approve(press: Press, record: EditionRecord) -> int:
                 "there is no active reader",
                 mend="add some with `newsletter subscribers import FILE`",
             )
+        told = [f"{finding.number} {finding.name}: {finding.detail}" for finding in overridden]
+        note_override(connection, record.id, told, by=describe_operator(), now=now)
     return audience
 
 
@@ -480,10 +571,17 @@ def _take_standing(
 
 
 def make_ready(press: Press, day: date) -> Prepared:
-    """Prepare the edition of a day and set it ready, unless it is: what the schedule does."""
+    """Prepare the edition of a day and set it ready, unless it is: what the schedule does.
+
+    One that fails its preflight is held instead: nobody is there to answer for it.
+    """
     prepared = prepare(press, day, anew=False)
     printed = prepared.printed
-    if printed is None or printed.record.state != "draft":
+    if printed is None or printed.record.state not in ("draft", "ready"):
+        return prepared
+    if list_failed(printed.findings):
+        return _hold(press, prepared, printed)
+    if printed.record.state == "ready":
         return prepared
     with press.database.writing() as connection:
         record = change_state(connection, printed.record.id, "ready", now=press.now())
@@ -494,30 +592,59 @@ def make_ready(press: Press, day: date) -> Prepared:
     )
 
 
-def check_fit_to_send(printed: Printed) -> None:
-    """Raise `RefusedError` for an edition that failed its preflight."""
-    failed = [finding for finding in printed.findings if finding.status == "fail"]
+def _hold(press: Press, prepared: Prepared, printed: Printed) -> Prepared:
+    """Hold an edition that fails its preflight, with what failed as the reason."""
+    record = printed.record
+    with press.database.writing() as connection:
+        held = hold_edition(
+            connection,
+            record.date,
+            f"it fails its preflight: {describe_failed(list_failed(printed.findings))}",
+            record.window,
+            press.now(),
+        )
+    composed = replace(prepared.composed, outcome="held", record=held, edition=None)
+    return replace(prepared, composed=composed, printed=None)
+
+
+def check_fit_to_send(printed: Printed, overrides: Sequence[str] = ()) -> tuple[Finding, ...]:
+    """Give the failed checks that are overridden, each by name or number.
+
+    Raises `RefusedError` where another one fails, or where an override fits none.
+    """
+    overridden = choose_overridden(printed.findings, overrides)
+    failed = [finding for finding in list_failed(printed.findings) if finding not in overridden]
     if failed:
         raise RefusedError(
-            f"the edition of {printed.record.date} fails its preflight: "
-            + "; ".join(f"{finding.name}: {finding.detail}" for finding in failed),
-            mend=failed[0].mend or "see `newsletter check`",
+            f"the edition of {printed.record.date} fails its preflight: {describe_failed(failed)}",
+            mend=f"{failed[0].mend or 'see `newsletter check`'}, or send it all the same with "
+            + " ".join(f"--override {finding.name.replace(' ', '-')}" for finding in failed),
         )
+    return overridden
+
+
+def describe_failed(failed: Sequence[Finding]) -> str:
+    """Say in one line which checks failed, and what they found."""
+    return "; ".join(f"{finding.name}: {finding.detail}" for finding in failed)
 
 
 async def publish(
     press: Press,
     printed: Printed,
     *,
+    overrides: Sequence[str] = (),
     on_start: Callable[[Sender], None] = lambda _sender: None,
     on_progress: Callable[[Counter[State]], None] = lambda _tally: None,
 ) -> Delivered:
-    """Approve an edition unless it is approved, and deliver it: what a person's yes sets off."""
+    """Approve an edition unless it is approved, and deliver it: what a person's yes sets off.
+
+    `overrides` are failed checks that the person answers for, by name or number.
+    """
     if printed.record.state in ("draft", "ready"):
-        check_fit_to_send(printed)
+        overridden = check_fit_to_send(printed, overrides)
         await check_relay(press)
         try:
-            approve(press, printed.record)
+            approve(press, printed.record, overridden)
         except IllegalMove:
             with press.database.reading() as connection:
                 if read_edition(connection, printed.record.id).state not in RELEASED:

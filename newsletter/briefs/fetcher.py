@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http.client import responses
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any
+from typing import Any, TypeVar
 
 import httpcore2
 from httpx2 import URL, InvalidURL
@@ -54,6 +54,17 @@ class Fetched:
     """Where the answer came from, after redirects."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probed:
+    """How an address answers: HTTP's status, and where that came from after redirects."""
+
+    status: int
+    url: str
+
+
+_T = TypeVar("_T")
+
+
 def fetch(
     url: str,
     *,
@@ -68,6 +79,52 @@ def fetch(
 
     Raises `SourceError`, and nothing else, whatever the server does.
     """
+    return _follow(
+        url,
+        lambda pool, target: _ask(pool, target, validators, max_bytes, user_agent),
+        allow_private=allow_private,
+        timeout_seconds=timeout_seconds,
+        resolve=resolve,
+    )
+
+
+def probe(
+    url: str,
+    *,
+    allow_private: bool,
+    timeout_seconds: float,
+    user_agent: str,
+    resolve: Resolve = socket.getaddrinfo,
+) -> Probed:
+    """Ask whether a page is there: with HEAD, and with GET where that is answered badly.
+
+    No body is read. Raises `SourceError`, and nothing else, if there is no answer at all.
+    """
+
+    def ask(pool: httpcore2.ConnectionPool, target: URL) -> Probed | str:
+        answer = _knock(pool, "HEAD", target, user_agent)
+        if isinstance(answer, Probed) and answer.status >= 400:
+            answer = _knock(pool, "GET", target, user_agent)
+        return answer
+
+    return _follow(
+        url,
+        ask,
+        allow_private=allow_private,
+        timeout_seconds=timeout_seconds,
+        resolve=resolve,
+    )
+
+
+def _follow(
+    url: str,
+    ask: Callable[[httpcore2.ConnectionPool, URL], _T | str],
+    *,
+    allow_private: bool,
+    timeout_seconds: float,
+    resolve: Resolve,
+) -> _T:
+    """Ask at an address, and where it redirects to, until there is an answer."""
     guard = _Guard(
         allow_private=allow_private,
         deadline=time.monotonic() + timeout_seconds,
@@ -78,8 +135,8 @@ def fetch(
         with httpcore2.ConnectionPool(network_backend=guard) as pool:
             target = _parse_url(url, allow_private=allow_private)
             for _ in range(_MAX_REDIRECTS + 1):
-                answer = _ask(pool, target, validators, max_bytes, user_agent)
-                if isinstance(answer, Fetched):
+                answer = ask(pool, target)
+                if not isinstance(answer, str):
                     return answer
                 target = _parse_url(
                     _join(target, answer), allow_private=allow_private, redirected_from=target
@@ -154,11 +211,8 @@ def _ask(
         headers["If-None-Match"] = known["etag"]
     if "last_modified" in known:
         headers["If-Modified-Since"] = known["last_modified"]
-    raw_url = httpcore2.URL(
-        scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
-    )
     raw_headers = [(k.encode(), v.encode("latin-1", "replace")) for k, v in headers.items()]
-    with pool.stream("GET", raw_url, headers=raw_headers) as response:
+    with pool.stream("GET", _bare(url), headers=raw_headers) as response:
         received = {k.lower().decode("latin-1"): v.decode("latin-1") for k, v in response.headers}
         if response.status in _REDIRECTS and "location" in received:
             return received["location"]
@@ -177,6 +231,27 @@ def _ask(
         content_type=received.get("content-type", ""),
         validators={"url": str(url), **kept} if kept else {},
         url=str(url),
+    )
+
+
+def _knock(pool: httpcore2.ConnectionPool, method: str, url: URL, user_agent: str) -> Probed | str:
+    """Make one request and leave its body; give the status, or where it redirects to."""
+    headers = [
+        (b"User-Agent", user_agent.encode("latin-1", "replace")),
+        (b"Accept", b"text/html, */*;q=0.5"),
+        (b"Connection", b"close"),
+    ]
+    with pool.stream(method, _bare(url), headers=headers) as response:
+        if response.status in _REDIRECTS:
+            for name, value in response.headers:
+                if name.lower() == b"location":
+                    return str(value.decode("latin-1"))
+        return Probed(status=response.status, url=str(url))
+
+
+def _bare(url: URL) -> httpcore2.URL:
+    return httpcore2.URL(
+        scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
     )
 
 

@@ -77,7 +77,7 @@ def gather_sources(
         SourceContext(
             root=settings.root,
             vocabulary=settings.vocabulary,
-            user_agent=f"newsletter/{__version__} (+{settings.publication.url})",
+            user_agent=describe_us(settings),
             validators=validators.get(name, {}),
         )
         for name in names
@@ -90,6 +90,11 @@ def gather_sources(
             if on_source:
                 on_source(report)
     return tuple(reports)
+
+
+def describe_us(settings: Settings) -> str:
+    """Say who asks, for the log of the server that is asked: User-Agent."""
+    return f"newsletter/{__version__} (+{settings.publication.url})"
 
 
 def _read(source: SourceSettings, context: SourceContext) -> Reading | str:

@@ -115,6 +115,7 @@ def edition_document(printed: Printed) -> dict[str, Any]:
                 "status": finding.status,
                 "detail": finding.detail,
                 "mend": finding.mend,
+                "copies": list(finding.copies),
             }
             for finding in printed.findings
         ],

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
+from rich.progress import Progress
 from rich.table import Table
 
 from newsletter.briefs.gather import SourceReport
@@ -17,10 +19,11 @@ from newsletter.cli.edition import (
     what_next,
 )
 from newsletter.cli.session import Session
-from newsletter.cli.tables import findings_table
+from newsletter.cli.tables import findings_table, link_documents, links_table
 from newsletter.errors import SourceError
-from newsletter.publish import Press, check_fit_to_send
+from newsletter.publish import Press, Printed, ask_links, check_fit_to_send, list_links, look_over
 from newsletter.publish import gather as gather_sources
+from newsletter.render.preflight import Answer, Finding, Link, join_reports, judge_answers
 
 
 def gather(ctx: typer.Context, as_json: JsonOption = False) -> None:
@@ -39,21 +42,64 @@ def gather(ctx: typer.Context, as_json: JsonOption = False) -> None:
         raise SourceError("every source failed", mend="see the reasons above; nothing is lost")
 
 
-def check(ctx: typer.Context, day: DateOption = None, as_json: JsonOption = False) -> None:
-    """Run the preflight checks on the edition. Mails nobody."""
+def check(
+    ctx: typer.Context,
+    day: DateOption = None,
+    links: Annotated[
+        bool, typer.Option("--links", help="Ask every page that the mail leads to.")
+    ] = False,
+    allow_private: Annotated[
+        bool,
+        typer.Option("--allow-private", help="With --links: also pages of private networks."),
+    ] = False,
+    in_browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Judge the mail in Chromium as well.")
+    ] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the preflight checks on the edition, and list its links. Mails nobody."""
     session: Session = ctx.obj
+    if allow_private and not links:
+        raise typer.BadParameter("goes with --links", param_hint="--allow-private")
     with session.database() as database:
         press = Press(session.settings, database, session.now)
         printed = prepare_edition(session, press, day, as_json=as_json)
-    if printed is None:
-        return
+        if printed is None:
+            return
+        listed = list_links(press, printed)
+        answers = _ask(session, press, listed, allow_private=allow_private) if links else ()
+        seen = _look_over(session, press, printed) if in_browser else ()
+    asked = [judge_answers(answers)] if links else []
+    printed = replace(printed, findings=join_reports(printed.findings, seen, asked))
     if as_json:
-        session.print_json(edition_document(printed))
+        session.print_json(edition_document(printed) | {"links": link_documents(listed, answers)})
     else:
+        session.out.print(links_table(listed, answers))
         session.out.print(findings_table(printed.findings))
     check_fit_to_send(printed)
     if not as_json:
         session.out.print(what_next(printed))
+
+
+def _ask(
+    session: Session, press: Press, links: tuple[Link, ...], *, allow_private: bool
+) -> tuple[Answer, ...]:
+    """Ask the pages, and show how far it is."""
+    watched = session.err.is_terminal
+    with Progress(console=session.err, transient=True, disable=not watched) as progress:
+        task = progress.add_task("Asking", total=len(links))
+        return ask_links(
+            press,
+            links,
+            allow_private=allow_private,
+            on_answer=lambda _answer: progress.advance(task),
+        )
+
+
+def _look_over(session: Session, press: Press, printed: Printed) -> tuple[Finding, ...]:
+    """Judge the mail in Chromium, and show in which look."""
+    with session.err.status("Starting Chromium …") as status:
+        return look_over(press, printed, on_look=lambda name: status.update(f"Looking: {name} …"))
 
 
 def _report_document(report: SourceReport) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import math
 import signal
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -59,6 +60,7 @@ from newsletter.publish import (
     retry_unreached,
     send_test,
 )
+from newsletter.render.preflight import Finding
 
 _GLANCE_SECONDS = 0.1
 _UNSENT = ("draft", "ready")
@@ -80,16 +82,26 @@ def send(
         bool,
         typer.Option("--including-dead", help="With --retry-failed: also who has no mailbox."),
     ] = False,
+    override: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Send although this check fails, and answer for it; may be given again.",
+        ),
+    ] = None,
     day: DateOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Send the day's edition to every active reader, once; also goes on with a stopped send."""
     session: Session = ctx.obj
+    overrides = tuple(override or ())
     test_email = _parse_test(test, dry_run=dry_run)
     if including_dead and not retry_failed:
         raise typer.BadParameter("goes with --retry-failed", param_hint="--including-dead")
     if retry_failed and test_email:
         raise typer.BadParameter("mails readers, and --test none", param_hint="--retry-failed")
+    if overrides and (test_email or retry_failed):
+        raise typer.BadParameter("is for an edition's first send", param_hint="--override")
     with session.database() as database:
         press = Press(session.settings, database, session.now)
         if not dry_run:
@@ -109,6 +121,11 @@ def send(
         if test_email:
             _send_test(session, press, printed, test_email, as_json=as_json)
             return
+        if overrides and printed.record.state not in _UNSENT:
+            raise RefusedError(
+                f"the edition of {printed.record.date} was approved before: no check stops it",
+                mend="leave --override out",
+            )
         if printed.record.state in _UNSENT:
             audience = to_mail = count_by_status(database).get("active", 0)
         else:
@@ -123,7 +140,8 @@ def send(
             if dry_run:
                 _print_dry_run(session, printed, audience, as_json=as_json)
                 return
-            check_fit_to_send(printed)
+            overridden = check_fit_to_send(printed, overrides)
+            _say_overridden(session, overridden)
             if audience == 0:
                 raise RefusedError(
                     "there is no active reader",
@@ -136,7 +154,7 @@ def send(
             raise paused(printed.record)
         if not yes:
             _ask(session, printed, to_mail, as_json=as_json)
-        _deliver(session, press, printed, audience)
+        _deliver(session, press, printed, audience, overrides=overrides)
         record = _print_outcome(session, press, printed, mailed=True, as_json=as_json)
         _check_end(record)
 
@@ -236,6 +254,16 @@ def _ask(session: Session, printed: Printed, to_mail: int, *, as_json: bool) -> 
     )
 
 
+def _say_overridden(session: Session, overridden: Sequence[Finding]) -> None:
+    """Repeat what the operator takes upon themselves; it is kept with the edition."""
+    for finding in overridden:
+        session.err.print(
+            f"Overridden: {finding.number} {finding.name}: {finding.detail}",
+            markup=False,
+            soft_wrap=True,
+        )
+
+
 def _check_end(record: EditionRecord) -> None:
     """Say what stopped a send before its end, and how it goes on."""
     match record.state:
@@ -256,7 +284,14 @@ def _check_end(record: EditionRecord) -> None:
             )
 
 
-def _deliver(session: Session, press: Press, printed: Printed, audience: int) -> Delivered:
+def _deliver(
+    session: Session,
+    press: Press,
+    printed: Printed,
+    audience: int,
+    *,
+    overrides: Sequence[str] = (),
+) -> Delivered:
     """Deliver with a progress bar; Ctrl-C and SIGTERM end the run in order."""
     before = press.ledger.counts(printed.record.id)
     done = sum(count for state, count in before.items() if state in FINAL)
@@ -286,7 +321,13 @@ def _deliver(session: Session, press: Press, printed: Printed, audience: int) ->
             )
 
         async def run() -> Delivered:
-            return await publish(press, printed, on_start=_stop_on_signal, on_progress=show)
+            return await publish(
+                press,
+                printed,
+                overrides=overrides,
+                on_start=_stop_on_signal,
+                on_progress=show,
+            )
 
         return asyncio.run(run())
 

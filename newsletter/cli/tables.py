@@ -9,14 +9,22 @@ from zoneinfo import ZoneInfo
 
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from newsletter.delivery.lifecycle import FINAL, State
 
 if TYPE_CHECKING:  # the preflight takes long to import, and `status` shows none
-    from newsletter.audience.reader import Status
+    from newsletter.audience.reader import Status as ReaderStatus
     from newsletter.delivery.inquiry import Decision, Unreached
-    from newsletter.render.preflight import Finding
+    from newsletter.render.preflight import Answer, Finding, Link, Status
     from newsletter.smtp.relay import Relay
+
+_STATUS_STYLES: Mapping[Status, str] = {
+    "pass": "green",
+    "warn": "bold yellow",
+    "fail": "bold red",
+    "skip": "dim",
+}
 
 _MEANING = {
     State.ACCEPTED: "the relay took it",
@@ -37,7 +45,7 @@ def shown_count(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def shown_readers(by_status: Mapping[Status, int]) -> str:
+def shown_readers(by_status: Mapping[ReaderStatus, int]) -> str:
     """Say "1,000 active, 3 unsubscribed": the active ones first, and no other that has none."""
     rest = (f"{count:,} {name}" for name, count in by_status.items() if count and name != "active")
     return ", ".join((f"{by_status.get('active', 0):,} active", *rest))
@@ -147,12 +155,56 @@ def findings_table(findings: Sequence[Finding], *, only_trouble: bool = False) -
         passed = sum(finding.status == "pass" for finding in findings)
         return f"Preflight: {shown_count(passed, 'check')} passed."
     table = Table(title="Preflight", title_justify="left")
-    for heading in ("Check", "Result", "Detail"):
-        table.add_column(heading, overflow="fold")
+    table.add_column("No.", justify="right", no_wrap=True)
+    table.add_column("Check", overflow="fold")
+    table.add_column("Result", no_wrap=True)
+    table.add_column("Detail", overflow="fold")
     for finding in shown:
+        about = f" (the copy of {', of '.join(finding.copies)})" if finding.copies else ""
         mend = f"\n→ {finding.mend}" if finding.mend else ""
-        style = "bold" if finding.status in ("warn", "fail") else None
         table.add_row(
-            escape(finding.name), finding.status, escape(finding.detail + mend), style=style
+            str(finding.number),
+            escape(finding.name),
+            Text(finding.status, style=_STATUS_STYLES[finding.status]),
+            escape(finding.detail + about + mend),
         )
     return table
+
+
+def links_table(links: Sequence[Link], answers: Sequence[Answer] = ()) -> Table:
+    """Show where the mail leads to, from which brief, and how each page answered if asked."""
+    answered = {answer.link.url: answer for answer in answers}
+    table = Table(title="Links", title_justify="left")
+    if answers:
+        table.add_column("Answer", overflow="fold")
+    table.add_column("Page", overflow="fold")
+    table.add_column("In", overflow="fold", style="dim")
+    for link in links:
+        row: list[Text | str] = [escape(link.url), escape(", ".join(link.places))]
+        if answer := answered.get(link.url):
+            good = answer.is_good or answer.is_withheld
+            style = _STATUS_STYLES["pass" if good else "warn"]
+            moved = f", now {answer.ended_at}" if answer.ended_at else ""
+            row.insert(0, Text(f"{answer.problem or answer.status}{moved}", style=style))
+        table.add_row(*row)
+    return table
+
+
+def link_documents(
+    links: Sequence[Link], answers: Sequence[Answer] = ()
+) -> list[dict[str, object]]:
+    """Show the same to a script; `status` is null where nobody asked or nobody answered."""
+    answered = {answer.link.url: answer for answer in answers}
+    documents: list[dict[str, object]] = []
+    for link in links:
+        answer = answered.get(link.url)
+        documents.append(
+            {
+                "url": link.url,
+                "places": list(link.places),
+                "status": (answer.status or None) if answer else None,
+                "problem": answer.problem if answer else "",
+                "ended_at": answer.ended_at if answer else "",
+            }
+        )
+    return documents

@@ -195,6 +195,12 @@ def _what_stands(report: _Report, zone: ZoneInfo) -> list[str]:
         f"alert at {shown_moment(alert.raised_at, zone)}: {alert.sentence}"
         for alert in report.alerts[-_SHOWN_ALERTS:]
     ]
+    raised += [
+        f"override at {shown_moment(decision.decided_at, zone)} by {decision.decided_by}: "
+        f"{decision.detail.rstrip('.')}."
+        for decision in report.decisions
+        if decision.action == "override"
+    ]
     if report.is_being_sent:
         return [*raised, _what_goes_on(report, zone)]
     return [*raised, _what_next(report, zone)]

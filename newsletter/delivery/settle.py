@@ -15,7 +15,7 @@ The row of `runs` is locked before the edition's: the order in which a run's own
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -67,6 +67,14 @@ class PutBack:
     def total(self) -> int:
         """All of them."""
         return self.failed + self.expired
+
+
+def note_override(
+    connection: Connection, edition_id: int, findings: Sequence[str], *, by: str, now: datetime
+) -> None:
+    """Note the failed checks that somebody answers for, a sentence each, in one decision."""
+    if findings:
+        _note(connection, edition_id, "override", "; ".join(findings), by=by, now=now)
 
 
 # -- an edition ------------------------------------------------------------------------------------

@@ -15,6 +15,8 @@ from cssselect import SelectorError
 from lxml.etree import LxmlError
 from premailer.premailer import Premailer, PremailerError
 
+from newsletter.render.standards import conform
+
 _DOCTYPE = "<!doctype html>"
 # MJML's own resets are for clients that read <style>; inlined they would be repeated on each
 # cell and paragraph.
@@ -36,7 +38,7 @@ def inline_styles(html: str) -> str:
     Expects and gives back a document that begins with `<!doctype html>`. Raises `ValueError`
     with a sentence for styles that cannot be read.
     """
-    body = html.removeprefix(_DOCTYPE).replace(_RESETS, _RESETS_LEFT_ALONE, 1)
+    body = conform(html).removeprefix(_DOCTYPE).replace(_RESETS, _RESETS_LEFT_ALONE, 1)
     try:
         inlined: str = Premailer(
             body,

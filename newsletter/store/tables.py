@@ -291,7 +291,8 @@ decisions = Table(  # what an operator decided about an edition, or about one re
     Column("subscriber_id", BigInteger),  # NULL: about the whole edition
     Column("decided_at", Instant, nullable=False),
     Column("decided_by", Text, nullable=False),
-    Column("action", Text, nullable=False),  # pause | resume | cancel | resolve | retry_failed
+    # pause | resume | cancel | resolve | retry_failed | override
+    Column("action", Text, nullable=False),
     Column("detail", Text, nullable=False, server_default=""),
 )
 

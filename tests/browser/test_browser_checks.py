@@ -133,7 +133,16 @@ BAD = {
             '<table role="presentation" width="500" style="width:500px"><tr>'
             '<td class="ink" style="color:#1e1b17">Wide</td></tr></table>'
         ),
-        {12: "'Wide' is ", 13: "zoom of 400 %: ", 14: "'Wide'"},
+        {12: "<table> 'Wide' is 500 pixels wide", 13: "zoom of 400 %: ", 14: "'Wide'"},
+    ),
+    "a width that a style sets": (
+        change("</style>", ".fixed { width: 480px; }\n</style>").replace(
+            "<p><a style",
+            '<table role="presentation" style="width:100%"><tr><td class="ink" '
+            'style="color:#1e1b17">Stretched</td></tr><tr><td><div class="ink fixed" '
+            'style="color:#1e1b17">Fixed</div></td></tr></table>\n<p><a style',
+        ),
+        {12: "<div class=\"ink fixed\"> 'Fixed' is 480 pixels wide", 13: ""},
     ),
     "a word that does not break": (
         add(f'<p class="ink" style="color:#1e1b17">{"quay" * 20}</p>'),

@@ -24,6 +24,7 @@ from newsletter.delivery.ledger import Ledger
 from newsletter.delivery.lifecycle import State
 from newsletter.editions.shelf import change_state, find_edition, list_editions
 from newsletter.publish import Prepared, Press, approve, make_ready, prepare, publish
+from newsletter.render.templates import find_templates
 from newsletter.schedule import Keeper
 from newsletter.settings import Settings
 from newsletter.store import Database, open_database
@@ -210,6 +211,21 @@ def test_stopped_while_it_sends_at_its_time_it_ends_in_order(
     assert house.counts()[State.ACCEPTED] == server.kept.total()
     with house.database.reading() as connection:
         assert connection.scalars(select(runs.c.holder)).all() == [""]
+
+
+def test_an_edition_that_fails_its_preflight_is_held_until_it_is_mended(
+    house: House, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    footer = house.root / "templates" / "partials" / "footer.mjml.j2"
+    footer.parent.mkdir(parents=True)
+    shipped = find_templates().find("partials/footer.mjml.j2").read_text()
+    footer.write_text(f'<mj-text><a href="{{{{ slot("web_url") }}}}">here</a></mj-text>{shipped}')
+    house.keep(lambda: said(caplog, "held: it fails its preflight: links say where they go: a"))
+    assert house.state() == "held"
+    assert not server.kept
+    footer.unlink()
+    house.keep(lambda: said(caplog, ": sent: 3 accepted"))
+    assert set(server.kept.values()) == {1}
 
 
 def test_a_held_edition_is_tried_again_until_it_is_too_late(

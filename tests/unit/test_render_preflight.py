@@ -27,7 +27,10 @@ BRIEF = Brief(
     summary="The council voted on a berth.",
     why_it_matters="Routes depend on it.",
     quick_take=(Point(label="Who Loses", text="Smaller ports."),),
-    perspectives=(Perspective(lens="Adversary View", text="They may call it a subsidy."),),
+    perspectives=(
+        Perspective(lens="Household Impact", text="Prices of imports may ease."),
+        Perspective(lens="Adversary View", text="They may call it a subsidy."),
+    ),
     sources=(Source(name="post.example", url="https://post.example/1"),),
 )
 EDITION = Edition(
@@ -68,7 +71,8 @@ def spoil(compiled: CompiledEdition, **pieces: bytes) -> CompiledEdition:
 
 def test_the_shipped_templates_pass_every_check() -> None:
     findings = check(compile_it())
-    assert {number: f for number, f in findings.items() if f.status != "pass"} == {}
+    assert {number for number, f in findings.items() if f.status != "pass"} == {36, 38}
+    assert findings[36].detail == "not a quiet day"
     assert set(findings) >= {1, 2, 3, 4, 5, 6, 11, 16, 17, 18, 24, 25, 26, 28, 29, 30, 31, 32, 33}
     assert findings[29].detail == "news.example, post.example"
 
@@ -167,7 +171,8 @@ def test_plain_text_that_leaves_something_out(tmp_path: Path) -> None:
     (tmp_path / "partials").mkdir()
     (tmp_path / "digest.txt.j2").unlink()
     shipped = find_templates().find("partials/story.txt.j2").read_text()
-    own = shipped.replace('" " ~ source.url', '""')
+    own = shipped.replace("source.url", '""')
+    assert own != shipped
     (tmp_path / "partials/story.txt.j2").write_text(own)
     assert "link https://post.example/1 is missing" in check(compile_it(own=tmp_path))[25].detail
 
@@ -203,3 +208,15 @@ def test_a_brief_without_a_source() -> None:
         "warn",
         "'Harbor city approves port' names no source",
     )
+
+
+def test_a_fault_in_one_form_names_whose_copy_has_it(tmp_path: Path) -> None:
+    shipped = find_templates().find("partials/lines.mjml.j2").read_text()
+    own = shipped.replace("<ul", '<a href="{{ slot("web_url") }}">here</a><ul', 1)
+    assert own != shipped
+    (tmp_path / "partials").mkdir()
+    (tmp_path / "partials/lines.mjml.j2").write_text(own)
+    findings = check(compile_it(own=tmp_path))
+    assert findings[18].status == "fail"
+    assert findings[18].copies == ("who wants one line of each",)
+    assert findings[4].copies == ()

@@ -142,14 +142,25 @@
     const box = e.getBoundingClientRect();
     return box.width > 0 && box.height > 0 && isShown(e) && box.right > wide + 1;
   };
-  // Elements first, the innermost; a word that does not break is wider than its element.
-  const wider = [...document.body.querySelectorAll('*')]
-    .filter(e => beyond(e) && ![...e.children].some(beyond))
-    .map(e => ({mark: markOf(e), text: squeeze(e.innerText || ''),
-                width: e.getBoundingClientRect().width}));
-  const words = lines.filter(line => line.right + scrollX > wide + 1).map(line => ({
-    mark: texts[line.number].mark, text: texts[line.number].text, width: line.right - line.left}));
-  const culprits = document.documentElement.scrollWidth <= wide ? [] : [...wider, ...words];
+  // What is too wide stretches all that stands around it. So first what has that width by its
+  // own style, or is a word that does not break; only else whatever reaches over the edge.
+  const spotOf = e => ({mark: markOf(e), text: squeeze(e.innerText || ''),
+                        width: e.getBoundingClientRect().width});
+  const isFixed = e => ['width', 'min-width'].some(name => {
+    const set = e.computedStyleMap().get(name);  // as it is set, not as it came out
+    return set && set.unit === 'px' && set.value > wide;
+  });
+  const findCulprits = () => {
+    const over = [...document.body.querySelectorAll('*')].filter(beyond);
+    const words = lines.filter(line => line.right - line.left > wide);
+    const causes = [
+      ...over.filter(isFixed).map(spotOf),
+      ...words.map(line => ({mark: texts[line.number].mark, text: texts[line.number].text,
+                             width: line.right - line.left})),
+    ];
+    return causes.length ? causes : over.filter(e => ![...e.children].some(beyond)).map(spotOf);
+  };
+  const culprits = document.documentElement.scrollWidth <= wide ? [] : findCulprits();
 
   return {texts, overlaps, links, pictures, culprits, width: wide,
           scrollWidth: document.documentElement.scrollWidth,

@@ -15,9 +15,18 @@ class ScriptedWeb:
         web = self
         self.requests: list[BaseHTTPRequestHandler] = []
         self.scripts: dict[str, Script] = {}
+        self.allow_head = False
 
         class Handler(BaseHTTPRequestHandler):
             timeout = 5
+
+            def do_HEAD(self) -> None:
+                if not web.allow_head:
+                    self.send_error(501)
+                    return
+                web.requests.append(self)
+                self.send_response(200)
+                self.end_headers()
 
             def do_GET(self) -> None:
                 web.requests.append(self)

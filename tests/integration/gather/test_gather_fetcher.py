@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from newsletter.briefs.fetcher import Fetched, Resolve, fetch, shown
+from newsletter.briefs.fetcher import Fetched, Probed, Resolve, fetch, probe, shown
 from newsletter.errors import SourceError
 
 if TYPE_CHECKING:
@@ -499,3 +499,48 @@ def test_no_proxy_of_the_environment_is_used(
 )
 def test_an_address_is_shown_without_its_secrets(url: str, expected: str) -> None:
     assert shown(url) == expected
+
+
+def knock(url: str, *, allow_private: bool = True, timeout_seconds: float = 5) -> Probed:
+    return probe(
+        url,
+        allow_private=allow_private,
+        timeout_seconds=timeout_seconds,
+        user_agent="newsletter/0 (+https://news.example)",
+        resolve=resolve_offline,
+    )
+
+
+def test_a_page_is_asked_for_its_head_alone(web: ScriptedWeb) -> None:
+    url = web.answer("/story", b"x" * 100)
+    web.allow_head = True
+    assert knock(url) == Probed(status=200, url=url)
+    assert [request.command for request in web.requests] == ["HEAD"]
+
+
+@pytest.mark.parametrize("status", [200, 404, 410, 503])
+def test_a_server_that_knows_no_head_is_asked_again(web: ScriptedWeb, status: int) -> None:
+    url = web.answer("/story", b"x" * 1_000_000, status=status)
+    assert knock(url) == Probed(status=status, url=url)
+    assert [request.command for request in web.requests] == ["GET"]
+
+
+def test_a_page_is_followed_to_where_it_went(web: ScriptedWeb) -> None:
+    to = web.answer("/there", b"x")
+    assert knock(web.redirect("/here", "/there", status=301)) == Probed(status=200, url=to)
+    with pytest.raises(SourceError, match="redirects more than 5 times"):
+        knock(web.redirect("/round", "/round"))
+
+
+def test_a_page_may_not_lead_into_our_own_network(web: ScriptedWeb) -> None:
+    with pytest.raises(SourceError, match=r"not a public address|only 80 and 443"):
+        knock(web.answer("/", b"x"), allow_private=False)
+    assert web.requests == []
+
+
+def test_a_page_that_does_not_answer_is_given_up(web: ScriptedWeb) -> None:
+    url = web.script("/slow", lambda _handler: time.sleep(3))
+    began = time.monotonic()
+    with pytest.raises(SourceError, match=r"did not answer in full within 0\.2 seconds"):
+        knock(url, timeout_seconds=0.2)
+    assert time.monotonic() - began < 2
