@@ -138,10 +138,10 @@ def arrange(
     A block without a rank keeps its place, and so does what stands between two blocks. Gives
     nodes without a block among them.
     """
-    ranked = [
-        node for node in nodes if isinstance(node, Block) and node.key in ranks and wanted(node.key)
+    ranked = ranks and [
+        n for n in nodes if isinstance(n, Block) and n.key in ranks and wanted(n.key)
     ]
-    in_order = iter(sorted(ranked, key=lambda block: ranks[block.key]))
+    in_order = iter(sorted(ranked or (), key=lambda block: ranks[block.key]))
     chosen: list[Any] = []
     for node in nodes:
         if not isinstance(node, Block):

@@ -5,13 +5,16 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 
 from newsletter.render.columns import wrap_text
 from newsletter.render.compiled import COUNTS, Flow, Node, Phrase, Slot, arrange, build_tree
 from newsletter.render.selection import Selection
 from newsletter.render.wire import encode_text, encode_value
 
+_PARAGRAPHS_KEPT = 4096  # readers of one language share them, whatever else they chose
 _HOLE = re.compile("\x02([0-9]+)\x03")  # no text has control characters: `context` drops them
+_MARK = _HOLE.pattern.replace("(", "(?:")
 
 
 def fill_shared(
@@ -31,7 +34,7 @@ def fill_shared(
             if isinstance(said, Slot):
                 yield said
             else:
-                yield encode_value(html.escape(said) if escaped else said)
+                yield _encode(said, escaped=escaped)
 
 
 def _say(hole: Slot | Phrase, selection: Selection, values: Mapping[str, str]) -> str | Slot:
@@ -54,9 +57,18 @@ def _fill_flow(
             slots.append(said)
             said = f"\x02{len(slots) - 1}\x03"
         text += said
-    wrapped = wrap_text(text, flow.first, flow.rest, mark=_HOLE.pattern.replace("(", "(?:"))
-    for n, piece in enumerate(_HOLE.split(wrapped)):
-        if n % 2:
-            yield slots[int(piece)]
-        elif piece:
-            yield encode_text(piece)
+    for piece in _lay_out(text, flow.first, flow.rest):
+        yield slots[piece] if isinstance(piece, int) else piece
+
+
+@lru_cache(_PARAGRAPHS_KEPT)
+def _lay_out(text: str, first: str, rest: str) -> tuple[bytes | int, ...]:
+    """Wrap a paragraph: bytes in wire form, and the number of each slot where it stands."""
+    wrapped = wrap_text(text, first, rest, mark=_MARK)
+    pieces = enumerate(_HOLE.split(wrapped))
+    return tuple(int(p) if n % 2 else encode_text(p) for n, p in pieces if p)
+
+
+@lru_cache(_PARAGRAPHS_KEPT)
+def _encode(said: str, *, escaped: bool) -> bytes:
+    return encode_value(html.escape(said) if escaped else said)

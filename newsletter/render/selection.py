@@ -85,6 +85,7 @@ class Selector:
 
     def __init__(self, compiled: CompiledEdition) -> None:
         self._compiled = compiled
+        self._topics = [frozenset(map(_fold, story.topics)) for story in compiled.stories]
         self._sizes: dict[str, int] = {}
         self._lenses: dict[int, list[str]] = {}
         self._silent: dict[int, list[str]] = {}
@@ -146,7 +147,9 @@ class Selector:
         )
         return Selection(
             hidden=hidden,
-            ranks={key: n for keys in chosen.values() for n, key in enumerate(keys)},
+            ranks={key: n for keys in chosen.values() for n, key in enumerate(keys)}
+            if order
+            else {},
             language=self._language(language or compiled.language),
             counts={
                 "brief_count": len(forms),
@@ -165,8 +168,8 @@ class Selector:
         wanted = {_fold(topic) for topic in topics}
         return [
             position
-            for position, story in enumerate(self._compiled.stories)
-            if not wanted or any(_fold(topic) in wanted for topic in story.topics)
+            for position, topics_of in enumerate(self._topics)
+            if not wanted or wanted & topics_of
         ]
 
     def _choose_lenses(self, position: int, order: list[str]) -> list[str]:

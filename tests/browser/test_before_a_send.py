@@ -47,7 +47,7 @@ class TestWithChromium:
         ran = project.run("send", "--yes", env=LOOK)
         assert ran.code == 1
         assert "fails its preflight" in one_sentence(ran)
-        assert "on a phone: <td> 'Wide' is 700 pixels wide" in ran.err
+        assert "on a phone: <table> 'Wide' is 700 pixels wide" in ran.err
         assert not list((project.root / "outbox").glob("*.eml"))
 
 

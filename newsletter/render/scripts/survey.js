@@ -153,11 +153,9 @@
   const findCulprits = () => {
     const over = [...document.body.querySelectorAll('*')].filter(beyond);
     const words = lines.filter(line => line.right - line.left > wide);
-    const causes = [
-      ...over.filter(isFixed).map(spotOf),
-      ...words.map(line => ({mark: texts[line.number].mark, text: texts[line.number].text,
-                             width: line.right - line.left})),
-    ];
+    const fixed = over.filter(isFixed).map(spotOf);
+    const causes = fixed.length ? fixed : words.map(line => ({
+      mark: texts[line.number].mark, text: texts[line.number].text, width: line.right - line.left}));
     return causes.length ? causes : over.filter(e => ![...e.children].some(beyond)).map(spotOf);
   };
   const culprits = document.documentElement.scrollWidth <= wide ? [] : findCulprits();
