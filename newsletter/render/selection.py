@@ -33,6 +33,8 @@ from newsletter.render.languages import SOURCE, Language, match_language
 
 MAX_HTML_BYTES = 100_000
 """Decoded. Gmail clips a message near 102 KB, and the way out of the list with it."""
+LARGE_HTML_BYTES = 80_000
+"""What briefs may fill: some clients add to a mail before they clip it."""
 LEAST_LENSES = 2
 """One lens alone would be an opinion."""
 
@@ -131,7 +133,7 @@ class Selector:
         order = list(dict.fromkeys(map(_fold, lenses)))
         chosen = {position: self._choose_lenses(position, order) for position in wanted}
         frame = _Cost(compiled.words.get("", 0), self.frame_size)
-        room = _Cost(minutes * _BUDGET_WORDS or 10**9, MAX_HTML_BYTES) - frame
+        room = _Cost(minutes * _BUDGET_WORDS or 10**9, LARGE_HTML_BYTES) - frame
         forms = _fit([self._costs(n, chosen[n], detail) for n in wanted], room)
         blocks: set[str] = set()
         for position, form in zip(wanted, forms, strict=False):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from newsletter.render.preflight.mail import Check, Mail
 from newsletter.render.preflight.report import Verdict
-from newsletter.render.selection import MAX_HTML_BYTES
+from newsletter.render.selection import LARGE_HTML_BYTES, MAX_HTML_BYTES
 
-LARGE_HTML_BYTES = 80_000
 MAX_STYLE_BYTES = 12_000
 
 
