@@ -1,9 +1,10 @@
-"""The README's picture: a digest of the demo as Chromium shows it, light beside dark.
+"""The README's pictures: the demo's digest as Chromium shows it, on a desk and on a phone.
 
     newsletter demo --no-serve --out out
-    python -m newsletter.demo.picture out/001-*.html newsletter/demo/digest.png
+    python -m newsletter.demo.picture out/*jonas*.html newsletter/demo/looks
 
-It needs the `test` extra (Playwright) and the system's Chromium.
+That reader chose nothing. In light the front page, in dark the first story. It needs the extra
+`browser` and Chromium.
 """
 
 from __future__ import annotations
@@ -11,48 +12,35 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from newsletter.render.browser import Look, Viewer, use_browser
 
-_WIDTH, _HEIGHT = 600, 1150
-_PAGE = """<body style="margin:0;display:flex">
-<img src="{light}" width="{width}"><img src="{dark}" width="{width}"></body>"""
-_QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
+_HEIGHT = 1100
+_LOOKS = (
+    Look(width=640),
+    Look(width=320),
+    Look(width=640, scheme="dark"),
+    Look(width=320, scheme="dark"),
 )
 
 
-def take_picture(html: Path, picture: Path, chromium: str = "/usr/bin/chromium") -> None:
-    """Write a PNG of a message: its top in light, its first story in dark."""
-    shots = {}
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(_QUIET))
-        for scheme in ("light", "dark"):
-            page = browser.new_page(
-                viewport={"width": _WIDTH, "height": _HEIGHT},
-                color_scheme="dark" if scheme == "dark" else "light",
-            )
-            page.goto(html.absolute().as_uri())
-            shots[scheme] = picture.with_suffix(f".{scheme}.png")
-            if scheme == "dark":  # the front page once, and below it a story
-                page.locator("h2").nth(1).scroll_into_view_if_needed()
-                page.mouse.wheel(0, _HEIGHT - 120)
-                page.wait_for_timeout(500)
-            page.screenshot(path=shots[scheme])
-        both = browser.new_page(viewport={"width": 2 * _WIDTH, "height": _HEIGHT})
-        page_file = picture.with_suffix(".both.html")
-        names = {scheme: shot.name for scheme, shot in shots.items()}
-        page_file.write_text(_PAGE.format(width=_WIDTH, **names), encoding="utf-8")
-        both.goto(page_file.absolute().as_uri())
-        both.screenshot(path=picture)
-        browser.close()
-    for leftover in (*shots.values(), page_file):
-        leftover.unlink()
+def take_pictures(html: str, folder: Path) -> list[Path]:
+    """Write four PNGs of a message, and give their names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return use_browser(lambda viewer: [_take(viewer, html, folder, look) for look in _LOOKS])
+
+
+def _take(viewer: Viewer, html: str, folder: Path, look: Look) -> Path:
+    path = folder / f"digest-{look.width}-{look.scheme}.png"
+    with viewer.show(html, look) as shown:
+        top = 0
+        if look.scheme == "dark":  # the front page once, and then a story
+            story = shown.page.locator("h2").nth(1).bounding_box()
+            top = int(story["y"]) - 60 if story else 0
+        clip = {"x": 0, "y": top, "width": look.width, "height": _HEIGHT}
+        shown.page.screenshot(path=path, full_page=True, clip=clip)  # type: ignore[arg-type]
+    return path
 
 
 if __name__ == "__main__":
-    take_picture(Path(sys.argv[1]), Path(sys.argv[2]))
+    for name in take_pictures(Path(sys.argv[1]).read_text(encoding="utf-8"), Path(sys.argv[2])):
+        print(name)
