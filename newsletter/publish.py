@@ -374,6 +374,8 @@ def _builder(press: Press) -> Build:
         publication=press.settings.publication,
         vocabulary=press.settings.vocabulary,
         templates=templates,
+        look=press.settings.look,
+        picture_hosts=press.settings.edition.picture_hosts,
     )
 
 

@@ -261,7 +261,7 @@ def build_context(
             disclaimer=vocabulary.disclaimer,
             sponsor=vocabulary.sponsor_label,
         ),
-        look=_look(look),
+        look=build_look(look),
     )
 
 
@@ -409,7 +409,8 @@ def _correction(correction: Correction, language: str) -> CorrectionView:
     )
 
 
-def _look(look: Look) -> LookView:
+def build_look(look: Look) -> LookView:
+    """Give what a template sees of colours, fonts and logo."""
     told = {name: getattr(look, name) for name in type(look).model_fields if name != "logo"}
     return LookView(**told, logo=_logo(look.logo) if look.logo else None)
 

@@ -31,7 +31,7 @@ import regex
 from newsletter.editions.model import Edition
 from newsletter.errors import TemplateError
 from newsletter.render.compiled import WORDS_PER_MINUTE
-from newsletter.render.context import Context, build_context, clean_line
+from newsletter.render.context import Context, PictureView, build_context, build_look, clean_line
 from newsletter.render.facts import count_edition_words
 from newsletter.render.languages import (
     SOURCE,
@@ -41,17 +41,18 @@ from newsletter.render.languages import (
     write_date,
 )
 from newsletter.render.templates import TemplateSet
-from newsletter.settings import Publication, Vocabulary
+from newsletter.settings import Look, Publication, Vocabulary
 
 ARCHIVE_PATH = "/editions"
 MARK = "newsletter web copy"
 """What our own files say of themselves; a file without it is never overwritten."""
 
+_SHIPPED = Look()
 _MARK_HTML = f"<!-- {MARK} -->\n"
 _STYLE = "web/style.css.j2"
 _DESCRIPTION_GRAPHEMES = 200  # what search engines and messengers show
 _POLICY = (
-    "default-src 'none'; style-src 'sha256-{digest}'; img-src 'self'; "
+    "default-src 'none'; style-src 'sha256-{digest}'; img-src {pictures}; "
     "base-uri 'none'; form-action 'none'"
 )
 # What XML 1.0 has no way to write. Texts are clean of it; an operator's template may not be.
@@ -131,6 +132,7 @@ class PageView:
     next: PageLink | None = None
     word_count: int = 0
     minutes: int = 0
+    picture: PictureView | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +144,9 @@ class Site:
     templates: TemplateSet
     language: Language
     """What the interface says in the publication's language."""
+    look: Look
+    picture_hosts: tuple[str, ...]
+    """Hosts that a page may load pictures from."""
     style: str = ""
 
     @property
@@ -156,7 +161,9 @@ class Site:
 
     def see(self, edition: Edition) -> Context:
         """Give what the mail's templates see of an edition."""
-        return build_context(edition, publication=self.publication, vocabulary=self.vocabulary)
+        return build_context(
+            edition, publication=self.publication, vocabulary=self.vocabulary, look=self.look
+        )
 
     def headline(self, edition: Edition) -> str:
         """Give an edition's headline; its date where nobody wrote one."""
@@ -177,7 +184,14 @@ class Site:
         return _UNWRITABLE.sub("", self.templates.render(name, variables, functions, {})).strip()
 
 
-def open_site(*, publication: Publication, vocabulary: Vocabulary, templates: TemplateSet) -> Site:
+def open_site(
+    *,
+    publication: Publication,
+    vocabulary: Vocabulary,
+    templates: TemplateSet,
+    look: Look = _SHIPPED,
+    picture_hosts: Sequence[str] = (),
+) -> Site:
     """Begin pages: read the interface's words, and run the style sheet that all pages share.
 
     Raises `TemplateError` for a fault in either.
@@ -187,8 +201,10 @@ def open_site(*, publication: Publication, vocabulary: Vocabulary, templates: Te
         vocabulary=vocabulary,
         templates=templates,
         language=_read_language(templates, publication.language),
+        look=look,
+        picture_hosts=tuple(picture_hosts),
     )
-    style = site.render(_STYLE, {}) + "\n"
+    style = site.render(_STYLE, {"look": build_look(look)}) + "\n"
     if "</style" in style.lower():
         raise TemplateError(
             "ends the <style> that it stands in", file=templates.find(_STYLE), mend="take it out"
@@ -237,6 +253,7 @@ def build_edition(site: Site, published: Published) -> dict[str, bytes]:
         page,
         edition=site.root + path,
         published=format_moment(published.published_at),
+        picture=next((b.picture for b in context.edition.briefs if b.picture), None),
         previous=_link(site, published.previous) if published.previous else None,
         next=_link(site, published.next) if published.next else None,
     )
@@ -268,6 +285,7 @@ def _build_brief(
         page,
         edition=site.root + edition_path(edition.date),
         published=format_moment(published.published_at),
+        picture=brief.picture,
         previous=links.get(number - 1),
         next=links.get(number + 1),
     )
@@ -313,6 +331,7 @@ def format_moment(moment: datetime) -> str:
 def _page(site: Site, kind: Kind, path: str, *, headline: str, description: str) -> PageView:
     name = clean_line(site.publication.name)
     digest = base64.b64encode(hashlib.sha256(site.style.encode()).digest()).decode()
+    pictures = ("'self'", *(f"https://{host}" for host in site.picture_hosts))
     return PageView(
         kind=kind,
         url=site.url + path,
@@ -321,7 +340,7 @@ def _page(site: Site, kind: Kind, path: str, *, headline: str, description: str)
         headline=headline,
         description=description,
         style=site.style,
-        policy=_POLICY.format(digest=digest),
+        policy=_POLICY.format(digest=digest, pictures=" ".join(pictures)),
         feeds=tuple(FeedLink(f.name, f.type, site.root + f.url) for f in FEEDS),
     )
 

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from newsletter.render.feeds import build_entry, build_feeds
 from newsletter.render.templates import TemplateSet
 from newsletter.render.web import Listed, Published, build_archive, build_edition, open_site
-from newsletter.settings import Publication, Vocabulary
+from newsletter.settings import Look, Publication, Vocabulary
+
+_SHIPPED = Look()
 
 
 def build_pages(
@@ -15,6 +17,8 @@ def build_pages(
     publication: Publication,
     vocabulary: Vocabulary,
     templates: TemplateSet,
+    look: Look = _SHIPPED,
+    picture_hosts: Sequence[str] = (),
     editions: Sequence[Published] = (),
     listed: Sequence[Listed] = (),
     newest: Sequence[Published] = (),
@@ -23,7 +27,13 @@ def build_pages(
 
     Raises `TemplateError` for a fault in a template.
     """
-    site = open_site(publication=publication, vocabulary=vocabulary, templates=templates)
+    site = open_site(
+        publication=publication,
+        vocabulary=vocabulary,
+        templates=templates,
+        look=look,
+        picture_hosts=picture_hosts,
+    )
     files: dict[str, bytes] = {}
     for published in editions:
         files |= build_edition(site, published)
