@@ -44,8 +44,8 @@ _LENS_ENDINGS = (" View", " Lens", " Perspective")
 
 COLUMN_PIXELS = 560
 """What a picture may take of the column: Outlook obeys nothing but the number."""
-BOX_PIXELS = 512
-"""The same within a box of the column."""
+BOX_EDGE_PIXELS = 48
+"""What a box of the column takes of that for itself."""
 _SHIPPED = Look()
 
 
@@ -227,10 +227,18 @@ class Context:
 
 
 def build_context(
-    edition: Edition, *, publication: Publication, vocabulary: Vocabulary, look: Look = _SHIPPED
+    edition: Edition,
+    *,
+    publication: Publication,
+    vocabulary: Vocabulary,
+    look: Look = _SHIPPED,
+    column_pixels: int = COLUMN_PIXELS,
 ) -> Context:
-    """Turn an edition into what its templates see."""
-    briefs = tuple(_brief(brief, n, vocabulary) for n, brief in enumerate(edition.briefs))
+    """Turn an edition into what its templates see; pictures are fitted into that column."""
+    briefs = tuple(
+        _brief(brief, n, vocabulary, column_pixels) for n, brief in enumerate(edition.briefs)
+    )
+    box_pixels = column_pixels - BOX_EDGE_PIXELS
     return Context(
         edition=EditionView(
             date=edition.date.isoformat(),
@@ -241,7 +249,7 @@ def build_context(
             left_out=edition.left_out,
             disclosure=_disclosure(briefs, vocabulary),
             note=_note(edition.note) if edition.note else None,
-            sponsor=_sponsor(edition.sponsor) if edition.sponsor else None,
+            sponsor=_sponsor(edition.sponsor, box_pixels) if edition.sponsor else None,
             corrections=tuple(
                 _correction(correction, publication.language) for correction in edition.corrections
             ),
@@ -318,7 +326,7 @@ def text_direction(language: str) -> str:
     return "rtl" if subtags[0] in _RIGHT_TO_LEFT or {"arab", "hebr"} & {*subtags} else "ltr"
 
 
-def _brief(brief: Brief, position: int, vocabulary: Vocabulary) -> BriefView:
+def _brief(brief: Brief, position: int, vocabulary: Vocabulary, room: int) -> BriefView:
     caveats = {_fold(lens.name): lens.caveat for lens in vocabulary.lenses}
     speaking: list[LensView] = []
     silent: list[LensView] = []
@@ -364,11 +372,11 @@ def _brief(brief: Brief, position: int, vocabulary: Vocabulary) -> BriefView:
         line_key=f"line:{position}",
         perspectives_key=f"perspectives:{position}",
         silent_key=f"silent:{position}",
-        picture=_picture(brief.picture, COLUMN_PIXELS),
+        picture=fit_picture(brief.picture, room),
     )
 
 
-def _picture(picture: Picture | None, room: int) -> PictureView | None:
+def fit_picture(picture: Picture | None, room: int) -> PictureView | None:
     """Fit a picture into the room there is; the shape stays, and a small one is not blown up."""
     if picture is None or not (url := clean_url(picture.url)):
         return None
@@ -391,12 +399,12 @@ def _note(note: Note) -> NoteView:
     )
 
 
-def _sponsor(sponsor: Sponsor) -> SponsorView:
+def _sponsor(sponsor: Sponsor, room: int) -> SponsorView:
     return SponsorView(
         name=clean_line(sponsor.name),
         text=clean_paragraphs(sponsor.text),
         url=clean_url(sponsor.url),
-        picture=_picture(sponsor.picture, BOX_PIXELS),
+        picture=fit_picture(sponsor.picture, room),
     )
 
 

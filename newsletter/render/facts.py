@@ -13,33 +13,46 @@ from typing import NamedTuple
 
 from lxml import html as lxml_html
 
-from newsletter.render.context import BriefView, Context
+from newsletter.render.context import BriefView, Context, EditionView, PictureView
 from newsletter.render.languages import Language
 from newsletter.render.words import count_words
 
 ENGLISH = Language()
 
-_UNSEEN = "//script|//style|//template|//title|//head"
+WHOLE = 0
+"""What stands for a brief's number in a fact that the edition says, and no brief of it."""
+
+_UNSEEN = (
+    "//script|//style|//template|//title|//head|//*[@hidden]"
+    "|//*[contains(translate(@style, ' ', ''), 'display:none')]"
+)
 
 
 class Fact(NamedTuple):
-    """A piece of text, and the number of the brief that says it."""
+    """A piece of text, and the number of the brief that says it; `WHOLE` for what none says."""
 
     brief: int
     text: str
 
 
 def list_facts(context: Context, language: Language = ENGLISH) -> frozenset[Fact]:
-    """Give everything that the briefs of an edition say, their sources' names among it.
+    """Give everything that an edition says: note, corrections and sponsor, and the briefs.
+
+    Their sources' names are among it, and what pictures show in words.
 
     Labels are the publication's words, and are said in the language of the interface.
     """
-    return frozenset(
+    facts = {
         Fact(brief.number, text)
         for brief in context.edition.briefs
-        for text in (*_read(brief, language), *(source.name for source in brief.sources))
-        if text
-    )
+        for text in (
+            *_read(brief, language),
+            *(source.name for source in brief.sources),
+            *_read_picture(brief.picture),
+        )
+    }
+    facts |= {Fact(WHOLE, text) for text in _read_whole(context.edition)}
+    return frozenset(fact for fact in facts if fact.text)
 
 
 def count_edition_words(briefs: Iterable[BriefView]) -> int:
@@ -54,21 +67,24 @@ def find_facts(facts: frozenset[Fact], text: str) -> frozenset[Fact]:
 
 
 def find_facts_on_page(facts: frozenset[Fact], html: str) -> frozenset[Fact]:
-    """Find the facts that a page of the web copy shows, each in the article of its own brief."""
+    """Find the facts that a page of the web copy shows, each in the article of its own brief.
+
+    What no brief says is looked for outside of them.
+    """
+    tree = _parse_seen(html)
     shown: set[Fact] = set()
-    for article in _parse(html).xpath("//article[starts-with(@id, 'brief-')]"):
+    for article in tree.xpath("//article[starts-with(@id, 'brief-')]"):
         number = int(article.get("id").removeprefix("brief-"))
         own = frozenset(fact for fact in facts if fact.brief == number)
         shown |= find_facts(own, str(article.text_content()))
-    return frozenset(shown)
+        article.drop_tree()
+    whole = frozenset(fact for fact in facts if fact.brief == WHOLE)
+    return frozenset(shown) | find_facts(whole, str(tree.text_content()))
 
 
 def read_text(html: str) -> str:
-    """Give the text that a browser shows of an HTML document."""
-    tree = _parse(html)
-    for element in tree.xpath(_UNSEEN):
-        element.drop_tree()
-    return str(tree.text_content())
+    """Give the text that a browser shows of an HTML document, with the words for its pictures."""
+    return str(_parse_seen(html).text_content())
 
 
 def _read(brief: BriefView, language: Language) -> Iterable[str]:
@@ -77,6 +93,31 @@ def _read(brief: BriefView, language: Language) -> Iterable[str]:
         yield from (language.say(point.label), *point.text)
     for lens in (*brief.lenses, *brief.silent):
         yield from (language.say(lens.name), *lens.text, language.say(lens.caveat))
+
+
+def _read_whole(edition: EditionView) -> Iterable[str]:
+    if note := edition.note:
+        yield from (note.heading, *note.text, note.by)
+    if sponsor := edition.sponsor:
+        yield from (sponsor.name, *sponsor.text, *_read_picture(sponsor.picture))
+    for correction in edition.corrections:
+        yield from correction.text
+
+
+def _read_picture(picture: PictureView | None) -> Iterable[str]:
+    if picture:
+        yield from (picture.alt, picture.caption, picture.credit)
+
+
+def _parse_seen(html: str) -> lxml_html.HtmlElement:
+    """Parse a document without what is not seen; pictures are their words."""
+    tree = _parse(html)
+    for element in tree.xpath(_UNSEEN):
+        if element.getparent() is not None:
+            element.drop_tree()
+    for image in tree.iter("img"):
+        image.tail = f" {image.get('alt', '')} {image.tail or ''}"
+    return tree
 
 
 def _parse(html: str) -> lxml_html.HtmlElement:

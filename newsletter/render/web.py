@@ -28,10 +28,18 @@ from urllib.parse import urlsplit
 
 import regex
 
+from newsletter.briefs.model import Brief
 from newsletter.editions.model import Edition
 from newsletter.errors import TemplateError
 from newsletter.render.compiled import WORDS_PER_MINUTE
-from newsletter.render.context import Context, PictureView, build_context, build_look, clean_line
+from newsletter.render.context import (
+    Context,
+    PictureView,
+    build_context,
+    build_look,
+    clean_line,
+    fit_picture,
+)
 from newsletter.render.facts import count_edition_words
 from newsletter.render.languages import (
     SOURCE,
@@ -50,6 +58,7 @@ MARK = "newsletter web copy"
 _SHIPPED = Look()
 _MARK_HTML = f"<!-- {MARK} -->\n"
 _STYLE = "web/style.css.j2"
+_COLUMN_PIXELS = 608  # the body's width without its edges, in style.css.j2
 _DESCRIPTION_GRAPHEMES = 200  # what search engines and messengers show
 _POLICY = (
     "default-src 'none'; style-src 'sha256-{digest}'; img-src {pictures}; "
@@ -160,9 +169,13 @@ class Site:
         return urlsplit(self.url).path.rstrip("/")
 
     def see(self, edition: Edition) -> Context:
-        """Give what the mail's templates see of an edition."""
+        """Give what the mail's templates see of an edition; pictures have the room of a page."""
         return build_context(
-            edition, publication=self.publication, vocabulary=self.vocabulary, look=self.look
+            edition,
+            publication=self.publication,
+            vocabulary=self.vocabulary,
+            look=self.look,
+            column_pixels=_COLUMN_PIXELS,
         )
 
     def headline(self, edition: Edition) -> str:
@@ -253,7 +266,7 @@ def build_edition(site: Site, published: Published) -> dict[str, bytes]:
         page,
         edition=site.root + path,
         published=format_moment(published.published_at),
-        picture=next((b.picture for b in context.edition.briefs if b.picture), None),
+        picture=next(filter(None, map(_shared_picture, published.edition.briefs)), None),
         previous=_link(site, published.previous) if published.previous else None,
         next=_link(site, published.next) if published.next else None,
     )
@@ -285,7 +298,7 @@ def _build_brief(
         page,
         edition=site.root + edition_path(edition.date),
         published=format_moment(published.published_at),
-        picture=brief.picture,
+        picture=_shared_picture(edition.briefs[number - 1]),
         previous=links.get(number - 1),
         next=links.get(number + 1),
     )
@@ -343,6 +356,11 @@ def _page(site: Site, kind: Kind, path: str, *, headline: str, description: str)
         policy=_POLICY.format(digest=digest, pictures=" ".join(pictures)),
         feeds=tuple(FeedLink(f.name, f.type, site.root + f.url) for f in FEEDS),
     )
+
+
+def _shared_picture(brief: Brief) -> PictureView | None:
+    """Give a brief's picture as large as it is: whoever shares a page has room of their own."""
+    return fit_picture(brief.picture, brief.picture.width) if brief.picture else None
 
 
 def _count(page: PageView, context: Context) -> PageView:

@@ -10,15 +10,26 @@ from pathlib import Path
 
 import pytest
 
-from newsletter.briefs.model import Perspective
-from newsletter.editions.model import Edition
+from newsletter.briefs.model import Perspective, Picture
+from newsletter.editions.model import Correction, Edition, Note, Sponsor
 from newsletter.render.compile import compile_edition
 from newsletter.render.preflight import CHECKS, Finding, Mail, examine, read_copies
 from newsletter.render.preflight.mail import build_mail
 from newsletter.render.selection import Selection
 from newsletter.render.templates import find_templates
+from newsletter.render.web import Published, edition_path, file_of
+from newsletter.render.web_pages import build_pages
 from newsletter.settings import EditionSettings, Vocabulary
 from tests.unit.test_render_preflight import BRIEF, EDITION, PUBLICATION
+
+HOSTS = ("pictures.example",)
+PICTURE = Picture(
+    url="https://pictures.example/crane.jpg",
+    alt="Two cranes",
+    width=1120,
+    height=630,
+    caption="The harbor at dawn.",
+)
 
 
 @cache
@@ -31,7 +42,7 @@ def make(
         publication=PUBLICATION,
         vocabulary=vocabulary,
         templates=find_templates(own),
-        settings=EditionSettings(),
+        settings=EditionSettings(picture_hosts=HOSTS),
     )
     copies = read_copies(edition, compiled, publication=PUBLICATION, vocabulary=vocabulary)
     return copies["who chose nothing"]
@@ -44,6 +55,7 @@ def change(
     plain: str | None = None,
     selection: Selection | None = None,
     web: str | None = None,
+    picture_hosts: tuple[str, ...] = (),
 ) -> Mail:
     return build_mail(
         mail.context,
@@ -53,6 +65,7 @@ def change(
         values=mail.values,
         selection=selection or mail.selection,
         minutes=mail.minutes,
+        picture_hosts=frozenset(picture_hosts),
         web=web,
     )
 
@@ -352,17 +365,46 @@ def test_a_masthead_that_promises_something_else() -> None:
 
 
 def test_a_web_page_that_leaves_something_out_or_tells_too_much() -> None:
-    mail = make()
-    page = mail.source.replace("/unsubscribe_url/", "/about/").replace("/preferences_url/", "/")
-    assert find_trouble(change(mail, web=page)) == {}
-    for spoilt, detail in (
-        (page.replace("Routes depend on it.", ""), "'Routes depend on it.' is missing in the web"),
-        (page.replace("https://post.example/1", "https://post.example/2"), "link https://post"),
-        (mail.source, "a reader's own unsubscribe_url stands in the web page"),
+    edition = replace(
+        EDITION,
+        briefs=tuple(replace(brief, picture=PICTURE) for brief in EDITION.briefs),
+        note=Note(text="Good morning.", by="Ada Example"),
+        sponsor=Sponsor(name="Coffee", text="Roasted here.", url="https://coffee.example/"),
+        corrections=(Correction(text="It was five.", link="https://news.example/port"),),
+    )
+    mail = make(edition)
+    page = build_page(edition)
+    unsubscribe = mail.values["unsubscribe_url"]
+    assert find_trouble(change(mail, web=page, picture_hosts=HOSTS)) == {}
+    for old, new, detail in (
+        ("Routes depend on it.", "", "'Routes depend on it.' is missing in the web page"),
+        ("Good morning.", "", "'Good morning.' is missing in the web page"),
+        ("Ada Example", "", "'Ada Example' is missing in the web page"),
+        ("Roasted here.", "", "'Roasted here.' is missing in the web page"),
+        ("It was five.", "", "'It was five.' is missing in the web page"),
+        (f'alt="{PICTURE.alt}"', 'alt=""', f"'{PICTURE.alt}' is missing in the web page"),
+        (PICTURE.caption, "", f"'{PICTURE.caption}' is missing in the web page"),
+        ('<p dir="auto">Routes', "<p hidden>Routes", "'Routes depend on it.' is missing"),
+        ("https://post.example/1", "https://post.example/2", "link https://post"),
+        ("https://coffee.example/", "https://tea.example/", "link https://coffee.example/ is"),
+        ('href="https://news.example/port"', 'href="/"', "link https://news.example/port is"),
+        ("</main>", f'<a href="{unsubscribe}">x</a></main>', "own unsubscribe_url stands in"),
     ):
-        trouble = find_trouble(change(mail, web=spoilt))
-        assert set(trouble) == {26}
+        assert old in page, old
+        trouble = find_trouble(change(mail, web=page.replace(old, new), picture_hosts=HOSTS))
+        assert set(trouble) == {26}, old
         assert detail in trouble[26].detail
+
+
+def build_page(edition: Edition) -> str:
+    files = build_pages(
+        publication=PUBLICATION,
+        vocabulary=Vocabulary(),
+        templates=find_templates(),
+        picture_hosts=HOSTS,
+        editions=[Published(edition=edition, published_at=edition.window.cut_off)],
+    )
+    return files[file_of(edition_path(edition.date))].decode()
 
 
 def test_a_headline_that_looks_like_a_template_is_no_fault() -> None:

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from newsletter.render.columns import COLUMNS, count_columns
 from newsletter.render.compiled import Begin, End, Part
 from newsletter.render.context import LensView
+from newsletter.render.facts import find_facts_on_page
+from newsletter.render.facts import list_facts as list_edition_facts
 from newsletter.render.preflight.mail import (
     Check,
     Mail,
@@ -132,15 +134,23 @@ def _order(mail: Mail, text: str) -> list[str]:
 
 
 def _list_web_faults(mail: Mail, page: str) -> Iterator[str]:
+    """Find what the page does not say; it says all of an edition, whatever this copy selects."""
+    facts = list_edition_facts(mail.context, mail.selection.language)
+    for fact in sorted(facts - find_facts_on_page(facts, page)):
+        yield f"{fact.text[:40]!r} is missing in the web page"
     tree = parse_html(page)
-    seen = squeeze(read_seen(tree))
-    for fact in _list_missing(list(list_facts(mail)), seen):
-        yield f"{fact[:40]!r} is missing in the web page"
     links = {str(href) for href in tree.xpath("//a/@href")}
-    for brief in mail.briefs:
-        for url in (brief.link, *(source.url for source in brief.sources)):
-            if url and url not in links:
-                yield f"the link {url[:60]} is missing in the web page"
+    edition = mail.context.edition
+    owed = [
+        url
+        for brief in edition.briefs
+        for url in (brief.link, *(source.url for source in brief.sources))
+    ]
+    owed += [correction.link for correction in edition.corrections]
+    owed += [edition.sponsor.url] if edition.sponsor else []
+    for url in dict.fromkeys(owed):
+        if url and url not in links:
+            yield f"the link {url[:60]} is missing in the web page"
     for name in ("unsubscribe_url", "preferences_url"):
         if mail.values[name] in links:
             yield f"a reader's own {name} stands in the web page"
