@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import regex
 
 from newsletter.briefs.implication import is_no_direct_implication
-from newsletter.briefs.model import Brief, Perspective, Picture, Source
+from newsletter.briefs.model import Brief, Picture, Source
 from newsletter.editions.model import Correction, Edition, Note, Sponsor
 from newsletter.render.languages import write_date
 from newsletter.render.words import count_words
@@ -318,6 +318,14 @@ def find_gist(paragraph: str) -> str:
     return paragraph if count_words(paragraph) <= GIST_WORDS else ""
 
 
+def shorten_lens(name: str) -> str:
+    """Give a lens's name for the list of those that a story does not touch."""
+    for ending in _LENS_ENDINGS:
+        if name.endswith(ending):
+            return name.removesuffix(ending)
+    return name
+
+
 def text_direction(language: str) -> str:
     """Say "rtl" or "ltr" for a BCP 47 language."""
     subtags = language.replace("_", "-").lower().split("-")
@@ -333,10 +341,10 @@ def _brief(brief: Brief, position: int, vocabulary: Vocabulary, room: int) -> Br
     for perspective in brief.perspectives:
         text = clean_paragraphs(perspective.text)
         nothing = is_no_direct_implication(perspective.text)
-        if text and clean_line(perspective.lens):
+        if text and (name := clean_line(perspective.lens)):
             view = LensView(
-                key=f"{'quiet' if nothing else 'lens'}:{position}:{clean_line(perspective.lens)}",
-                name=_short_name(perspective) if nothing else clean_line(perspective.lens),
+                key=f"{'quiet' if nothing else 'lens'}:{position}:{name}",
+                name=shorten_lens(name) if nothing else name,
                 text=() if nothing else text,
                 caveat="" if nothing else caveats.get(_fold(perspective.lens), ""),
             )
@@ -440,14 +448,6 @@ def _source(source: Source) -> LinkView:
 
 def _fold(name: str) -> str:
     return clean_line(unicodedata.normalize("NFKC", name)).casefold()
-
-
-def _short_name(perspective: Perspective) -> str:
-    name = clean_line(perspective.lens)
-    for ending in _LENS_ENDINGS:
-        if name.endswith(ending):
-            return name.removesuffix(ending)
-    return name
 
 
 def _disclosure(briefs: tuple[BriefView, ...], vocabulary: Vocabulary) -> str:

@@ -16,6 +16,9 @@ _PARAGRAPHS_KEPT = 4096  # readers of one language share them, whatever else the
 _HOLE = re.compile("\x02([0-9]+)\x03")  # no text has control characters: `context` drops them
 _MARK = _HOLE.pattern.replace("(", "(?:")
 
+_ISOLATE, _END_ISOLATE = "\u2068", "\u2069"
+"""Around words that run the other way: what stands beside them stays in its place (UAX #9)."""
+
 
 def fill_shared(
     nodes: Sequence[Node], selection: Selection, values: Mapping[str, str], *, escaped: bool
@@ -40,7 +43,8 @@ def fill_shared(
 def _say(hole: Slot | Phrase, selection: Selection, values: Mapping[str, str]) -> str | Slot:
     if isinstance(hole, Phrase):
         number = selection.counts[hole.count] if hole.count else None
-        return selection.language.say(hole.text, hole.plural, number)
+        said = selection.language.say(hole.text, hole.plural, number)
+        return f"{_ISOLATE}{said}{_END_ISOLATE}" if selection.isolates else said
     if hole.name in COUNTS:
         return selection.language.write_number(selection.counts[hole.name])
     return values.get(hole.name) or hole if hole.name in values else hole

@@ -8,6 +8,7 @@ whatever was translated anew meanwhile.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -18,7 +19,7 @@ from typing import Any
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_skeleton
-from babel.messages.catalog import Catalog
+from babel.messages.catalog import Catalog, Message
 from babel.messages.pofile import PoFileError, read_po
 from babel.numbers import get_group_symbol
 
@@ -26,6 +27,8 @@ from newsletter.errors import TemplateError
 
 SOURCE = "en"
 """The language that templates are written in; it has no catalogue."""
+
+_NUMBERS_TRIED = 200  # every rule of every language has shown all its forms by then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +95,11 @@ class Catalogues:
         for text in texts:
             if day := self.days.get(text):
                 phrases[text] = (write_date(day, code),)
-            elif catalog is not None and (message := catalog.get(text)) is not None:
+            elif (
+                catalog is not None
+                and (message := catalog.get(text)) is not None
+                and not message.fuzzy
+            ):
                 said = message.string
                 forms = (said,) if isinstance(said, str) else tuple(said or ())
                 if forms and all(forms):
@@ -150,7 +157,7 @@ def _read_catalogue(path: Path) -> Catalog:
     try:
         Locale.parse(path.stem, sep="-")
         with path.open("rb") as file:
-            return read_po(file, locale=path.stem.replace("-", "_"), abort_invalid=True)
+            catalog = read_po(file, locale=path.stem.replace("-", "_"), abort_invalid=True)
     except UnknownLocaleError:
         raise TemplateError(
             f"{path.stem} is no language", file=path, mend='name it after one, such as "fr.po"'
@@ -159,8 +166,42 @@ def _read_catalogue(path: Path) -> Catalog:
         raise TemplateError(
             f"is no catalogue ({error})", file=path, line=getattr(error, "lineno", -1) + 1 or None
         ) from None
+    except UnicodeDecodeError:
+        raise TemplateError("is not UTF-8", file=path, mend="save it as UTF-8") from None
     except (ValueError, OSError) as error:
         raise TemplateError(f"cannot be read ({error})", file=path) from None
+    _check_numbers(catalog, path)
+    return catalog
+
+
+def _check_numbers(catalog: Catalog, path: Path) -> None:
+    """Refuse a catalogue that could not say some number, before a mail has to say it."""
+    try:
+        rule = _plural_rule(catalog.plural_expr)
+        chosen = Counter(rule(number) for number in range(_NUMBERS_TRIED))
+    except (ValueError, ArithmeticError):
+        raise TemplateError(f"has no rule for plurals in {catalog.plural_expr!r}", file=path) from (
+            None
+        )
+    if max(chosen) >= catalog.num_plurals:
+        raise TemplateError(
+            f"names {catalog.num_plurals} plural forms, and its rule chooses {max(chosen) + 1}",
+            file=path,
+            mend="mend its Plural-Forms",
+        )
+    for message in catalog:
+        forms = message.string if message.pluralizable else None
+        if not isinstance(forms, (tuple, list)) or message.fuzzy or not any(forms):
+            continue
+        if len(forms) != catalog.num_plurals or not all(forms):
+            raise _refuse(message, path, f"needs {catalog.num_plurals} forms, none of them empty")
+        for form, text in enumerate(forms):
+            if chosen[form] > 1 and "{n}" not in text:
+                raise _refuse(message, path, f"says {text!r} of several numbers without {{n}}")
+
+
+def _refuse(message: Message, path: Path, problem: str) -> TemplateError:
+    return TemplateError(f"{message.id[0]!r} {problem}", file=path, line=message.lineno)
 
 
 @lru_cache(64)

@@ -29,6 +29,7 @@ from newsletter.render.compiled import (
     Phrase,
     build_tree,
 )
+from newsletter.render.context import text_direction
 from newsletter.render.languages import SOURCE, Language, match_language
 
 MAX_HTML_BYTES = 100_000
@@ -57,6 +58,8 @@ class Selection:
     """Where the reader wants a lens, by the key of its block."""
     language: Language
     """Of the interface."""
+    isolates: bool
+    """Whether the interface is written in the other direction than the edition."""
     counts: Mapping[str, int]
     """`compiled.COUNTS`: briefs, words, minutes, and what is on the web alone."""
     forms: tuple[Detail | None, ...]
@@ -88,6 +91,7 @@ class Selector:
     def __init__(self, compiled: CompiledEdition) -> None:
         self._compiled = compiled
         self._topics = [frozenset(map(_fold, story.topics)) for story in compiled.stories]
+        self._languages = {SOURCE: Language(), **compiled.languages}
         self._sizes: dict[str, int] = {}
         self._lenses: dict[int, list[str]] = {}
         self._silent: dict[int, list[str]] = {}
@@ -144,6 +148,7 @@ class Selector:
         left_out = compiled.left_out + len(compiled.stories) - len(forms)
         blocks |= _choose_sections(forms, left_out=left_out)
         hidden = self._choosable - blocks
+        code = match_language(language or compiled.language, self._languages) or SOURCE
         words = sum(
             count for key, count in compiled.words.items() if key in self._laid_out - hidden
         )
@@ -152,7 +157,8 @@ class Selector:
             ranks={key: n for keys in chosen.values() for n, key in enumerate(keys)}
             if order
             else {},
-            language=self._language(language or compiled.language),
+            language=self._languages[code],
+            isolates=text_direction(code) != text_direction(compiled.language),
             counts={
                 "brief_count": len(forms),
                 "word_count": words,
@@ -161,10 +167,6 @@ class Selector:
             },
             forms=tuple(given.get(position) for position in range(len(compiled.stories))),
         )
-
-    def _language(self, wanted: str) -> Language:
-        languages = self._compiled.languages
-        return languages.get(match_language(wanted, languages) or SOURCE, Language())
 
     def _choose_briefs(self, topics: tuple[str, ...]) -> list[int]:
         wanted = {_fold(topic) for topic in topics}

@@ -47,6 +47,15 @@ class TemplateSet:
             for path in directory.rglob("*")
         )
 
+    def list_names(self) -> tuple[str, ...]:
+        """List the templates by name, each once, whichever folder it comes from."""
+        names = {
+            path.relative_to(directory).as_posix()
+            for directory in self.directories
+            for path in directory.rglob("*.j2")
+        }
+        return tuple(sorted(names))
+
     def find(self, name: str) -> Path:
         """Give the file that the template `name` comes from."""
         if path := self._locate(name):

@@ -26,7 +26,7 @@ def test_a_send_asks_and_obeys(project: Project) -> None:
     for decline in ("n\n", "\n", None):
         with project.show("send") as terminal:
             shown = terminal.wait_for("Send to 3 readers?")
-            for seen in ("North Quay Reopens Early", "Readers", "eml:", "checks passed"):
+            for seen in ("North Quay Reopens Early", "Readers", "eml:", "Preflight"):
                 assert seen in shown
             if decline is None:
                 terminal.interrupt()
