@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 from newsletter.briefs.model import Brief, Source
+from newsletter.editions.model import Edition
 from newsletter.render.browser import find_chromium
-from newsletter.render.web import Listed, Published, build_archive, build_edition
+from newsletter.render.templates import find_templates
+from newsletter.render.web import Listed, Published, build_archive, build_edition, open_site
+from newsletter.settings import Look, Vocabulary
 from tests.browser.chromium import NEEDS_CHROMIUM
-from tests.unit.test_render_web import BRIEF, EDITION, NOON, PLAIN, site
+from tests.unit.test_render_extras import LOGO, PICTURE, WHOLE
+from tests.unit.test_render_web import BRIEF, EDITION, NOON, PLAIN, PUBLICATION, site
 
 pytestmark = NEEDS_CHROMIUM
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
@@ -77,6 +83,29 @@ def build(**publication: Any) -> dict[str, bytes]:
 
 
 FILES = build()
+WHOLE_TOP = f"{HOME}/editions/{WHOLE.date}"
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+
+def build_whole_edition(edition: Edition) -> dict[str, bytes]:
+    logo = {**LOGO, "url_dark": "https://pictures.example/night.png"}
+    own = open_site(
+        publication=PUBLICATION,
+        vocabulary=Vocabulary(sponsor_label="Advertisement"),
+        templates=find_templates(),
+        look=Look.model_validate({"logo": logo}),
+        picture_hosts=("pictures.example",),
+    )
+    files = build_edition(own, Published(edition=edition, published_at=NOON))
+    listed = (Listed(date=edition.date, title=own.headline(edition)),)
+    return files | build_archive(own, own.see(edition), listed)
+
+
+WHOLE_FILES = build_whole_edition(
+    replace(WHOLE, briefs=(replace(TALK, picture=PICTURE), LONG, WHOLE.briefs[0]))
+)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +138,9 @@ def shown(
         asked.append(route.request.url)
         path = route.request.url.removeprefix(f"{HOME}/").partition("#")[0]
         data = files.get(f"{path}/index.html")
-        if data is None:
+        if urlsplit(route.request.url).hostname == "pictures.example":
+            route.fulfill(body=PIXEL, content_type="image/png")
+        elif data is None:
             route.abort()
         else:
             route.fulfill(body=data, content_type="text/html; charset=utf-8")
@@ -134,6 +165,56 @@ def test_axe_finds_nothing_serious(browser: Browser, width: int, scheme: Scheme)
             serious = [v for v in found if v["impact"] in ("serious", "critical")]
             assert serious == [], f"{name}: {serious}"
             assert [v["id"] for v in found] == [], name  # nor anything less
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_with_all_that_an_operator_adds(
+    browser: Browser, width: int, scheme: Scheme
+) -> None:
+    urls = [WHOLE_TOP, f"{WHOLE_TOP}/briefs/1", f"{HOME}/editions"]
+    for url in urls:
+        with shown(browser, url, width=width, scheme=scheme, files=WHOLE_FILES) as (page, asked):
+            for picture in page.locator("img").all():
+                picture.scroll_into_view_if_needed()
+            page.wait_for_function("[...document.images].every(i => i.complete)")
+            loaded = page.evaluate("[...document.images].map(i => i.naturalWidth)")
+            assert loaded == [1] * len(loaded), url
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+            found = Axe().run(page).response["violations"]
+            assert [(v["id"], v["nodes"][0]["html"]) for v in found] == [], url
+            logo = "night" if scheme == "dark" else "logo"
+            pictures = [each for each in asked if "/editions" not in each]
+            assert f"https://pictures.example/{logo}.png" in pictures
+            assert {urlsplit(each).hostname for each in pictures} == {"pictures.example"}
+
+
+def test_pictures_keep_their_place_and_a_page_its_shape(browser: Browser) -> None:
+    for width, room in ((1280, 608), (320, 280)):
+        with shown(browser, WHOLE_TOP, width=width, files=WHOLE_FILES) as (page, _):
+            picture = page.locator("article img").first
+            box = picture.bounding_box()
+            assert box is not None
+            assert round(box["width"]) == room
+            # What a browser keeps free until it knows better.
+            assert picture.evaluate("i => getComputedStyle(i).aspectRatio") == "auto 608 / 342"
+
+
+def test_a_picture_of_another_host_is_refused(browser: Browser) -> None:
+    foreign = replace(PICTURE, url="https://tracker.example/pixel.png")
+    edition = replace(WHOLE, briefs=(replace(TALK, picture=foreign), WHOLE.briefs[0]))
+    with shown(browser, WHOLE_TOP, files=build_whole_edition(edition)) as (page, asked):
+        refused = page.evaluate(
+            "new Promise((done, fail) => { document.addEventListener('securitypolicyviolation',"
+            " e => done([e.blockedURI, e.effectiveDirective]));"
+            " setTimeout(() => fail(new Error('nothing was refused')), 5000);"
+            " for (const i of document.images) { i.loading = 'eager'; i.src = i.src; } })"
+        )
+        assert refused == ["https://tracker.example/pixel.png", "img-src"]
+        page.wait_for_function("[...document.images].every(i => i.complete)")
+        assert any("pictures.example" in each for each in asked)
+        assert not any("tracker.example" in each for each in asked)
+        assert page.locator(f"img[src='{foreign.url}']").get_attribute("alt") == foreign.alt
 
 
 def test_nothing_scrolls_sideways(browser: Browser) -> None:

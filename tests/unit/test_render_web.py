@@ -19,7 +19,7 @@ from newsletter.briefs.model import Brief, Perspective, Point, Source
 from newsletter.editions.model import Edition, Window
 from newsletter.errors import TemplateError
 from newsletter.render.compile import compile_edition
-from newsletter.render.context import clean_line
+from newsletter.render.context import Context, PictureView, clean_line
 from newsletter.render.facts import (
     Fact,
     count_edition_words,
@@ -30,8 +30,9 @@ from newsletter.render.facts import (
 )
 from newsletter.render.preview import decode_part
 from newsletter.render.selection import Selector
-from newsletter.render.templates import find_templates
+from newsletter.render.templates import TemplateSet, find_templates
 from newsletter.render.web import (
+    FeedLink,
     Listed,
     MonthView,
     PageLink,
@@ -502,8 +503,35 @@ def test_hostile_words_of_the_publication_are_inert_too() -> None:
 def test_every_name_that_a_page_can_use_is_documented() -> None:
     head = find_templates().find("web/edition.html.j2").read_text().partition("#}")[0]
     names = {f.name for view in (PageView, PageLink, MonthView) for f in fields(view)}
-    names |= {"story_url", "brief", "months", "_", "ngettext", "host"}
-    assert {name for name in names if not re.search(rf"(?<!\w){name}\b", head)} == set()
+    names |= {f.name for f in fields(Context)}
+    heard = hear_variables()
+    assert {"look", "page", "brief", "months", "story_url", "_", "ngettext", "host"} <= heard
+    assert {n for n in names | heard if not re.search(rf"(?<!\w){n}\b", head)} == set()
+    told = set(re.findall(r"(?<![\w\"'])\.([a-z_]+)\b", head.partition("and\n\n")[2]))
+    views = (PageView, PageLink, MonthView, FeedLink, PictureView)
+    assert told - {f for view in views for f in names_of(view)} - {"j2"} == set()
+
+
+def names_of(view: Any) -> set[str]:
+    return {*view._fields} if hasattr(view, "_fields") else {f.name for f in fields(view)}
+
+
+def hear_variables() -> set[str]:
+    """Hear what every template of the web copy is given."""
+    heard: set[str] = set()
+    render = TemplateSet.render
+
+    def listen(self: TemplateSet, name: str, variables: Any, functions: Any, filters: Any) -> str:
+        heard.update(variables, functions, filters)
+        return render(self, name, variables, functions, filters)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TemplateSet, "render", listen)
+        own = site()
+        build_edition(own, PUBLISHED)
+        build_archive(own, own.see(EDITION), (Listed(date=DAY, title="a"),))
+        build_content(own, own.see(EDITION))
+    return heard
 
 
 def test_an_operators_own_part_comes_first(tmp_path: Path) -> None:
