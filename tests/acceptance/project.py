@@ -144,7 +144,7 @@ class Project:
                 process.kill()
 
     def run(
-        self, *arguments: str, env: Mapping[str, str] | None = None, seconds: float = 120
+        self, *arguments: str, env: Mapping[str, str] | None = None, seconds: float = 300
     ) -> Ran:
         """Run a command to its end."""
         with self.start(*arguments, env=env) as process:

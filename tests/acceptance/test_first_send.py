@@ -31,7 +31,7 @@ def test_the_first_send_works_as_it_is_written(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
     assert ran.returncode == 0, ran.stderr
     assert ran.stderr == ""
