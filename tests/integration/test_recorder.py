@@ -209,7 +209,7 @@ def test_whoever_waits_outlasts_a_cancellation_and_is_told_of_it(table: Table) -
 
 def test_outlasting_waits_and_tells_of_the_cancellation() -> None:
     async def whole() -> None:
-        work = asyncio.get_running_loop().run_in_executor(None, time.sleep, 0.02)
+        work = asyncio.get_running_loop().run_in_executor(None, time.sleep, 0.3)
         waiting = asyncio.create_task(outlast(work))
         for _ in range(3):
             await asyncio.sleep(0.001)

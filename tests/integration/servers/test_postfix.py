@@ -87,7 +87,7 @@ def test_the_signatures_verify_for_dkimpy_and_opendkim(
         (b"\nList-Unsubscribe: <https://news", b"\nList-Unsubscribe: <https://evil"),
         (b"\nFrom: ", b"\nFrom: Somebody <else@news.example>\nFrom: "),
         (b"quay", b"quai"),
-        (b"</html>", b"</html><!-- -->"),
+        (b"Content-Type: text/html", b"Content-Type: text/htmx"),
     ],
 )
 def test_a_changed_copy_fails_for_both(
