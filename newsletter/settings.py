@@ -523,6 +523,10 @@ class Look(Section):
         return self
 
 
+SHIPPED_LOOK = Look()
+"""What a mail looks like where nobody said otherwise."""
+
+
 class Delivery(Section):
     """How mail leaves."""
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from newsletter.errors import BrowserError
 from newsletter.render.browser import Look, Shown, Viewer, find_fault, use_browser
-from newsletter.render.preflight import Finding, Status
+from newsletter.render.preflight.report import Finding, Status, Verdict, find, judge
 from newsletter.render.survey import (
     Colour,
     SeenLink,
@@ -72,14 +72,7 @@ class Views:
     """Where the publication has its pictures: nobody else may be asked for any."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Verdict:
-    status: Status
-    detail: str
-    mend: str = ""
-
-
-_Check = Callable[[Views], _Verdict]
+_Check = Callable[[Views], Verdict]
 _CHECKS: list[tuple[int, str, _Check]] = []
 
 
@@ -106,19 +99,7 @@ def check_in_browser(
 
 def judge_views(views: Views) -> tuple[Finding, ...]:
     """Judge what was seen, a finding a check."""
-    findings = []
-    for number, name, check in _CHECKS:
-        verdict = check(views)
-        findings.append(
-            Finding(
-                number=number,
-                name=name,
-                status=verdict.status,
-                detail=verdict.detail,
-                mend=verdict.mend,
-            )
-        )
-    return tuple(findings)
+    return find(_CHECKS, views)
 
 
 def _skip_all(reason: str) -> tuple[Finding, ...]:
@@ -207,29 +188,25 @@ def _check(number: int, name: str) -> Callable[[_Check], _Check]:
     return register
 
 
-def _judge(faults: Iterable[str], good: str, mend: str, *, status: Status = "fail") -> _Verdict:
-    """Pass without faults, else name the first few; the same fault is named once."""
-    named = list(dict.fromkeys(faults))
-    if not named:
-        return _Verdict("pass", good)
-    more = f" and {len(named) - 3} more" if len(named) > 3 else ""
-    return _Verdict(status, "; ".join(named[:3]) + more, mend)
+def _judge(faults: Iterable[str], good: str, mend: str, *, status: Status = "fail") -> Verdict:
+    """Judge by faults of which one may be seen in many places: each is named once."""
+    return judge(list(dict.fromkeys(faults)), good, mend, status=status)
 
 
-def _judge_axe(violations: tuple[Violation, ...], good: str, mend: str) -> _Verdict:
+def _judge_axe(violations: tuple[Violation, ...], good: str, mend: str) -> Verdict:
     faults = [f"{v}: {v.reason or v.help} ({v.rule})" for v in violations]
     return _judge(faults, good, mend)
 
 
 @_check(7, "accessible in light")
-def _light(views: Views) -> _Verdict:
+def _light(views: Views) -> Verdict:
     return _judge_axe(
         views.axe_light, "axe finds nothing serious", "mend the element, or its colours in head"
     )
 
 
 @_check(8, "accessible in dark")
-def _dark(views: Views) -> _Verdict:
+def _dark(views: Views) -> Verdict:
     return _judge_axe(
         views.axe_dark,
         "axe finds nothing serious",
@@ -238,7 +215,7 @@ def _dark(views: Views) -> _Verdict:
 
 
 @_check(9, "readable when inverted")
-def _forced(views: Views) -> _Verdict:
+def _forced(views: Views) -> Verdict:
     faults = []
     for painted in views.forced:
         contrast = measure_contrast(painted.ground, painted.ink)
@@ -256,7 +233,7 @@ def _forced(views: Views) -> _Verdict:
 
 
 @_check(10, "Outlook.com's dark mode")
-def _outlook(views: Views) -> _Verdict:
+def _outlook(views: Views) -> Verdict:
     rules = views.outlook_rules
     faults = [f"there is no rule for {name}" for name in rules["missing"]]
     faults += [
@@ -274,7 +251,7 @@ def _outlook(views: Views) -> _Verdict:
 
 
 @_check(12, "on a phone")
-def _phone(views: Views) -> _Verdict:
+def _phone(views: Views) -> Verdict:
     faults = _sideways(views.phone)
     faults += [
         f"{text} has letters of {text.size:g} pixels"
@@ -290,7 +267,7 @@ def _phone(views: Views) -> _Verdict:
 
 
 @_check(13, "enlarged")
-def _enlarged(views: Views) -> _Verdict:
+def _enlarged(views: Views) -> Verdict:
     faults = []
     for name, survey in (("text at 200 %", views.large_text), ("zoom of 400 %", views.phone)):
         lost = [
@@ -311,7 +288,7 @@ def _enlarged(views: Views) -> _Verdict:
 
 
 @_check(14, "without styles")
-def _unstyled(views: Views) -> _Verdict:
+def _unstyled(views: Views) -> Verdict:
     faults = [f"{v}: {v.reason or v.help} ({v.rule})" for v in views.axe_unstyled]
     faults += _sideways(views.unstyled)
     faults += [
@@ -329,7 +306,7 @@ def _unstyled(views: Views) -> _Verdict:
 
 
 @_check(15, "without pictures")
-def _imageless(views: Views) -> _Verdict:
+def _imageless(views: Views) -> Verdict:
     faults = [f"{text!r} is gone" for text in _missing(views.plain, views.imageless)]
     faults += [
         f"{text} has a contrast of {contrast:.1f}"
@@ -356,7 +333,7 @@ def _imageless(views: Views) -> _Verdict:
 
 
 @_check(19, "links are marked")
-def _links(views: Views) -> _Verdict:
+def _links(views: Views) -> Verdict:
     def is_marked(link: SeenLink) -> bool:
         return (
             link.underlined
@@ -376,7 +353,7 @@ def _links(views: Views) -> _Verdict:
 
 
 @_check(20, "room for a thumb")
-def _targets(views: Views) -> _Verdict:
+def _targets(views: Views) -> Verdict:
     links = views.phone.links
     faults = [
         f"the button {link} is {link.bottom - link.top:.0f} pixels high, not {BUTTON}"
@@ -398,7 +375,7 @@ def _targets(views: Views) -> _Verdict:
 
 
 @_check(28, "nothing is requested")
-def _requests(views: Views) -> _Verdict:
+def _requests(views: Views) -> Verdict:
     strange = [
         address
         for address in views.requests

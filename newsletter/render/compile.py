@@ -19,12 +19,10 @@ from newsletter.render.markup import build_html
 from newsletter.render.selection import MAX_HTML_BYTES, Selector
 from newsletter.render.templates import TemplateSet
 from newsletter.render.words import count_words
-from newsletter.settings import EditionSettings, Look, Publication, Vocabulary
+from newsletter.settings import SHIPPED_LOOK, EditionSettings, Look, Publication, Vocabulary
 
 HTML_TEMPLATE = "digest.mjml.j2"
 PLAIN_TEMPLATE = "digest.txt.j2"
-
-_SHIPPED = Look()
 
 
 def compile_edition(
@@ -34,7 +32,7 @@ def compile_edition(
     vocabulary: Vocabulary,
     templates: TemplateSet,
     settings: EditionSettings,
-    look: Look = _SHIPPED,
+    look: Look = SHIPPED_LOOK,
 ) -> CompiledEdition:
     """Lay an edition out for all its readers.
 

@@ -19,7 +19,7 @@ from newsletter.briefs.model import Brief, Picture, Source
 from newsletter.editions.model import Correction, Edition, Note, Sponsor
 from newsletter.render.languages import write_date
 from newsletter.render.words import count_words
-from newsletter.settings import LogoSettings, Look, Publication, Vocabulary
+from newsletter.settings import SHIPPED_LOOK, LogoSettings, Look, Publication, Vocabulary
 
 # Whatever could break out of a line, a document or a reading direction. The formats drop
 # these already; renderers must not depend on it.
@@ -46,7 +46,6 @@ COLUMN_PIXELS = 560
 """What a picture may take of the column: Outlook obeys nothing but the number."""
 BOX_EDGE_PIXELS = 48
 """What a box of the column takes of that for itself."""
-_SHIPPED = Look()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,7 +230,7 @@ def build_context(
     *,
     publication: Publication,
     vocabulary: Vocabulary,
-    look: Look = _SHIPPED,
+    look: Look = SHIPPED_LOOK,
     column_pixels: int = COLUMN_PIXELS,
 ) -> Context:
     """Turn an edition into what its templates see; pictures are fitted into that column."""

@@ -47,7 +47,7 @@ def _say(hole: Slot | Phrase, selection: Selection, values: Mapping[str, str]) -
         return f"{_ISOLATE}{said}{_END_ISOLATE}" if selection.isolates else said
     if hole.name in COUNTS:
         return selection.language.write_number(selection.counts[hole.name])
-    return values.get(hole.name) or hole if hole.name in values else hole
+    return values.get(hole.name) or hole
 
 
 def _fill_flow(

@@ -49,13 +49,12 @@ from newsletter.render.languages import (
     write_date,
 )
 from newsletter.render.templates import TemplateSet
-from newsletter.settings import Look, Publication, Vocabulary
+from newsletter.settings import SHIPPED_LOOK, Look, Publication, Vocabulary
 
 ARCHIVE_PATH = "/editions"
 MARK = "newsletter web copy"
 """What our own files say of themselves; a file without it is never overwritten."""
 
-_SHIPPED = Look()
 _MARK_HTML = f"<!-- {MARK} -->\n"
 _STYLE = "web/style.css.j2"
 _COLUMN_PIXELS = 608  # the body's width without its edges, in style.css.j2
@@ -202,7 +201,7 @@ def open_site(
     publication: Publication,
     vocabulary: Vocabulary,
     templates: TemplateSet,
-    look: Look = _SHIPPED,
+    look: Look = SHIPPED_LOOK,
     picture_hosts: Sequence[str] = (),
 ) -> Site:
     """Begin pages: read the interface's words, and run the style sheet that all pages share.

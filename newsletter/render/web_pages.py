@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from newsletter.render.feeds import build_entry, build_feeds
 from newsletter.render.templates import TemplateSet
 from newsletter.render.web import Listed, Published, build_archive, build_edition, open_site
-from newsletter.settings import Look, Publication, Vocabulary
-
-_SHIPPED = Look()
+from newsletter.settings import SHIPPED_LOOK, Look, Publication, Vocabulary
 
 
 def build_pages(
@@ -17,7 +15,7 @@ def build_pages(
     publication: Publication,
     vocabulary: Vocabulary,
     templates: TemplateSet,
-    look: Look = _SHIPPED,
+    look: Look = SHIPPED_LOOK,
     picture_hosts: Sequence[str] = (),
     editions: Sequence[Published] = (),
     listed: Sequence[Listed] = (),

@@ -39,6 +39,7 @@ from newsletter.render.preflight.report import (
     Finding,
     Status,
     choose_overridden,
+    find,
     join_reports,
     list_failed,
     merge_copies,
@@ -152,16 +153,4 @@ def list_edition_links(
 
 def examine(mail: Mail) -> tuple[Finding, ...]:
     """Run every check on one copy."""
-    findings = []
-    for number, name, check in CHECKS:
-        verdict = check(mail)
-        findings.append(
-            Finding(
-                number=number,
-                name=name,
-                status=verdict.status,
-                detail=verdict.detail,
-                mend=verdict.mend,
-            )
-        )
-    return tuple(findings)
+    return find(CHECKS, mail)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 from newsletter.errors import RefusedError
 
+Subject = TypeVar("Subject")
 Status = Literal["pass", "warn", "fail", "skip"]
 
 _GRAVITY: tuple[Status, ...] = ("skip", "pass", "warn", "fail")
@@ -44,6 +45,25 @@ def judge(faults: Sequence[str], good: str, mend: str, *, status: Status = "fail
     left = len(faults) - _SHOWN_FAULTS
     more = f" and {left} more" if left > 0 else ""
     return Verdict(status, "; ".join(faults[:_SHOWN_FAULTS]) + more, mend)
+
+
+def find(
+    checks: Iterable[tuple[int, str, Callable[[Subject], Verdict]]], subject: Subject
+) -> tuple[Finding, ...]:
+    """Put one thing to every check, each with its number and name."""
+    findings = []
+    for number, name, check in checks:
+        verdict = check(subject)
+        findings.append(
+            Finding(
+                number=number,
+                name=name,
+                status=verdict.status,
+                detail=verdict.detail,
+                mend=verdict.mend,
+            )
+        )
+    return tuple(findings)
 
 
 def worst(*verdicts: Verdict) -> Verdict:
