@@ -233,7 +233,8 @@ def render(press: Press, composed: Composed) -> Printed:
         publication=publication,
         vocabulary=press.settings.vocabulary,
         picture_hosts=frozenset(press.settings.edition.picture_hosts),
-        web=_build_page(press, edition),
+        # What is approved goes on being sent, whatever became of the web templates since.
+        web=None if record.state in RELEASED else _build_page(press, edition),
     )
     return Printed(record=record, edition=edition, compiled=compiled, findings=findings)
 

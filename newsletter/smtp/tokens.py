@@ -18,6 +18,7 @@ from newsletter.errors import ConfigurationError, RelayUnavailable
 
 MAX_TOKEN_BYTES = 8000  # what still fits into a line of AUTH (RFC 4954 §4)
 _TOKEN = re.compile(rb"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 §2.1
+_DRAIN_SECONDS = 1.0
 _FIELD = "delivery.token_command"
 _LATER = "run it by hand to see why; nobody was mailed by this try"
 
@@ -67,6 +68,7 @@ class TokenCommand:
         finally:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
+            await _drain(process)
             await process.wait()
         if status != 0:
             problem = f"{self._command[0]} failed (exit status {status})"
@@ -90,3 +92,12 @@ async def _read(process: Process) -> bytes:
     if len(printed) > 2 * MAX_TOKEN_BYTES:
         process.kill()
     return printed
+
+
+async def _drain(process: Process) -> None:
+    """Read what is left: only at its end does asyncio close the pipe."""
+    assert process.stdout is not None
+    with contextlib.suppress(TimeoutError):  # a child of the command's may hold it open
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            while await process.stdout.read(65536):
+                pass

@@ -45,6 +45,17 @@ def project(tmp_path: Path) -> Project:
 
 
 @contextmanager
+def opened(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Press]:
+    monkeypatch.setenv("NEWSLETTER_SECRET_KEY", KEY)
+    settings = load_settings(project.config)
+    database = open_database(settings.database_url, durability="process")
+    try:
+        yield Press(settings, database, lambda: datetime.now(UTC))
+    finally:
+        database.close()
+
+
+@contextmanager
 def serving(folder: Path) -> Iterator[httpx2.Client]:
     """Serve a folder with the plainest server there is: it has no rules."""
 
@@ -154,14 +165,28 @@ def test_a_template_of_the_pages_that_is_wrong_shows_before_anybody_is_mailed(
     assert not list((project.root / "outbox").glob("*.eml"))
 
 
+def test_a_template_of_the_pages_that_breaks_later_stops_no_send(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Project(tmp_path)
+    project.write_brief()
+    project.import_readers(3)
+    with opened(project, monkeypatch) as press:
+        printed = prepare(press, press.today()).printed
+        assert printed is not None
+        approve(press, printed.record)
+    own = project.root / "templates/web"
+    own.mkdir(parents=True)
+    (own / "brief.html.j2").write_text("{{ nothing }}")
+    ran = project.run("send", "--yes")
+    assert ran.code == 0, ran.err
+    assert len(list((project.root / "outbox").glob("*.eml"))) == 3
+
+
 def test_a_disk_that_fails_after_the_approval_stops_the_send_until_it_is_mended(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("NEWSLETTER_SECRET_KEY", KEY)
-    settings = load_settings(project.config)
-    database = open_database(settings.database_url, durability="process")
-    press = Press(settings, database, lambda: datetime.now(UTC))
-    try:
+    with opened(project, monkeypatch) as press:
         printed = prepare(press, press.today()).printed
         assert printed is not None
         with monkeypatch.context() as patch:
@@ -176,25 +201,17 @@ def test_a_disk_that_fails_after_the_approval_stops_the_send_until_it_is_mended(
         assert again is not None
         assert again.record.state == "approved"
         assert asyncio.run(publish(press, again)).counts == {State.ACCEPTED: 3}
-    finally:
-        database.close()
     assert (project.root / f"public/editions/{today()}/index.html").is_file()
 
 
 def test_cancelling_an_edition_that_nobody_has_takes_its_pages_down(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("NEWSLETTER_SECRET_KEY", KEY)
-    settings = load_settings(project.config)
-    database = open_database(settings.database_url, durability="process")
-    press = Press(settings, database, lambda: datetime.now(UTC))
-    try:
+    with opened(project, monkeypatch) as press:
         printed = prepare(press, press.today()).printed
         assert printed is not None
         approve(press, printed.record)
         write_web(press, project.root / "public")
-    finally:
-        database.close()
     page = project.root / f"public/editions/{today()}/index.html"
     assert page.is_file()
     ran = project.run("cancel", today(), "--yes")
