@@ -45,7 +45,7 @@ from newsletter.delivery.shift import Lane, Policy, Surroundings
 from newsletter.delivery.signing import choose_signers, read_signers
 from newsletter.editions.desk import Composed, compose_edition
 from newsletter.editions.lifecycle import RELEASED
-from newsletter.editions.model import Edition
+from newsletter.editions.model import Edition, list_dates_referred_to
 from newsletter.editions.shelf import (
     EditionRecord,
     change_state,
@@ -330,7 +330,8 @@ def approve(press: Press, record: EditionRecord, overridden: Sequence[Finding] =
             dated_at=letterhead.dated_at,
             not_after=now + press.settings.delivery.not_after,
         )
-        audience = press.ledger.enrol(connection, record.id, now)
+        refers_to = list_dates_referred_to(load_content(connection, record.id))
+        audience = press.ledger.enrol(connection, record.id, now, refers_to=refers_to)
         if not audience:
             raise RefusedError(
                 "there is no active reader",

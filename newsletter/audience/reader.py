@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal
 
 Status = Literal["pending", "active", "unsubscribed", "bounced", "complained"]
 Detail = Literal["one-line", "standard", "full"]
 Format = Literal["html", "text"]
+Rhythm = Literal["daily", "weekly", "both"]
 
 DETAILS: tuple[Detail, ...] = ("one-line", "standard", "full")
 FORMATS: tuple[Format, ...] = ("html", "text")
+RHYTHMS: tuple[Rhythm, ...] = ("daily", "weekly", "both")
 MINUTES = (3, 5, 10)
 
 
@@ -30,6 +32,8 @@ class Choices:
     send_at: str = ""
     """Local time of day, "HH:MM"."""
     days: tuple[str, ...] = ()
+    rhythm: Rhythm | Literal[""] = ""
+    """Which editions: the daily one, the week's round-up, or both."""
 
     def to_document(self) -> dict[str, Any]:
         """Give the choices as JSON, leaving out what was not chosen."""
@@ -72,6 +76,8 @@ class Reader:
     name: str = ""
     choices: Choices = Choices()
     fields: Mapping[str, str] = field(default_factory=dict)
+    had: frozenset[date] = frozenset()
+    """The dates of the daily editions that this one refers to and that the reader was sent."""
 
     @property
     def domain(self) -> str:

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from newsletter.briefs.front_matter import format_moment, parse_moment
 from newsletter.briefs.model import Brief, BriefWarning, Parsed, Perspective, Point, Source
 from newsletter.briefs.normalise import decode, plain_line, plain_text
-from newsletter.briefs.picture import MOST_PIXELS, picture_to_document, read_picture
+from newsletter.briefs.picture import picture_to_document, read_picture
 from newsletter.errors import BriefError
 
 
@@ -44,6 +44,10 @@ def brief_to_document(brief: Brief) -> dict[str, Any]:
         "author": brief.author,
         "published_at": format_moment(brief.published_at) if brief.published_at else "",
         "picture": picture_to_document(brief.picture) if brief.picture else {},
+        "not_before": format_moment(brief.not_before) if brief.not_before else "",
+        "expires_at": format_moment(brief.expires_at) if brief.expires_at else "",
+        "priority": brief.priority,
+        "pinned": brief.pinned,
     }
     return {key: value for key, value in document.items() if value}
 
@@ -152,6 +156,8 @@ def _read_brief(document: object, *, file: str, line: int | None, place: str) ->
         link=plain_line(document.get("link", "")),
         topics=tuple(filter(None, map(plain_line, document.get("topics", ())))),
         author=plain_line(document.get("author", "")),
+        priority=document.get("priority", 0),
+        pinned=document.get("pinned", False),
     )
     named = {
         "title": [brief.title],
@@ -168,12 +174,14 @@ def _read_brief(document: object, *, file: str, line: int | None, place: str) ->
             brief = replace(brief, picture=read_picture(document["picture"]))
         except ValueError as error:
             raise fail("picture", str(error)) from None
-    if not document.get("published_at", "").strip():
-        return brief
-    try:
-        return replace(brief, published_at=parse_moment(document["published_at"]))
-    except ValueError as error:
-        raise fail("published_at", str(error)) from None
+    moments: dict[str, Any] = {}
+    for field in ("published_at", "not_before", "expires_at"):
+        if document.get(field, "").strip():
+            try:
+                moments[field] = parse_moment(document[field])
+            except ValueError as error:
+                raise fail(field, str(error)) from None
+    return replace(brief, **moments)
 
 
 def _explain(error: ValidationError, *, file: str, line: int | None, place: str) -> BriefError:
@@ -194,7 +202,7 @@ def _explain(error: ValidationError, *, file: str, line: int | None, place: str)
         case "type":
             problem = f"must be {_TYPES[schema['type']]}"
         case "minimum" | "maximum":
-            problem = f"must be from 1 to {MOST_PIXELS:,}"
+            problem = f"must be from {schema['minimum']:,} to {schema['maximum']:,}"
         case _:
             problem = "is empty"
     return BriefError(problem, file=file, line=line, field=path.lstrip(".") or None)
@@ -205,4 +213,5 @@ _TYPES = {
     "array": "a list",
     "object": "an object of fields",
     "integer": "a whole number",
+    "boolean": "true or false",
 }

@@ -6,6 +6,10 @@
     topics: trade, ports                   # or a list
     author: Ada Example
     published_at: 2026-03-04T05:06:07Z     # or `date`; without a zone it is UTC
+    not_before: 2026-03-05T06:00:00Z       # or `embargo`: in no edition sent earlier
+    expires_at: 2026-03-06T00:00:00Z       # or `expires`: in no edition sent from then on
+    priority: 3                            # an editor's weight, -9 to 9
+    pinned: yes                            # first, whatever the others weigh
     sources: [outlet.example]              # or `source`; replaces what the text names
     title: Port reopens                    # the text may then begin without one
     picture:                               # caption and credit may be added
@@ -37,8 +41,19 @@ from newsletter.errors import BriefError
 _FENCE = re.compile(r"---\s*")
 _KEY = re.compile(r"([A-Za-z_][\w-]*)\s*:(?:\s|$)")
 _YAML_LINE = re.compile(r"\s*$|\s*#|\s+\S|-\s|[A-Za-z_][\w-]*\s*:(?:\s|$)")
-_ALIASES = {"date": "published_at", "source": "sources"}
-_KEYS = frozenset({"title", "id", "link", "topics", "author", "published_at", "sources", "picture"})
+_ALIASES = {
+    "date": "published_at",
+    "source": "sources",
+    "embargo": "not_before",
+    "expires": "expires_at",
+}
+_MOMENTS = ("published_at", "not_before", "expires_at")
+_KEYS = frozenset(
+    {"title", "id", "link", "topics", "author", "sources", "picture", "priority", "pinned"}
+    | set(_MOMENTS)
+)
+HIGHEST_PRIORITY = 9
+_YES_OR_NO = {"yes": True, "true": True, "no": False, "false": False}
 _MOST_LINES = 100
 _MOST_CHARACTERS = 50_000
 _DEEPEST = 5
@@ -108,7 +123,7 @@ def parse_front_matter(block: str, *, file: str, line: int) -> FrontMatter:
         except ValueError as error:
             raise BriefError(str(error), file=file, line=at, field=str(raw_key)) from None
     return FrontMatter(
-        fields={k: v for k, v in fields.items() if v != ""}, warnings=tuple(warnings)
+        fields={k: v for k, v in fields.items() if v not in ("", None)}, warnings=tuple(warnings)
     )
 
 
@@ -148,8 +163,13 @@ def format_front_matter(brief: Brief, *, sources_in_text: tuple[Source, ...]) ->
             document[key] = getattr(brief, key)
     if brief.topics:
         document["topics"] = list(brief.topics)
-    if brief.published_at:
-        document["published_at"] = format_moment(brief.published_at)
+    for key in _MOMENTS:
+        if moment := getattr(brief, key):
+            document[key] = format_moment(moment)
+    if brief.priority:
+        document["priority"] = brief.priority
+    if brief.pinned:
+        document["pinned"] = True
     if brief.sources != sources_in_text:
         document["sources"] = [
             {"name": s.name, "url": s.url} if s.url else s.name for s in brief.sources
@@ -233,6 +253,22 @@ def _moment(value: Any) -> datetime | None:
     return parse_moment(text) if text else None
 
 
+def _priority(value: Any) -> int:
+    text = _line(value)
+    if not text:
+        return 0
+    if not re.fullmatch(r"[+-]?\d", text, re.ASCII):
+        raise ValueError(f"must be a whole number from {-HIGHEST_PRIORITY} to {HIGHEST_PRIORITY}")
+    return int(text)
+
+
+def _yes_or_no(value: Any) -> bool:
+    text = _line(value).casefold()
+    if text and text not in _YES_OR_NO:
+        raise ValueError("must be yes or no")
+    return _YES_OR_NO.get(text, False)
+
+
 def _sources(value: Any) -> tuple[Source, ...]:
     match value:
         case str():
@@ -258,6 +294,10 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "author": _line,
     "topics": _lines,
     "published_at": _moment,
+    "not_before": _moment,
+    "expires_at": _moment,
+    "priority": _priority,
+    "pinned": _yes_or_no,
     "sources": _sources,
     "picture": read_picture,
 }

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, delete, false, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, exists, insert, select, update
 
 from newsletter import __version__
 from newsletter.briefs.document import brief_from_document, brief_to_document
@@ -191,12 +191,16 @@ class _Shelf:
         """Load every brief that is known by one of the keys."""
         rows, briefs, taken = tables.brief_keys, tables.briefs, tables.edition_briefs
         # A draft can still be composed anew, and then with the text as it stands by then.
-        fixed = tables.editions.c.state.not_in(("draft", "ready", "held"))
+        fixed = exists().where(
+            taken.c.brief_id == briefs.c.id,
+            taken.c.edition_id == tables.editions.c.id,
+            tables.editions.c.state.not_in(("draft", "ready", "held")),
+        )
         wanted = sorted(keys)
         for start in range(0, len(wanted), _KEYS_A_QUERY):
             query = (
-                select(rows.c.key, briefs, func.coalesce(fixed, false()).label("in_edition"))
-                .select_from(rows.join(briefs).outerjoin(taken).outerjoin(tables.editions))
+                select(rows.c.key, briefs, fixed.label("in_edition"))
+                .select_from(rows.join(briefs))
                 .where(rows.c.key.in_(wanted[start : start + _KEYS_A_QUERY]))
             )
             for row in self._connection.execute(query):

@@ -71,6 +71,14 @@ class Brief:
     """Aware UTC: front matter, sidecar, feed entry, else the file's own time."""
     picture: Picture | None = None
     """Only where the operator gives one, and never needed for a fact."""
+    not_before: datetime | None = None
+    """Aware UTC: the embargo. No edition that cuts off or is sent earlier may have the brief."""
+    expires_at: datetime | None = None
+    """Aware UTC: from then on no edition may have the brief."""
+    priority: int = 0
+    """An editor's weight from -9 to 9; 0 for nearly all."""
+    pinned: bool = False
+    """An editor wants it first, whatever the others weigh."""
 
     @property
     def has_analysis(self) -> bool:

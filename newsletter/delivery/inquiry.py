@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -379,6 +379,11 @@ def explain_absence(
 _A = {"draft": "a draft"}
 
 
+def read_had(days: str) -> frozenset[date]:
+    """Read the dates that a delivery keeps of what its reader was sent before."""
+    return frozenset(map(date.fromisoformat, days.split()))
+
+
 def _read_copy(row: Row[*tuple[Any, ...]]) -> Copy:
     return Copy(
         reader=Reader(
@@ -387,6 +392,7 @@ def _read_copy(row: Row[*tuple[Any, ...]]) -> Copy:
             name=row.name,
             choices=Choices.from_document(row.choices),
             fields=row.fields,
+            had=read_had(row.had),
         ),
         state=State(row.state),
         reply=row.reply,
@@ -466,7 +472,7 @@ _DOUBTS = (
     .order_by(_D.subscriber_id)
 )
 _COPY_COLUMNS = (
-    *(_D.subscriber_id, _D.email, _D.name, _D.choices, _D.fields),
+    *(_D.subscriber_id, _D.email, _D.name, _D.choices, _D.fields, _D.had),
     *(_D.state, _D.reply, _D.changed_at, _D.next_attempt_at),
 )
 _DOUBTED_COPIES = select(*_COPY_COLUMNS).where(*_DOUBTED).order_by(_D.subscriber_id)

@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 from sqlalchemy import (
@@ -49,7 +49,7 @@ from newsletter.audience.suppression import suppress
 from newsletter.delivery.entries import Grant, Intent, Job, Leased, Outcome, Run
 from newsletter.delivery.guards import Alert
 from newsletter.delivery.holder import is_gone, shown_holder
-from newsletter.delivery.inquiry import count_states, in_state
+from newsletter.delivery.inquiry import count_states, in_state, read_had
 from newsletter.delivery.journal import Journal, taken_over
 from newsletter.delivery.lifecycle import OPEN, State, origins
 from newsletter.delivery.settle import close_cancelled, doubt_left
@@ -91,9 +91,12 @@ class Ledger:
     # -- the audience --------------------------------------------------------------------------
 
     @staticmethod
-    def enrol(connection: Connection, edition_id: int, now: datetime) -> int:
+    def enrol(
+        connection: Connection, edition_id: int, now: datetime, *, refers_to: Sequence[date] = ()
+    ) -> int:
         """Freeze the audience and each reader's choices; return how many there are.
 
+        `refers_to` are dates of daily editions: which of these a reader was sent is frozen too.
         The caller's transaction also approves the edition, so that both happen or neither.
         """
         _s = subscribers.c
@@ -109,6 +112,7 @@ class Ledger:
             _s.name,
             _s.choices,
             _s.fields,
+            _dates_had(connection, refers_to),
             literal(State.PENDING.value),
             literal(now, deliveries.c.next_attempt_at.type),
             literal(now, deliveries.c.changed_at.type),
@@ -121,6 +125,7 @@ class Ledger:
             "name",
             "choices",
             "fields",
+            "had",
             "state",
             "next_attempt_at",
             "changed_at",
@@ -356,6 +361,31 @@ def _is_suppressed(email_key: Any) -> Any:
     return exists().where(suppressions.c.email_key == email_key)
 
 
+def _dates_had(connection: Connection, days: Sequence[date]) -> Any:
+    """Give the expression for the dates, of these, whose daily edition a reader was sent.
+
+    Who is in doubt counts among those: a correction too many is better than one too few.
+    """
+    known = connection.execute(
+        select(editions.c.date, editions.c.id).where(
+            editions.c.date.in_(days), editions.c.kind == "daily"
+        )
+    )
+    had: Any = literal("")
+    for day, edition_id in sorted(map(tuple, known)) if days else ():
+        copy = deliveries.alias()
+        was_sent = exists().where(
+            copy.c.edition_id == edition_id,
+            copy.c.subscriber_id == subscribers.c.id,
+            copy.c.state.in_(_WAS_SENT),
+        )
+        had = had.concat(case((was_sent, f"{day} "), else_=""))
+    return had
+
+
+_WAS_SENT = (State.ACCEPTED.value, State.IN_DOUBT.value)
+
+
 def _job(row: Row[Any]) -> Job:
     return Job(
         reader=Reader(
@@ -364,6 +394,7 @@ def _job(row: Row[Any]) -> Job:
             name=row.name,
             choices=Choices.from_document(row.choices),
             fields=row.fields,
+            had=read_had(row.had),
         ),
         attempts=row.attempts,
     )
@@ -428,7 +459,9 @@ _LEASE = (
         fence=bindparam("mine"),
         changed_at=_NOW,
     )
-    .returning(_D.subscriber_id, _D.email, _D.name, _D.choices, _D.fields, _D.attempts, _D.state)
+    .returning(
+        _D.subscriber_id, _D.email, _D.name, _D.choices, _D.fields, _D.had, _D.attempts, _D.state
+    )
 )
 _GIVE_BACK = (
     update(deliveries)

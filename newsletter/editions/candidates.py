@@ -10,8 +10,8 @@ from datetime import timedelta
 from sqlalchemy import Connection, exists, or_, select
 
 from newsletter.briefs.document import brief_from_document
-from newsletter.editions.compose import Candidate
 from newsletter.editions.model import Window
+from newsletter.editions.story import Candidate, Fate
 from newsletter.editions.window import STANDINGS, Standing, classify_candidate
 from newsletter.store.tables import briefs, edition_briefs
 
@@ -22,6 +22,8 @@ class Candidates:
 
     chosen: tuple[Candidate, ...]
     counts: Mapping[Standing, int]
+    fates: tuple[Fate, ...] = ()
+    """Of those that may not."""
 
 
 def load_candidates(
@@ -36,7 +38,9 @@ def load_candidates(
 
     Briefs that are old and were seen before the window are not counted again.
     """
-    claimed = exists().where(edition_briefs.c.brief_id == briefs.c.id)
+    claimed = exists().where(
+        edition_briefs.c.brief_id == briefs.c.id, edition_briefs.c.series == "news"
+    )
     if edition_id is not None:
         claimed = claimed.where(edition_briefs.c.edition_id != edition_id)
     rows = connection.execute(
@@ -54,6 +58,7 @@ def load_candidates(
     )
     counts: Counter[Standing] = Counter(dict.fromkeys(STANDINGS, 0))
     chosen = []
+    fates = []
     for row in rows:
         standing = classify_candidate(
             published_at=row.published_at,
@@ -63,7 +68,16 @@ def load_candidates(
             first=first,
         )
         counts[standing] += 1
+        candidate = Candidate(
+            brief_id=row.id,
+            published_at=row.published_at,
+            brief=brief_from_document(row.document, file=f"{row.source}, {row.origin}"),
+            source=row.source,
+            first_seen_at=row.first_seen_at,
+            standing=standing,
+        )
         if standing in ("in", "late"):
-            brief = brief_from_document(row.document, file=f"{row.source}, {row.origin}")
-            chosen.append(Candidate(brief_id=row.id, published_at=row.published_at, brief=brief))
-    return Candidates(chosen=tuple(chosen), counts=dict(counts))
+            chosen.append(candidate)
+        else:
+            fates.append(Fate(candidate=candidate, place=standing, why=STANDINGS[standing]))
+    return Candidates(chosen=tuple(chosen), counts=dict(counts), fates=tuple(fates))

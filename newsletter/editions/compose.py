@@ -5,22 +5,14 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date
 
 from newsletter.briefs.model import Brief
 from newsletter.editions.headlines import format_preheader, format_subject
 from newsletter.editions.model import Edition, Window
 from newsletter.editions.notes import Notes
+from newsletter.editions.story import Candidate, Fate
 from newsletter.settings import EditionSettings, Publication, picture_host
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """A brief that may go into an edition."""
-
-    brief_id: int
-    published_at: datetime
-    brief: Brief
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +22,12 @@ class Draft:
     edition: Edition
     brief_ids: tuple[int, ...]
     """In the order of `edition.briefs`."""
+    also_ids: tuple[tuple[int, ...], ...] = ()
+    """The briefs that each of these tells as well: they are taken up with it."""
+    story_ids: tuple[int | None, ...] = ()
+    """The stories that return; None for a new one."""
+    fates: tuple[Fate, ...] = ()
+    """Where every candidate went."""
     remarks: tuple[str, ...] = ()
     """What an operator gave and the edition does not show. Whole sentences."""
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import date, datetime
 from typing import Any
 
 from newsletter.briefs.document import brief_from_document, brief_to_document
 from newsletter.briefs.picture import picture_to_document, read_picture
-from newsletter.editions.model import Correction, Edition, Note, Sponsor, Window
+from newsletter.editions.model import (
+    Correction,
+    Edition,
+    Note,
+    Placing,
+    Report,
+    Sponsor,
+    Watched,
+    Window,
+)
 from newsletter.errors import BriefError, StorageError
 
 _FORMAT = 1
@@ -46,6 +56,8 @@ def edition_from_document(document: dict[str, Any]) -> Edition:
             note=_note(document.get("note")),
             sponsor=_sponsor(document.get("sponsor")),
             corrections=tuple(map(_correction, document.get("corrections", ()))),
+            placings=tuple(map(_placing, document.get("placings", ()))),
+            watching=tuple(map(_watched, document.get("watching", ()))),
         )
     except (ValueError, KeyError, TypeError, BriefError) as error:
         raise StorageError(f"the stored edition cannot be read ({error!r})") from error
@@ -63,9 +75,36 @@ def _extras_to_document(edition: Edition) -> dict[str, Any]:
     if edition.corrections:
         extras["corrections"] = [
             {"text": c.text, "day": c.day.isoformat() if c.day else "", "link": c.link}
+            | ({"is_owed": True} if c.is_owed else {})
             for c in edition.corrections
         ]
+    if edition.placings:
+        extras["placings"] = [_placing_to_document(placing) for placing in edition.placings]
+    if edition.watching:
+        extras["watching"] = [asdict(w) | {"day": w.day.isoformat()} for w in edition.watching]
     return extras
+
+
+def _placing_to_document(placing: Placing) -> dict[str, Any]:
+    """Write what differs from a brief that simply stands there."""
+    plain = asdict(Placing())
+    document = {name: value for name, value in asdict(placing).items() if value != plain[name]}
+    if placing.had_on:
+        document["had_on"] = placing.had_on.isoformat()
+    return document
+
+
+def _placing(document: dict[str, Any]) -> Placing:
+    values = dict(document)
+    if "also" in values:
+        values["also"] = tuple(Report(**report) for report in values["also"])
+    if "had_on" in values:
+        values["had_on"] = date.fromisoformat(values["had_on"])
+    return Placing(**values)
+
+
+def _watched(document: dict[str, Any]) -> Watched:
+    return Watched(**{**document, "day": date.fromisoformat(document["day"])})
 
 
 def _note(document: dict[str, Any] | None) -> Note | None:

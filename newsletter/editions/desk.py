@@ -33,6 +33,7 @@ from newsletter.editions.shelf import (
     retire_unapproved,
     store_edition,
 )
+from newsletter.editions.story import Fate
 from newsletter.editions.window import Standing, decide_window
 from newsletter.errors import ConfigurationError, InputError
 from newsletter.settings import Settings, source_name
@@ -59,6 +60,8 @@ class Composed:
     """Earlier dates whose editions nobody approved; their briefs were free for this one."""
     remarks: tuple[str, ...] = ()
     """What an operator gave and the edition does not show. Whole sentences."""
+    fates: tuple[Fate, ...] = ()
+    """Where every candidate went; empty where nothing was composed."""
 
 
 def compose_edition(
@@ -133,7 +136,13 @@ def compose_edition(
             notes=notes,
         )
         record = store_edition(
-            connection, draft.edition, state="draft", brief_ids=draft.brief_ids, now=now
+            connection,
+            draft.edition,
+            state="draft",
+            brief_ids=draft.brief_ids,
+            also_ids=draft.also_ids,
+            story_ids=draft.story_ids,
+            now=now,
         )
         return replace(
             nothing_new,
@@ -141,6 +150,7 @@ def compose_edition(
             record=record,
             edition=draft.edition,
             remarks=draft.remarks,
+            fates=(*candidates.fates, *draft.fates),
         )
 
 

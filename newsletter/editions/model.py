@@ -8,7 +8,15 @@ from typing import Literal
 
 from newsletter.briefs.model import Brief, Picture
 
-Kind = Literal["daily"]
+Kind = Literal["daily", "weekly", "special", "correction"]
+"""What an edition is of its date. Each kind has at most one edition a date.
+
+A special edition claims its briefs as the daily one does: no reader gets them again. The weekly
+round-up takes them from the week's editions. A correction goes to those who had what it corrects.
+"""
+
+Prominence = Literal["full", "standard", "one-line"]
+"""The most that any reader gets of a brief."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +59,54 @@ class Correction:
     """The date of the edition that it corrects."""
     link: str = ""
     """Where the corrected text stands."""
+    is_owed: bool = False
+    """Only readers who were sent the edition of `day` get it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Another outlet's piece on the same story."""
+
+    outlet: str
+    title: str
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placing:
+    """How a brief stands in an edition, and why."""
+
+    section: str = ""
+    """The heading that it stands under; "" for none."""
+    prominence: Prominence = "full"
+    also: tuple[Report, ...] = ()
+    """Who else reported the story."""
+    why: str = ""
+    """Why it stands here, in one sentence, for operators."""
+    is_late: bool = False
+    """It was published in time for an earlier edition, and came too late for it."""
+    moved: str = ""
+    """What changed since the edition of `had_on`; "" for a story that is new."""
+    had_on: date | None = None
+    """The date of the daily edition that had the story before."""
+    is_repeat: bool = False
+    """Readers who had the edition of `had_on` do not get it again: a round-up's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """What an earlier edition told readers to watch, and what became of it."""
+
+    text: str
+    """What was said then."""
+    title: str
+    """The title of the brief that said it."""
+    day: date
+    """The date of the edition that said it."""
+    outcome: Literal["happened", "moved", "expired"]
+    news: str = ""
+    """What is known now; "" for what expired."""
+    link: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,3 +124,17 @@ class Edition:
     note: Note | None = None
     sponsor: Sponsor | None = None
     corrections: tuple[Correction, ...] = ()
+    placings: tuple[Placing, ...] = ()
+    """One for each of `briefs`; an edition of an earlier version has none."""
+    watching: tuple[Watched, ...] = ()
+
+    def placing(self, position: int) -> Placing:
+        """Give how the brief at a position stands."""
+        return self.placings[position] if self.placings else Placing()
+
+
+def list_dates_referred_to(edition: Edition) -> tuple[date, ...]:
+    """List the dates of daily editions on which depends what a reader gets of this one."""
+    owed = {c.day for c in edition.corrections if c.is_owed and c.day}
+    had = {p.had_on for p in edition.placings if p.is_repeat and p.had_on}
+    return tuple(sorted(owed | had))

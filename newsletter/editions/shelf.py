@@ -29,7 +29,7 @@ from newsletter.editions.content import edition_from_document, edition_to_docume
 from newsletter.editions.lifecycle import MOVES, RELEASED, EditionState, move
 from newsletter.editions.model import Edition, Kind, Window
 from newsletter.errors import IllegalMove, RefusedError
-from newsletter.store.tables import deliveries, edition_briefs, editions
+from newsletter.store.tables import deliveries, edition_briefs, editions, stories
 
 Step = Literal["ready", "approved", "sending", "paused", "sent", "cancelled"]
 """The states that an edition takes as it is; draft and held come with what they store."""
@@ -152,11 +152,15 @@ def store_edition(
     *,
     state: EditionState = "draft",
     brief_ids: Sequence[int],
+    also_ids: Sequence[Sequence[int]] = (),
+    story_ids: Sequence[int | None] = (),
     now: datetime,
 ) -> EditionRecord:
     """Store an edition and claim its briefs, in the place of what its date had before.
 
-    What was compiled is dropped. Raises `RefusedError` where readers may have that edition.
+    `also_ids` are the briefs that each brief tells as well, `story_ids` the stories that go on;
+    a new one is opened for every other brief. What was compiled is dropped. Raises
+    `RefusedError` where readers may have that edition.
     """
     if len(brief_ids) != len(edition.briefs):
         raise ValueError(f"{len(edition.briefs)} briefs but {len(brief_ids)} ids")
@@ -169,15 +173,31 @@ def store_edition(
         "content": edition_to_document(edition),
     }
     record = _put(connection, edition.date, edition.kind, state, values, now)
-    if brief_ids:
-        connection.execute(
-            insert(edition_briefs),
-            [
-                {"edition_id": record.id, "brief_id": brief_id, "position": position}
-                for position, brief_id in enumerate(brief_ids)
-            ],
-        )
+    claims = []
+    series = "weekly" if edition.kind == "weekly" else "news"
+    for position, brief_id in enumerate(brief_ids):
+        story_id = story_ids[position] if story_ids else None
+        title = edition.briefs[position].title
+        if series == "news":
+            story_id = _follow_story(connection, story_id, title, now)
+        claim = {"edition_id": record.id, "series": series, "story_id": story_id}
+        claims.append({**claim, "brief_id": brief_id, "position": position})
+        also = also_ids[position] if also_ids else ()
+        claims += ({**claim, "brief_id": told, "position": None} for told in also)
+    if claims:
+        connection.execute(insert(edition_briefs), claims)
     return record
+
+
+def _follow_story(connection: Connection, story_id: int | None, title: str, now: datetime) -> int:
+    """Note that a story goes on, or open one; return its number."""
+    if story_id is None:
+        opened = insert(stories).values(title=title, opened_at=now, changed_at=now)
+        return int(connection.execute(opened.returning(stories.c.id)).scalar_one())
+    connection.execute(
+        update(stories).where(stories.c.id == story_id).values(title=title, changed_at=now)
+    )
+    return story_id
 
 
 def hold_edition(
@@ -348,7 +368,16 @@ def _any_delivery(
 
 
 def _release_briefs(connection: Connection, edition_id: int) -> None:
-    connection.execute(delete(edition_briefs).where(edition_briefs.c.edition_id == edition_id))
+    """Give the briefs of an edition back, and forget the stories that only it had."""
+    claims = edition_briefs.c
+    told = connection.scalars(select(claims.story_id).where(claims.edition_id == edition_id)).all()
+    connection.execute(delete(edition_briefs).where(claims.edition_id == edition_id))
+    connection.execute(
+        delete(stories).where(
+            stories.c.id.in_({story for story in told if story is not None}),
+            ~exists().where(claims.story_id == stories.c.id),
+        )
+    )
 
 
 def _record(row: RowMapping) -> EditionRecord:

@@ -16,6 +16,7 @@ import html
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from email import policy
 from email.parser import BytesHeaderParser, BytesParser
 from email.utils import format_datetime
@@ -202,6 +203,7 @@ class Addresser:
             choices.minutes,
             choices.language,
             choices.format,
+            reader.had,
         )
         body: list[bytes] = [*plan.wire]
         canonical = plan.canonical.copy()
@@ -262,10 +264,14 @@ class Addresser:
         minutes: int,
         language: str,
         form: Format | Literal[""],
+        had: frozenset[date],
     ) -> _Plan:
         """Select blocks, fill what depends on the selection alone, and join what then meets."""
         selection = self._selector.select(
-            Choices(topics=topics, lenses=lenses, detail=detail, minutes=minutes, language=language)
+            Choices(
+                topics=topics, lenses=lenses, detail=detail, minutes=minutes, language=language
+            ),
+            had,
         )
         values = {"web_url": f"{self._letterhead.url}/editions/{self._letterhead.day.isoformat()}"}
         edge = b"\r\n--" + self._boundary

@@ -57,8 +57,17 @@ def compile_edition(
         plain=Part(kind="plain", pieces=encode_cuts(plain)),
         words=_count_block_words(context),
         stories=tuple(
-            Story(topics=brief.topics, has_more=brief.has_more) for brief in context.edition.briefs
+            Story(
+                topics=brief.topics,
+                has_more=brief.has_more,
+                prominence=placing.prominence,
+                had_on=placing.had_on if placing.is_repeat else None,
+            )
+            for brief, placing in (
+                (brief, edition.placing(n)) for n, brief in enumerate(context.edition.briefs)
+            )
         ),
+        owed=tuple(c.day if c.is_owed else None for c in edition.corrections),
         lenses=tuple(lens.name for lens in vocabulary.lenses),
         left_out=edition.left_out,
         detail=settings.detail,

@@ -22,6 +22,7 @@ import json
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, Literal
 
 from newsletter.audience.reader import Detail
@@ -159,6 +160,10 @@ class Story:
     topics: tuple[str, ...]
     has_more: bool
     """Whether its full form says more than its standard one."""
+    prominence: Detail = "full"
+    """The most that any reader gets of it."""
+    had_on: date | None = None
+    """Who was sent the daily edition of that date does not get it again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +179,8 @@ class CompiledEdition:
     """Words in each block of its own, inner blocks not counted; "" is what all readers get."""
     stories: tuple[Story, ...] = ()
     """The briefs, in order."""
+    owed: tuple[date | None, ...] = ()
+    """For each correction whom it is for: who was sent the edition of a date; None: everybody."""
     lenses: tuple[str, ...] = ()
     """The publication's lenses, in its order."""
     left_out: int = 0
@@ -194,7 +201,11 @@ class CompiledEdition:
             "html": [_piece_to_json(p) for p in self.html.pieces],
             "plain": [_piece_to_json(p) for p in self.plain.pieces],
             "words": dict(self.words),
-            "stories": [[list(story.topics), story.has_more] for story in self.stories],
+            "stories": [
+                [list(s.topics), s.has_more, s.prominence, _write_day(s.had_on)]
+                for s in self.stories
+            ],
+            "owed": [_write_day(day) for day in self.owed],
             "lenses": self.lenses,
             "left_out": self.left_out,
             "detail": self.detail,
@@ -217,10 +228,8 @@ class CompiledEdition:
                 html=Part(kind="html", pieces=tuple(map(_piece_from_json, document["html"]))),
                 plain=Part(kind="plain", pieces=tuple(map(_piece_from_json, document["plain"]))),
                 words={key: int(count) for key, count in document["words"].items()},
-                stories=tuple(
-                    Story(topics=tuple(topics), has_more=bool(has_more))
-                    for topics, has_more in document["stories"]
-                ),
+                stories=tuple(_story_from_json(*values) for values in document["stories"]),
+                owed=tuple(map(_read_day, document.get("owed", ()))),
                 lenses=tuple(document["lenses"]),
                 left_out=int(document["left_out"]),
                 detail=document["detail"],
@@ -232,6 +241,22 @@ class CompiledEdition:
             )
         except (zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:
             raise StorageError(f"the stored edition cannot be read ({error})") from error
+
+
+def _story_from_json(
+    topics: list[str], has_more: bool, prominence: Detail = "full", had_on: str = ""
+) -> Story:
+    return Story(
+        topics=tuple(topics), has_more=has_more, prominence=prominence, had_on=_read_day(had_on)
+    )
+
+
+def _write_day(day: date | None) -> str:
+    return day.isoformat() if day else ""
+
+
+def _read_day(text: str) -> date | None:
+    return date.fromisoformat(text) if text else None
 
 
 def _piece_to_json(piece: Piece | str) -> Any:

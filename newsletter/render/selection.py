@@ -16,6 +16,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import lru_cache
 
 from newsletter.audience.reader import DETAILS, Choices, Detail
@@ -41,8 +42,10 @@ LEAST_LENSES = 2
 
 _FORMS: dict[Detail, str] = {"full": "full", "standard": "standard", "one-line": "line"}
 _BUDGET_WORDS = 240  # a minute: 1,200 words in 5 minutes, which 238 a minute round to
-_STORY = re.compile(r"(?:contents|full|standard|line|perspectives|lens|silent|quiet):\d")
-_SECTIONS = frozenset(("contents", "section:standard", "section:line", "more", "nothing"))
+_STORY = re.compile(r"(?:contents|full|standard|line|perspectives|lens|silent|quiet|correction):\d")
+_SECTIONS = frozenset(
+    ("contents", "section:standard", "section:line", "more", "nothing", "corrections")
+)
 _SLOT_BYTES = 200  # room for a reader's value: a signed link is the longest
 _PHRASE_BYTES = 80  # room for words of the interface
 _SELECTIONS_KEPT = 256
@@ -109,8 +112,8 @@ class Selector:
                 found.setdefault(int(rest.partition(":")[0]), []).append(key)
         self._select = lru_cache(_SELECTIONS_KEPT)(self._select_anew)
 
-    def select(self, choices: Choices) -> Selection:
-        """Give what a reader with these choices gets."""
+    def select(self, choices: Choices, had: frozenset[date] = frozenset()) -> Selection:
+        """Give what a reader with these choices gets, who was sent the editions of `had`."""
         compiled = self._compiled
         return self._select(
             choices.topics,
@@ -118,11 +121,12 @@ class Selector:
             choices.detail or compiled.detail,
             choices.minutes or compiled.minutes,
             match_language(choices.language, compiled.languages) if choices.language else "",
+            had,
         )
 
     def select_everything(self) -> Selection:
         """Give what a reader gets who wants all there is, as far as a mail can hold it."""
-        return self._select((), (), "full", 0, "")
+        return self._select((), (), "full", 0, "", frozenset(filter(None, self._compiled.owed)))
 
     def _select_anew(
         self,
@@ -131,9 +135,10 @@ class Selector:
         detail: Detail,
         minutes: int,
         language: str,
+        had: frozenset[date],
     ) -> Selection:
         compiled = self._compiled
-        wanted = self._choose_briefs(topics)
+        wanted = self._choose_briefs(topics, had)
         order = list(dict.fromkeys(map(_fold, lenses)))
         chosen = {position: self._choose_lenses(position, order) for position in wanted}
         frame = _Cost(compiled.words.get("", 0), self.frame_size)
@@ -145,8 +150,9 @@ class Selector:
             if form == "full":
                 blocks |= self._lens_blocks(position, chosen[position])
         given = dict(zip(wanted, forms, strict=False))
-        left_out = compiled.left_out + len(compiled.stories) - len(forms)
-        blocks |= _choose_sections(forms, left_out=left_out)
+        again = sum(story.had_on in had for story in compiled.stories)  # not left out: they had it
+        left_out = compiled.left_out + len(compiled.stories) - again - len(forms)
+        blocks |= _choose_sections(forms, left_out=left_out) | self._choose_corrections(had)
         hidden = self._choosable - blocks
         code = match_language(language or compiled.language, self._languages) or SOURCE
         words = sum(
@@ -168,13 +174,22 @@ class Selector:
             forms=tuple(given.get(position) for position in range(len(compiled.stories))),
         )
 
-    def _choose_briefs(self, topics: tuple[str, ...]) -> list[int]:
+    def _choose_briefs(self, topics: tuple[str, ...], had: frozenset[date]) -> list[int]:
         wanted = {_fold(topic) for topic in topics}
         return [
             position
             for position, topics_of in enumerate(self._topics)
-            if not wanted or wanted & topics_of
+            if (not wanted or wanted & topics_of)
+            and self._compiled.stories[position].had_on not in had
         ]
+
+    def _choose_corrections(self, had: frozenset[date]) -> set[str]:
+        owed = {
+            f"correction:{n}"
+            for n, day in enumerate(self._compiled.owed)
+            if day is None or day in had
+        }
+        return owed | {"corrections"} if owed else owed
 
     def _choose_lenses(self, position: int, order: list[str]) -> list[str]:
         """Choose a brief's lenses, in the reader's order, then those that make up the least."""
@@ -190,7 +205,8 @@ class Selector:
     def _costs(self, position: int, lenses: list[str], detail: Detail) -> dict[Detail, _Cost]:
         """Give what each form of a brief costs that the reader may get."""
         story = self._compiled.stories[position]
-        allowed = DETAILS[: DETAILS.index(detail) + 1]
+        most = min(DETAILS.index(detail), DETAILS.index(story.prominence))
+        allowed = DETAILS[: most + 1]
         listed = _Cost(0, self._sizes.get(f"contents:{position}", 0))
         costs = {
             form: listed + self._cost(f"{_FORMS[form]}:{position}")

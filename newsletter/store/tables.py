@@ -99,6 +99,12 @@ source_states = Table(
     Column("last_success_at", Instant),
     Column("last_attempt_at", Instant),
     Column("last_error", Text, nullable=False, server_default=""),
+    Column("failures", Integer, nullable=False, server_default="0"),  # since the last success
+    Column("failing_since", Instant),
+    Column("next_attempt_at", Instant),  # not before: Retry-After, or after repeated failures
+    Column("newest_item_at", Instant),  # when something new was last there
+    Column("usual_gap_seconds", Integer),  # between new items, as it usually is
+    Column("told", Text, nullable=False, server_default=""),  # the alarm that is standing
 )
 
 gatherings = Table(  # one row a source a gathering: what came, what failed
@@ -160,13 +166,77 @@ editions = Table(
     UniqueConstraint("date", "kind"),
 )
 
+stories = Table(  # what briefs of several days and outlets are about
+    "stories",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("title", Text, nullable=False),  # of the brief that led it last
+    Column("opened_at", Instant, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+)
+
 edition_briefs = Table(
     "edition_briefs",
     metadata,
-    Column("brief_id", ForeignKey("briefs.id"), primary_key=True),  # never a brief twice
+    Column("brief_id", ForeignKey("briefs.id"), primary_key=True),
+    # news | weekly: never a brief twice in the news; the round-up takes it from there
+    Column("series", Text, primary_key=True, server_default="news"),
     Column("edition_id", ForeignKey("editions.id", ondelete="CASCADE"), nullable=False),
-    Column("position", Integer, nullable=False),
+    Column("position", Integer),  # NULL: told by the brief that leads its story
+    Column("story_id", ForeignKey("stories.id"), index=True),
     UniqueConstraint("edition_id", "position"),
+)
+
+story_rules = Table(  # an operator's word on what is one story; the newest of a pair counts
+    "story_rules",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("kind", Text, nullable=False),  # merge | split
+    Column("one_id", ForeignKey("briefs.id", ondelete="CASCADE"), nullable=False),
+    Column("other_id", ForeignKey("briefs.id", ondelete="CASCADE"), nullable=False),
+    Column("made_at", Instant, nullable=False),
+    Column("made_by", Text, nullable=False),
+)
+
+promises = Table(  # what an edition told readers to watch next, and what became of it
+    "promises",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("edition_id", ForeignKey("editions.id", ondelete="CASCADE"), nullable=False),
+    Column("brief_id", ForeignKey("briefs.id"), nullable=False, index=True),
+    Column("text", Text, nullable=False),
+    Column("expires_on", Date, nullable=False),
+    Column("state", Text, nullable=False, index=True),  # open | happened | expired
+    Column("changed_at", Instant, nullable=False),
+    Column("settled_by", Text, nullable=False, server_default=""),  # who, or which brief
+    Column("news", Text, nullable=False, server_default=""),
+    Column("shown_in", ForeignKey("editions.id", ondelete="SET NULL")),  # told to readers there
+)
+
+corrections = Table(
+    "corrections",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("edition_id", ForeignKey("editions.id"), nullable=False, index=True),  # the wrong one
+    Column("brief_id", ForeignKey("briefs.id")),
+    Column("severity", Text, nullable=False),  # minor | normal | severe
+    Column("text", Text, nullable=False),
+    Column("made_at", Instant, nullable=False),
+    Column("made_by", Text, nullable=False),
+    Column("carried_by", ForeignKey("editions.id", ondelete="SET NULL")),  # NULL: waits
+)
+
+reviews = Table(  # what was said of a brief or an edition; the newest of the same content counts
+    "reviews",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("brief_id", ForeignKey("briefs.id", ondelete="CASCADE"), index=True),
+    Column("edition_id", ForeignKey("editions.id", ondelete="CASCADE"), index=True),
+    Column("content_hash", Text, nullable=False),  # an edit makes it another: approval is void
+    Column("verdict", Text, nullable=False),  # approved | rejected
+    Column("note", Text, nullable=False, server_default=""),
+    Column("decided_at", Instant, nullable=False),
+    Column("decided_by", Text, nullable=False),
 )
 
 # -- readers -----------------------------------------------------------------------------------
@@ -250,6 +320,8 @@ deliveries = Table(
     Column("changed_at", Instant, nullable=False),
     Column("via", Text, nullable=False, server_default=""),  # relay and connection of the intent
     Column("reply", Text, nullable=False, server_default=""),  # the relay's own words, last
+    # Dates of the daily editions that this one refers to and the reader was sent, with blanks
+    Column("had", Text, nullable=False, server_default=""),
     Index(
         "ix_deliveries_open",
         "edition_id",

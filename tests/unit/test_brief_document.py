@@ -39,6 +39,10 @@ BRIEF = Brief(
         caption="The port.",
         credit="Ada",
     ),
+    not_before=datetime(2026, 3, 5, tzinfo=UTC),
+    expires_at=datetime(2026, 3, 6, tzinfo=UTC),
+    priority=-2,
+    pinned=True,
 )
 PICTURE = {"url": "https://pictures.example/a.jpg", "alt": "A", "width": 2, "height": 1}
 SMALL = {"title": "T", "summary": "S"}

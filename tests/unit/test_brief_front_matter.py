@@ -36,6 +36,10 @@ DEFAULT = Vocabulary()
          (Source(name="a.example"), Source(name="b.example"))),
         ("sources: [The Daily Example, {name: b.example, url: 'https://b.example/x'}]", "sources",
          (Source(name="The Daily Example"), Source(name="b.example", url="https://b.example/x"))),
+        ("embargo: 2026-03-05T06:00:00Z", "not_before", datetime(2026, 3, 5, 6, tzinfo=UTC)),
+        ("expires: 2026-03-06", "expires_at", datetime(2026, 3, 6, tzinfo=UTC)),
+        ("priority: -3", "priority", -3),
+        ("pinned: Yes", "pinned", True),
         (r'author: "A\uD800da"', "author", "Ada"),
     ],
 )  # fmt: skip
@@ -45,7 +49,7 @@ def test_each_key_says_what_it_says(line: str, field: str, value: object) -> Non
 
 def test_nothing_is_nothing() -> None:
     assert parse_front_matter("# only a comment", file="f", line=2).fields == {}
-    assert parse_front_matter("author:\ndate:", file="f", line=2).fields == {"published_at": None}
+    assert parse_front_matter("author:\ndate:", file="f", line=2).fields == {}
 
 
 def test_an_unknown_key_is_a_warning_with_its_line() -> None:
@@ -69,6 +73,10 @@ def test_an_unknown_key_is_a_warning_with_its_line() -> None:
         ("topics: {a: b}", "must be a list"),
         ("topics: [[a]]", "must be one value"),
         ("date: yesterday", "is not a time"),
+        ("embargo: soon", "is not a time"),
+        ("priority: high", "whole number from -9 to 9"),
+        ("priority: 10", "whole number from -9 to 9"),
+        ("pinned: perhaps", "must be yes or no"),
         ("date: 2026-13-45", "is not a time"),
         ("date: 0001-01-01T00:00:00+23:00", "is not a time"),
         ("sources: {a: b}", "must be an outlet"),

@@ -77,6 +77,10 @@ briefs = st.builds(
     topics=st.lists(lines, max_size=3).map(tuple),
     author=st.just("") | lines,
     published_at=st.none() | st.datetimes(timezones=st.just(UTC)),
+    not_before=st.none() | st.datetimes(timezones=st.just(UTC)),
+    expires_at=st.none() | st.datetimes(timezones=st.just(UTC)),
+    priority=st.integers(-9, 9),
+    pinned=st.booleans(),
     picture=st.none() | pictures,
 )
 plain_briefs = st.builds(Brief, title=lines, summary=lines)

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from newsletter.briefs.model import Brief
-from newsletter.editions.compose import Candidate, Draft, compose
+from newsletter.editions.compose import Draft, compose
 from newsletter.editions.model import Window
+from newsletter.editions.story import Candidate
 from newsletter.settings import EditionSettings, Publication
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
