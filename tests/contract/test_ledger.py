@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -89,6 +89,24 @@ def test_the_audience_is_frozen_with_its_choices(desk: Desk) -> None:
     assert job.reader.choices.topics == ("harbour",)
     assert job.reader.fields == {"city": "Port Alder"}
     assert job.attempts == 0
+
+
+def test_what_readers_were_sent_before_is_frozen_too(desk: Desk) -> None:
+    desk.store_readers(4)
+    earlier, _ = desk.approve()
+    for number, state in enumerate(("accepted", "in_doubt", "failed", "suppressed"), 1):
+        desk.set_delivery(earlier, number, state=state)
+    desk.store_reader(5)
+    edition_id = desk.store_edition()
+    day, unknown = desk.now.date(), desk.now.date() - timedelta(days=9)
+    with desk.database.writing() as connection:
+        Ledger.enrol(connection, edition_id, desk.now, refers_to=(unknown, day))
+    desk.set_delivery(earlier, 1, state="failed")  # whatever becomes of it now
+    had = {
+        job.reader.subscriber_id: job.reader.had for job in desk.lease_all(desk.take(edition_id))
+    }
+    nothing: frozenset[date] = frozenset()
+    assert had == {1: {day}, 2: {day}, 3: nothing, 4: nothing, 5: nothing}
 
 
 def test_enrolling_belongs_to_the_callers_transaction(desk: Desk) -> None:
