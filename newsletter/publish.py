@@ -89,7 +89,7 @@ from newsletter.render.preflight import (
     list_edition_links,
     list_failed,
 )
-from newsletter.render.site import Build, Written, check_site, write_site
+from newsletter.render.site import Build, Written, build_files, check_site, write_site
 from newsletter.render.templates import TemplateSet, find_templates
 from newsletter.render.web import Published, edition_path, file_of
 from newsletter.render.web_pages import build_pages
@@ -361,6 +361,11 @@ def check_web(press: Press, printed: Printed) -> None:
     if press.web_folder is not None:
         published = Published(edition=printed.edition, published_at=press.now())
         check_site(press.web_folder, _builder(press), published)
+
+
+def build_web(press: Press, day: date | None) -> dict[str, bytes]:
+    """Build the pages of a day's edition, or those of all: by file; empty where there are none."""
+    return build_files(press.database, _builder(press), day)
 
 
 def _build_page(press: Press, edition: Edition) -> str:

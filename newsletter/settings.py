@@ -641,7 +641,10 @@ class Database(Section):
 class Web(Section):
     """Where `newsletter serve` listens, and where the web copy goes."""
 
-    listen: Line = Field(default="127.0.0.1:8000", description="Address and port.")
+    listen: Line = Field(
+        default="127.0.0.1:8000",
+        description="Address and port of the pages that mails link to; empty = serve none.",
+    )
     folder: Line = Field(
         default="",
         description="Folder that publication.url serves, relative to newsletter.toml: each "

@@ -117,6 +117,20 @@ def check_site(folder: Path, build: Build, published: Published) -> None:
         _write_beside(tried, b"").unlink()
 
 
+def build_files(database: Database, build: Build, day: date | None) -> dict[str, bytes]:
+    """Build the pages of a released edition, or the list of all and the feeds; by file.
+
+    Empty where there is no such edition, or none at all. Raises `TemplateError`.
+    """
+    with database.reading() as connection:
+        released = list_released(connection)
+    if day is None:
+        newest = [_load(database, released, n) for n in range(min(ENTRIES, len(released)))]
+        return build(listed=[*map(_list, released)], newest=newest) if newest else {}
+    found = [n for n, each in enumerate(released) if each.date == day]
+    return build(editions=[_load(database, released, n) for n in found]) if found else {}
+
+
 def _choose(released: tuple[Released, ...], day: date | None) -> list[int]:
     """Choose positions: all, or that of one day and of the editions beside it."""
     if day is None:

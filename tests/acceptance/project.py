@@ -167,7 +167,11 @@ class Project:
 
     def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("NEWSLETTER_")}
-        ours = {"NEWSLETTER_SECRET_KEY": KEY, "NEWSLETTER_EDITION__BROWSER_CHECKS": "false"}
+        ours = {
+            "NEWSLETTER_SECRET_KEY": KEY,
+            "NEWSLETTER_EDITION__BROWSER_CHECKS": "false",
+            "NEWSLETTER_WEB__LISTEN": "",
+        }
         return kept | ours | {"COLUMNS": "200"} | dict(more)
 
 
