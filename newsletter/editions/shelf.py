@@ -7,6 +7,7 @@ have got it, gives its briefs back.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -127,6 +128,38 @@ def list_released(connection: Connection) -> tuple[Released, ...]:
         )
         for row in rows
     )
+
+
+def list_topics(connection: Connection, editions_back: int) -> tuple[str, ...]:
+    """List the topics of the latest editions that readers may have, the most frequent first."""
+    contents = connection.scalars(
+        select(_E.content)
+        .where(_E.state.in_(RELEASED), _E.content.is_not(None))
+        .order_by(_E.date.desc(), _E.id.desc())
+        .limit(editions_back)
+    )
+    counted = Counter(
+        topic
+        for content in contents
+        for brief in content.get("briefs", ())
+        for topic in brief.get("topics", ())
+    )
+    return tuple(topic for topic, _ in sorted(counted.items(), key=lambda p: (-p[1], p[0])))
+
+
+def find_latest_released(connection: Connection) -> EditionRecord | None:
+    """Find the latest daily edition that readers may have."""
+    row = (
+        connection.execute(
+            select(*_RECORD)
+            .where(_E.state.in_(RELEASED), _E.kind == "daily")
+            .order_by(_E.date.desc())
+            .limit(1)
+        )
+        .mappings()
+        .one_or_none()
+    )
+    return None if row is None else _record(row)
 
 
 def list_withdrawn(connection: Connection) -> tuple[date, ...]:

@@ -22,6 +22,7 @@ from newsletter.publish import Press
 from newsletter.web.archive import build_archive
 from newsletter.web.leaving import build_leaving
 from newsletter.web.pages import Pages
+from newsletter.web.preferences import build_preferences
 
 log = logging.getLogger("newsletter.web")
 
@@ -31,6 +32,7 @@ def build_app(press: Press) -> FastAPI:
     pages = Pages(press)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(build_leaving(press, pages), prefix=pages.root)
+    app.include_router(build_preferences(press, pages), prefix=pages.root)
     app.include_router(build_archive(press), prefix=pages.root)
 
     @app.exception_handler(HTTPException)

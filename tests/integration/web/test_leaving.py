@@ -3,99 +3,23 @@
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email import message_from_bytes, policy
-from pathlib import Path
+from datetime import timedelta
 
 import httpx2
 import pytest
 from lxml import html as lxml_html
 from sqlalchemy import select
 
-from newsletter.audience.subscribers import find_subscriber, remove_subscriber
+from newsletter.audience.subscribers import remove_subscriber
 from newsletter.mail.tokens import Keyring, Purpose, TokenSigner, sign_until_later
 from newsletter.publish import Press
 from newsletter.settings import load_settings
-from newsletter.store import Database, open_database
-from newsletter.store.tables import metadata, suppressions
+from newsletter.store.tables import suppressions
 from newsletter.web.app import serving
 from tests.acceptance.project import KEY, Project
+from tests.integration.web.stage import Stage
 
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
-
-
-@dataclass
-class Clock:
-    now: datetime
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-@dataclass
-class Stage:
-    """A publication whose edition three readers have, its pages served."""
-
-    database: Database
-    web: httpx2.Client
-    clock: Clock
-    press: Press
-    mails: list[bytes]
-
-    def link(self, number: int = 1) -> str:
-        """Give the path of the link that leaves, as the header of a reader's mail has it."""
-        for mail in self.mails:
-            message = message_from_bytes(mail, policy=policy.default)
-            if f"reader{number}@" in str(message["To"]):
-                (url,) = re.findall(r"<(https://[^>]+)>", str(message["List-Unsubscribe"]))
-                return str(url).removeprefix("https://news.example")
-        raise LookupError(number)
-
-    def status(self, number: int = 1) -> str:
-        found = find_subscriber(self.database, f"reader{number}@example.org")
-        return found.status if found else "erased"
-
-    def detail(self) -> str:
-        with self.database.reading() as connection:
-            return str(connection.scalar(select(suppressions.c.detail)))
-
-    def everything(self) -> list[list[tuple[object, ...]]]:
-        with self.database.reading() as connection:
-            return [
-                sorted((tuple(row) for row in connection.execute(select(table))), key=repr)
-                for table in metadata.sorted_tables
-            ]
-
-
-@pytest.fixture(scope="module")
-def sent(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    project = Project(tmp_path_factory.mktemp("sent"))
-    project.write_brief()
-    project.write_brief("second.txt", "Library Opens on Sundays")
-    project.import_readers(3)
-    ran = project.run("send", "--yes")
-    assert ran.code == 0, ran.err
-    return project
-
-
-@pytest.fixture
-def stage(sent: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    monkeypatch.setenv("NEWSLETTER_SECRET_KEY", KEY)
-    (tmp_path / "news.db").write_bytes((sent.root / "newsletter.db").read_bytes())
-    settings = load_settings(sent.config)
-    database = open_database(f"sqlite:///{tmp_path / 'news.db'}", durability="process")
-    clock = Clock(datetime.now(UTC))
-    press = Press(settings, database, clock)
-    mails = [path.read_bytes() for path in sorted((sent.root / "outbox").glob("*.eml"))]
-    with (
-        serving(press, "127.0.0.1:0") as address,
-        httpx2.Client(base_url=address, trust_env=False, follow_redirects=False) as web,
-    ):
-        yield Stage(database=database, web=web, clock=clock, press=press, mails=mails)
-    database.close()
 
 
 def forms(answer: httpx2.Response) -> dict[str, dict[str, str]]:
