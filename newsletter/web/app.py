@@ -7,6 +7,7 @@ reader wait who wants to leave.
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -62,7 +63,7 @@ def serving(press: Press, listen: str) -> Iterator[str]:
         listener = socket.create_server((host, port), family=_family(host))
     except OSError as error:
         raise ConfigurationError(
-            f"{listen} cannot be listened at ({(error.strerror or str(error)).lower()})",
+            f"{listen} cannot be listened at ({os.strerror(error.errno or 0).lower()})",
             field="web.listen",
             mend='name a free one, or "" for no pages',
         ) from None

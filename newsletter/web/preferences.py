@@ -97,7 +97,7 @@ def build_preferences(press: Press, pages: Pages) -> APIRouter:
             "preferences.html.j2",
             language=choices.language,
             address=mask(reader.email),
-            name=reader.name,
+            called=reader.name,
             is_reading=is_reading,
             is_saved=is_saved,
             save_url=f"{pages.root}/p/{token}",
