@@ -225,12 +225,41 @@ def _single_line(value: str) -> str:
     return value
 
 
+def parse_sections(value: object) -> object:
+    """Read sections: headings that are topics, or a table of heading = topics.
+
+    Gives pairs of a heading and its topics, in order.
+    """
+    if isinstance(value, str):
+        value = list(filter(None, (name.strip() for name in value.split(","))))
+    pairs = list(value.items()) if isinstance(value, dict) else value
+    if not isinstance(pairs, list | tuple):
+        return value  # pydantic says what is wrong with it
+    return tuple((one, (one,)) if isinstance(one, str) else one for one in pairs)
+
+
+def _check_sections(
+    sections: tuple[tuple[str, tuple[str, ...]], ...],
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    headings = [heading.casefold() for heading, _ in sections]
+    if not all(headings) or not all(topics and all(topics) for _, topics in sections):
+        raise ValueError("has a heading, or a topic, that is empty")
+    if len({*headings}) < len(headings):
+        raise ValueError("has a heading twice")
+    return sections
+
+
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 Clock = Annotated[time, BeforeValidator(parse_clock)]
 Days = Annotated[tuple[str, ...], BeforeValidator(parse_days)]
 Command = Annotated[tuple[str, ...], BeforeValidator(parse_command)]
 Hosts = Annotated[tuple[str, ...], BeforeValidator(parse_hosts)]
 Line = Annotated[str, AfterValidator(_single_line)]
+Sections = Annotated[
+    tuple[tuple[Line, tuple[Line, ...]], ...],
+    BeforeValidator(parse_sections),
+    AfterValidator(_check_sections),
+]
 Address = Annotated[str, AfterValidator(_check_address)]
 Colour = Annotated[str, AfterValidator(_check_colour)]
 Fonts = Annotated[str, Field(max_length=200), AfterValidator(_check_fonts)]
@@ -367,6 +396,9 @@ class Vocabulary(Section):
     sponsor_label: Annotated[Line, Field(min_length=1)] = Field(
         default="Sponsor", description="What every sponsor's block is labelled with."
     )
+    other_heading: Annotated[Line, Field(min_length=1)] = Field(
+        default="Other news", description="Heading of what belongs to none of edition.sections."
+    )
     disclosure: Line = Field(
         default="AFBytes analysis is AI-assisted and generated from source metadata, article "
         "summaries, and topic context. It is intended to help readers think through "
@@ -382,6 +414,9 @@ class FolderSource(Section):
     kind: Literal["folder"] = Field(description="Makes the source a folder of brief files.")
     name: Line = Field(default="", description="What reports call the source; default its path.")
     path: Path = Field(description="Folder, relative to newsletter.toml.")
+    weight: float = Field(
+        default=1, ge=0, le=5, description="How much its briefs count when they are ranked."
+    )
 
 
 class FeedSource(Section):
@@ -390,6 +425,9 @@ class FeedSource(Section):
     kind: Literal["feed"] = Field(description="Makes the source an RSS, Atom or JSON feed.")
     name: Line = Field(default="", description="What reports call the source; default its url.")
     url: Line = Field(description="Address of the feed, http or https.")
+    weight: float = Field(
+        default=1, ge=0, le=5, description="How much its briefs count when they are ranked."
+    )
     allow_private: bool = Field(
         default=False, description="Allow addresses of private networks and this machine."
     )
@@ -438,6 +476,32 @@ class EditionSettings(Section):
     max_briefs: int = Field(
         default=20, ge=1, le=60, description="Most briefs in one edition; the rest is counted."
     )
+    max_outlet_share: float = Field(
+        default=0.4,
+        gt=0,
+        le=1,
+        description="Most of an edition of 5 briefs and more that one outlet may tell, where there "
+        "are outlets enough; 1 = all of it.",
+    )
+    max_per_topic: int = Field(
+        default=0, ge=0, description="Most briefs with the same first topic; 0 = any number."
+    )
+    full_briefs: int | None = Field(
+        default=None,
+        ge=0,
+        description="Most briefs told in full to any reader; default as many as there is room for.",
+    )
+    standard_briefs: int | None = Field(
+        default=None,
+        ge=0,
+        description="Most briefs after edition.full_briefs at standard length, the others in one "
+        "line; default as many as there is room for.",
+    )
+    sections: Sections = Field(
+        default=(),
+        description="Headings between the full briefs, in order: a list of topics, or a table of "
+        'heading = topics, such as { Money = ["Markets", "Jobs"] }.',
+    )
     browser_checks: bool = Field(
         default=True,
         description="Whether a browser looks at the mail before it is sent, where there is one.",
@@ -461,6 +525,12 @@ class EditionSettings(Section):
         description="What readers who chose nothing have time for: the first briefs stand in "
         "full, the others shorter; 0: as long as it takes.",
     )
+
+    @model_validator(mode="after")
+    def _counts_from_full(self) -> EditionSettings:
+        if self.standard_briefs is not None and self.full_briefs is None:
+            raise ValueError("standard_briefs needs full_briefs, which it counts on from")
+        return self
 
 
 class LogoSettings(Section):

@@ -58,6 +58,7 @@ def edition_from_document(document: dict[str, Any]) -> Edition:
             corrections=tuple(map(_correction, document.get("corrections", ()))),
             placings=tuple(map(_placing, document.get("placings", ()))),
             watching=tuple(map(_watched, document.get("watching", ()))),
+            sections=tuple(document.get("sections", ())),
         )
     except (ValueError, KeyError, TypeError, BriefError) as error:
         raise StorageError(f"the stored edition cannot be read ({error!r})") from error
@@ -82,6 +83,8 @@ def _extras_to_document(edition: Edition) -> dict[str, Any]:
         extras["placings"] = [_placing_to_document(placing) for placing in edition.placings]
     if edition.watching:
         extras["watching"] = [asdict(w) | {"day": w.day.isoformat()} for w in edition.watching]
+    if edition.sections:
+        extras["sections"] = list(edition.sections)
     return extras
 
 

@@ -71,8 +71,9 @@ def compose_edition(
     day: date,
     now: datetime,
     reports: Sequence[SourceReport] | None,
+    dry: bool = False,
 ) -> Composed:
-    """Compose the edition of `day` from what is stored, as a draft.
+    """Compose the edition of `day` from what is stored, as a draft; if `dry`, nothing is stored.
 
     `reports` are of the gathering just made; None if there was none, and then what was last
     recorded of each source tells whether it was read. `now` is the moment after that
@@ -81,7 +82,7 @@ def compose_edition(
     """
     publication, rules = settings.publication, settings.edition
     notes, unreadable = _try_notes(settings, day)
-    with database.writing() as connection:
+    with database.writing(discarded=dry) as connection:
         found = find_edition(connection, day)
         if found is not None and found.state in RELEASED:
             content = load_content(connection, found.id)
@@ -134,6 +135,7 @@ def compose_edition(
             publication=publication,
             settings=rules,
             notes=notes,
+            weights={source_name(source): source.weight for source in settings.sources},
         )
         record = store_edition(
             connection,

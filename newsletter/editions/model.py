@@ -127,6 +127,8 @@ class Edition:
     placings: tuple[Placing, ...] = ()
     """One for each of `briefs`; an edition of an earlier version has none."""
     watching: tuple[Watched, ...] = ()
+    sections: tuple[str, ...] = ()
+    """The headings that its briefs stand under, in order; what has none stands behind them."""
 
     def placing(self, position: int) -> Placing:
         """Give how the brief at a position stands."""

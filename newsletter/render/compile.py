@@ -48,6 +48,7 @@ def compile_edition(
     plain_marks = Markers(prefix=prefix, kind="plain", catalogues=catalogues)
     html = _render_html(context, templates, html_marks, frozenset(settings.picture_hosts))
     plain = _render_plain(context, templates, plain_marks)
+    headings = {b.number: s.key for s in context.edition.sections if s.title for b in s.briefs}
     phrases = {*html_marks.phrases, *plain_marks.phrases}
     compiled = CompiledEdition(
         subject=context.edition.subject,
@@ -62,6 +63,7 @@ def compile_edition(
                 has_more=brief.has_more,
                 prominence=placing.prominence,
                 had_on=placing.had_on if placing.is_repeat else None,
+                heading=headings.get(brief.number, ""),
             )
             for brief, placing in (
                 (brief, edition.placing(n)) for n, brief in enumerate(context.edition.briefs)

@@ -44,7 +44,8 @@ class Slot:
 class Phrase:
     """Words of the interface, by their English text (a catalogue's msgid).
 
-    Where `count` names one of `COUNTS`, that number stands for `{n}` and chooses the plural.
+    Where `count` names one of `COUNTS`, or is a number in digits, that stands for `{n}` and
+    chooses the plural.
     """
 
     text: str
@@ -164,6 +165,8 @@ class Story:
     """The most that any reader gets of it."""
     had_on: date | None = None
     """Who was sent the daily edition of that date does not get it again."""
+    heading: str = ""
+    """The key of the heading that its full form stands under; "" for none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +205,7 @@ class CompiledEdition:
             "plain": [_piece_to_json(p) for p in self.plain.pieces],
             "words": dict(self.words),
             "stories": [
-                [list(s.topics), s.has_more, s.prominence, _write_day(s.had_on)]
+                [list(s.topics), s.has_more, s.prominence, _write_day(s.had_on), s.heading]
                 for s in self.stories
             ],
             "owed": [_write_day(day) for day in self.owed],
@@ -244,10 +247,18 @@ class CompiledEdition:
 
 
 def _story_from_json(
-    topics: list[str], has_more: bool, prominence: Detail = "full", had_on: str = ""
+    topics: list[str],
+    has_more: bool,
+    prominence: Detail = "full",
+    had_on: str = "",
+    heading: str = "",
 ) -> Story:
     return Story(
-        topics=tuple(topics), has_more=has_more, prominence=prominence, had_on=_read_day(had_on)
+        topics=tuple(topics),
+        has_more=has_more,
+        prominence=prominence,
+        had_on=_read_day(had_on),
+        heading=heading,
     )
 
 

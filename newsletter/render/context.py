@@ -16,7 +16,7 @@ import regex
 
 from newsletter.briefs.implication import is_no_direct_implication
 from newsletter.briefs.model import Brief, Picture, Source
-from newsletter.editions.model import Correction, Edition, Note, Sponsor
+from newsletter.editions.model import Correction, Edition, Note, Placing, Report, Sponsor
 from newsletter.render.languages import write_date
 from newsletter.render.words import count_words
 from newsletter.settings import SHIPPED_LOOK, LogoSettings, Look, Publication, Vocabulary
@@ -38,6 +38,8 @@ _SENTENCE_END = regex.compile(
     regex.VERBOSE,
 )
 GIST_WORDS = 30
+ALSO_NAMED = 3
+"""Other outlets that a mail names; their number stands for the rest, and the web page has all."""
 _GIST_LEAST_WORDS = 4
 _LENS_ENDINGS = (" View", " Lens", " Perspective")
 
@@ -53,6 +55,15 @@ class LinkView:
     """A name, and its address or ""."""
 
     name: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportView:
+    """Another outlet's piece on the same story: who, what it is called, where it stands or ""."""
+
+    name: str
+    title: str
     url: str
 
 
@@ -158,6 +169,10 @@ class BriefView:
     title: str
     link: str
     sources: tuple[LinkView, ...]
+    also: tuple[ReportView, ...]
+    also_named: tuple[ReportView, ...]
+    also_unnamed: int
+    is_late: bool
     summary: tuple[str, ...]
     gist: str
     why: tuple[str, ...]
@@ -177,6 +192,15 @@ class BriefView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SectionView:
+    """A heading, or "", and the briefs that belong under it; `key` names the heading's block."""
+
+    key: str
+    title: str
+    briefs: tuple[BriefView, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EditionView:
     """The edition of one date."""
 
@@ -185,6 +209,7 @@ class EditionView:
     subject: str
     preheader: str
     briefs: tuple[BriefView, ...]
+    sections: tuple[SectionView, ...]
     left_out: int
     disclosure: str
     note: NoteView | None
@@ -235,7 +260,8 @@ def build_context(
 ) -> Context:
     """Turn an edition into what its templates see; pictures are fitted into that column."""
     briefs = tuple(
-        _brief(brief, n, vocabulary, column_pixels) for n, brief in enumerate(edition.briefs)
+        _brief(brief, edition.placing(n), n, vocabulary, column_pixels)
+        for n, brief in enumerate(edition.briefs)
     )
     box_pixels = column_pixels - BOX_EDGE_PIXELS
     return Context(
@@ -245,6 +271,7 @@ def build_context(
             subject=clean_line(edition.subject),
             preheader=clean_line(edition.preheader),
             briefs=briefs,
+            sections=_sections(edition, briefs, vocabulary),
             left_out=edition.left_out,
             disclosure=_disclosure(briefs, vocabulary),
             note=_note(edition.note) if edition.note else None,
@@ -333,7 +360,9 @@ def text_direction(language: str) -> str:
     return "rtl" if subtags[0] in _RIGHT_TO_LEFT or {"arab", "hebr"} & {*subtags} else "ltr"
 
 
-def _brief(brief: Brief, position: int, vocabulary: Vocabulary, room: int) -> BriefView:
+def _brief(
+    brief: Brief, placing: Placing, position: int, vocabulary: Vocabulary, room: int
+) -> BriefView:
     caveats = {_fold(lens.name): lens.caveat for lens in vocabulary.lenses}
     speaking: list[LensView] = []
     silent: list[LensView] = []
@@ -357,13 +386,20 @@ def _brief(brief: Brief, position: int, vocabulary: Vocabulary, room: int) -> Br
     watch = next((point for point in points if _fold(point.label) == watch_label), None)
     topics = tuple(filter(None, map(clean_line, brief.topics)))
     summary = clean_paragraphs(brief.summary)
+    also = tuple(_report(report) for report in placing.also if clean_line(report.outlet))
+    # One outlet is named rather than counted: that takes no more room.
+    named = also if len(also) <= ALSO_NAMED + 1 else also[:ALSO_NAMED]
     return BriefView(
         number=position + 1,
-        section=topics[0] if topics else "",
+        section=clean_line(placing.section) or (topics[0] if topics else ""),
         topics=topics,
         title=clean_line(brief.title),
         link=clean_url(brief.link),
         sources=tuple(_source(s) for s in brief.sources if clean_line(s.name)),
+        also=also,
+        also_named=named,
+        also_unnamed=len(also) - len(named),
+        is_late=placing.is_late,
         summary=summary,
         gist=find_gist(summary[0]) if summary else "",
         why=clean_paragraphs(brief.why_it_matters),
@@ -380,6 +416,28 @@ def _brief(brief: Brief, position: int, vocabulary: Vocabulary, room: int) -> Br
         perspectives_key=f"perspectives:{position}",
         silent_key=f"silent:{position}",
         picture=fit_picture(brief.picture, room),
+    )
+
+
+def _sections(
+    edition: Edition, briefs: tuple[BriefView, ...], vocabulary: Vocabulary
+) -> tuple[SectionView, ...]:
+    """Put the briefs under the edition's headings, and behind those what belongs to none.
+
+    An edition without headings is one section without a title.
+    """
+    known = edition.sections
+    under = [edition.placing(position).section for position in range(len(briefs))]
+    groups = [
+        (heading, tuple(b for b, own in zip(briefs, under, strict=True) if own == heading))
+        for heading in known
+    ]
+    others = tuple(b for b, own in zip(briefs, under, strict=True) if own not in known)
+    groups.append((vocabulary.other_heading if known else "", others))
+    return tuple(
+        SectionView(key=f"section:topic:{number}", title=clean_line(title), briefs=mine)
+        for number, (title, mine) in enumerate(groups)
+        if mine
     )
 
 
@@ -443,6 +501,14 @@ def _logo(logo: LogoSettings) -> LogoView:
 
 def _source(source: Source) -> LinkView:
     return LinkView(name=clean_line(source.name), url=clean_url(source.url))
+
+
+def _report(report: Report) -> ReportView:
+    return ReportView(
+        name=clean_line(report.outlet),
+        title=clean_line(report.title),
+        url=clean_url(report.url),
+    )
 
 
 def _fold(name: str) -> str:

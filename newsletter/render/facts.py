@@ -38,7 +38,8 @@ class Fact(NamedTuple):
 def list_facts(context: Context, language: Language = ENGLISH) -> frozenset[Fact]:
     """Give everything that an edition says: note, corrections and sponsor, and the briefs.
 
-    Their sources' names are among it, and what pictures show in words.
+    Their sources' names are among it, those of who else reported it, and what pictures show in
+    words.
 
     Labels are the publication's words, and are said in the language of the interface.
     """
@@ -48,6 +49,7 @@ def list_facts(context: Context, language: Language = ENGLISH) -> frozenset[Fact
         for text in (
             *_read(brief, language),
             *(source.name for source in brief.sources),
+            *(report.name for report in brief.also),
             *_read_picture(brief.picture),
         )
     }

@@ -46,6 +46,7 @@ _STORY = re.compile(r"(?:contents|full|standard|line|perspectives|lens|silent|qu
 _SECTIONS = frozenset(
     ("contents", "section:standard", "section:line", "more", "nothing", "corrections")
 )
+_HEADING = "section:topic:"
 _SLOT_BYTES = 200  # room for a reader's value: a signed link is the longest
 _PHRASE_BYTES = 80  # room for words of the interface
 _SELECTIONS_KEPT = 256
@@ -104,7 +105,9 @@ class Selector:
         )
         keys = _block_keys(compiled.html, compiled.plain)
         self._laid_out = frozenset(("", *keys))
-        self._choosable = frozenset(k for k in keys if k in _SECTIONS or _STORY.match(k))
+        self._choosable = frozenset(
+            k for k in keys if k in _SECTIONS or _STORY.match(k) or k.startswith(_HEADING)
+        )
         for key in keys:
             sort, _, rest = key.partition(":")
             if sort in ("lens", "quiet"):
@@ -149,6 +152,7 @@ class Selector:
             blocks |= {f"{_FORMS[form]}:{position}", f"contents:{position}"}
             if form == "full":
                 blocks |= self._lens_blocks(position, chosen[position])
+                blocks.add(compiled.stories[position].heading)
         given = dict(zip(wanted, forms, strict=False))
         again = sum(story.had_on in had for story in compiled.stories)  # not left out: they had it
         left_out = compiled.left_out + len(compiled.stories) - again - len(forms)

@@ -282,10 +282,19 @@ def _build_brief(
     edition, briefs = published.edition, context.edition.briefs
     brief = briefs[number - 1]
     # The disclosure names the sources of what is on the page.
-    alone = site.see(replace(edition, briefs=(edition.briefs[number - 1],))).edition
+    alone = site.see(
+        replace(
+            edition,
+            briefs=(edition.briefs[number - 1],),
+            placings=(edition.placing(number - 1),),
+            sections=(),
+        )
+    ).edition
     own = replace(
         context,
-        edition=replace(context.edition, briefs=(brief,), disclosure=alone.disclosure),
+        edition=replace(
+            context.edition, briefs=(brief,), sections=alone.sections, disclosure=alone.disclosure
+        ),
     )
     path = brief_path(edition.date, number)
     urls = story_urls(site.root, context)

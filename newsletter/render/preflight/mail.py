@@ -25,7 +25,8 @@ from newsletter.render.selection import Selection
 _TOKEN_CHARACTERS = 43  # as long as a signed link's token really is
 _NOT_SAID = frozenset(
     (
-        *("date", "date_text", "subject", "preheader", "briefs", "left_out", "disclosure"),
+        *("date", "date_text", "subject", "preheader", "briefs", "sections", "left_out"),
+        "disclosure",
         *("url", "link", "alt", "width", "height"),
     )
 )
@@ -178,8 +179,10 @@ def list_facts(mail: Mail) -> Iterator[str]:
     for field in fields(mail.context.edition):
         if field.name not in _NOT_SAID:
             yield from _list_texts(getattr(mail.context.edition, field.name))
-    for brief in mail.briefs:
+    for brief, form in mail.shown:
         yield from (source.name for source in brief.sources)
+        if form != "one-line":
+            yield from (report.name for report in brief.also_named)
     yield from list_reading(mail)
 
 
