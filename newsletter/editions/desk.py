@@ -18,7 +18,7 @@ from sqlalchemy import Connection, select
 
 from newsletter.briefs.gather import SourceReport
 from newsletter.editions.candidates import load_candidates
-from newsletter.editions.compose import compose
+from newsletter.editions.compose import Draft, compose
 from newsletter.editions.lifecycle import RELEASED
 from newsletter.editions.model import Edition
 from newsletter.editions.notes import Notes, read_notes
@@ -33,7 +33,7 @@ from newsletter.editions.shelf import (
     retire_unapproved,
     store_edition,
 )
-from newsletter.editions.story import Fate
+from newsletter.editions.story import Candidate, Fate
 from newsletter.editions.window import Standing, decide_window
 from newsletter.errors import ConfigurationError, InputError
 from newsletter.settings import Settings, source_name
@@ -106,7 +106,7 @@ def compose_edition(
         candidates = load_candidates(
             connection,
             window,
-            first=previous is None,
+            beginning=None if previous is None else first_start(connection, day),
             lookback=rules.lookback,
             edition_id=None if found is None else found.id,
         )
@@ -142,6 +142,7 @@ def compose_edition(
             brief_ids=draft.brief_ids,
             also_ids=draft.also_ids,
             story_ids=draft.story_ids,
+            left_out_ids=_list_left_out(candidates.chosen, draft),
             now=now,
         )
         return replace(
@@ -152,6 +153,12 @@ def compose_edition(
             remarks=draft.remarks,
             fates=(*candidates.fates, *draft.fates),
         )
+
+
+def _list_left_out(chosen: Sequence[Candidate], draft: Draft) -> list[int]:
+    """List what an edition could have had and does not tell: the next one may not have it."""
+    told = {*draft.brief_ids, *(brief_id for also in draft.also_ids for brief_id in also)}
+    return [each.brief_id for each in chosen if each.brief_id not in told]
 
 
 def _try_notes(settings: Settings, day: date) -> tuple[Notes, str]:

@@ -1,13 +1,13 @@
 """Where editions are kept: one row a date and kind, and the briefs that each has claimed.
 
-Every function works within the caller's transaction. `edition_briefs` has each brief once, so
-that no brief is in two editions; an edition that is held, or cancelled before any reader could
-have got it, gives its briefs back.
+Every function works within the caller's transaction. `edition_briefs` has each brief once in a
+series, so that no brief is in two editions of the news; the round-up is a series of its own. An
+edition that is held, or cancelled before any reader could have got it, gives its briefs back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal
@@ -154,13 +154,15 @@ def store_edition(
     brief_ids: Sequence[int],
     also_ids: Sequence[Sequence[int]] = (),
     story_ids: Sequence[int | None] = (),
+    left_out_ids: Iterable[int] = (),
     now: datetime,
 ) -> EditionRecord:
     """Store an edition and claim its briefs, in the place of what its date had before.
 
     `also_ids` are the briefs that each brief tells as well, `story_ids` the stories that go on;
-    a new one is opened for every other brief. What was compiled is dropped. Raises
-    `RefusedError` where readers may have that edition.
+    a new one is opened for every other brief. `left_out_ids` are those that it could have had:
+    no later edition may. What was compiled is dropped. Raises `RefusedError` where readers may
+    have that edition.
     """
     if len(brief_ids) != len(edition.briefs):
         raise ValueError(f"{len(edition.briefs)} briefs but {len(brief_ids)} ids")
@@ -184,6 +186,8 @@ def store_edition(
         claims.append({**claim, "brief_id": brief_id, "position": position})
         also = also_ids[position] if also_ids else ()
         claims += ({**claim, "brief_id": told, "position": None} for told in also)
+    unplaced = {"edition_id": record.id, "series": series, "story_id": None, "position": None}
+    claims += ({**unplaced, "brief_id": left_out} for left_out in left_out_ids)
     if claims:
         connection.execute(insert(edition_briefs), claims)
     return record
