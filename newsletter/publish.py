@@ -43,6 +43,7 @@ from newsletter.delivery.settle import (
 )
 from newsletter.delivery.shift import Lane, Policy, Surroundings
 from newsletter.delivery.signing import choose_signers, read_signers
+from newsletter.editions.candidates import Barred, find_barred, is_overtaken
 from newsletter.editions.desk import Composed, compose_edition
 from newsletter.editions.lifecycle import RELEASED
 from newsletter.editions.model import Edition, list_dates_referred_to
@@ -50,6 +51,7 @@ from newsletter.editions.shelf import (
     EditionRecord,
     change_state,
     find_edition,
+    has_left,
     hold_edition,
     load_compiled,
     load_content,
@@ -310,7 +312,8 @@ def approve(press: Press, record: EditionRecord, overridden: Sequence[Finding] =
 
     From here on content, readers, choices, Date and signing key of every message are fixed:
     all attempts to one reader are the same bytes. Raises `TemporaryError` if another process
-    composed the edition anew since `record` was read: nobody has said yes to that one.
+    composed the edition anew since `record` was read: nobody has said yes to that one; and where
+    it holds a brief that is under embargo by now, or has expired: made again it has it no more.
     """
     now = press.now()
     letterhead = _letterhead_of(press, record, now)
@@ -322,6 +325,11 @@ def approve(press: Press, record: EditionRecord, overridden: Sequence[Finding] =
             raise TemporaryError(
                 f"the edition of {record.date} was composed anew meanwhile",
                 mend="look at it again, then send it",
+            )
+        if barred := find_barred(connection, record.id, now):
+            raise TemporaryError(
+                f"the edition of {record.date} cannot be sent: {_describe_barred(press, barred)}",
+                mend="make it again, which leaves that out, and look at it before you send it",
             )
         store_letterhead(
             connection,
@@ -340,6 +348,34 @@ def approve(press: Press, record: EditionRecord, overridden: Sequence[Finding] =
         told = [f"{finding.number} {finding.name}: {finding.detail}" for finding in overridden]
         note_override(connection, record.id, told, by=describe_operator(), now=now)
     return audience
+
+
+def _check_allowed(press: Press, record: EditionRecord) -> None:
+    """Refuse to begin with an approved edition that holds what may not be sent now.
+
+    Once a message has left, others of the same edition harm nobody any more.
+    """
+    with press.database.reading() as connection:
+        if has_left(connection, record.id):
+            return
+        barred = find_barred(connection, record.id, press.now())
+    if barred is None:
+        return
+    problem = f"the edition of {record.date} cannot be sent: {_describe_barred(press, barred)}"
+    if barred.not_before is not None:
+        raise TemporaryError(problem, mend="send it after that")
+    raise RefusedError(
+        problem,
+        mend=f"`newsletter cancel {record.date}` gives its other briefs to the next edition",
+    )
+
+
+def _describe_barred(press: Press, barred: Barred) -> str:
+    title = barred.title[:60]
+    if barred.not_before is None:
+        return f'"{title}" has expired'
+    until = barred.not_before.astimezone(press.settings.publication.zone)
+    return f'"{title}" is under embargo until {until:%Y-%m-%d %H:%M %Z}'
 
 
 # -- 4. the web copy -------------------------------------------------------------------------------
@@ -606,12 +642,14 @@ def prepare(
     """Gather, compose and render the edition of a day, unless it is approved already.
 
     One that is ready, made by the schedule, is made `anew` for a person: what they look at is
-    what there is now. It stands as it is for the schedule itself, and where no source can be
-    read.
+    what there is now. It stands as it is for the schedule itself, unless an embargo has ended or
+    begun since, or a brief of it has expired; and where no source can be read.
     """
     with press.database.reading() as connection:
         found = find_edition(connection, day)
-    ready = found if found and found.has_compiled and found.state == "ready" else None
+        ready = found if found and found.has_compiled and found.state == "ready" else None
+        if ready and is_overtaken(connection, ready.id, ready.window.cut_off, press.now()):
+            anew = True
     fixed = found if found and found.has_compiled and found.state in RELEASED else None
     if standing := fixed or (None if anew else ready):
         return _take_standing(press, standing)
@@ -724,6 +762,8 @@ async def publish(
                 if read_edition(connection, printed.record.id).state not in RELEASED:
                     raise
             # Another process was quicker with the same edition: the ledger lets one of us send.
+    elif printed.record.state == "approved":
+        _check_allowed(press, printed.record)
     if printed.record.state in ("draft", "ready", "approved") and press.web_folder is not None:
         write_web(press, press.web_folder, day=printed.record.date)
     return await deliver(press, printed.record, on_start=on_start, on_progress=on_progress)

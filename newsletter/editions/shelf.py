@@ -362,6 +362,11 @@ def _check_replaceable(connection: Connection, record: EditionRecord) -> None:
         )
 
 
+def has_left(connection: Connection, edition_id: int) -> bool:
+    """Tell whether a reader may have an edition, or be about to get it."""
+    return _any_delivery(connection, edition_id, _REACHED)
+
+
 def _any_delivery(
     connection: Connection, edition_id: int, states: Sequence[str] | None = None
 ) -> bool:
