@@ -46,7 +46,12 @@ from newsletter.delivery.signing import choose_signers, read_signers
 from newsletter.editions.candidates import Barred, find_barred, is_overtaken
 from newsletter.editions.desk import Composed, compose_edition
 from newsletter.editions.lifecycle import RELEASED
-from newsletter.editions.model import Edition, list_dates_referred_to
+from newsletter.editions.model import (
+    Edition,
+    Kind,
+    list_dates_referred_to,
+    list_dates_repeated,
+)
 from newsletter.editions.shelf import (
     EditionRecord,
     change_state,
@@ -60,6 +65,8 @@ from newsletter.editions.shelf import (
     store_compiled,
     store_letterhead,
 )
+from newsletter.editions.special import compose_special
+from newsletter.editions.weekly import compose_weekly
 from newsletter.errors import (
     IllegalMove,
     RefusedError,
@@ -192,11 +199,23 @@ def gather(
     return gather_sources(press.database, press.settings, now=press.now(), on_source=on_source)
 
 
-def compose(press: Press, day: date, reports: tuple[SourceReport, ...] | None) -> Composed:
-    """Compose the edition of a day from what was gathered."""
-    return compose_edition(
-        press.database, press.settings, day=day, now=press.now(), reports=reports
-    )
+def compose(
+    press: Press,
+    day: date,
+    reports: tuple[SourceReport, ...] | None,
+    *,
+    kind: Kind = "daily",
+    brief_ids: Sequence[int] = (),
+) -> Composed:
+    """Compose the edition of a day from what was gathered; `brief_ids` are a special one's."""
+    now = press.now()
+    if kind == "weekly":
+        return compose_weekly(press.database, press.settings, day=day, now=now)
+    if kind == "special":
+        return compose_special(
+            press.database, press.settings, day=day, now=now, brief_ids=brief_ids
+        )
+    return compose_edition(press.database, press.settings, day=day, now=now, reports=reports)
 
 
 # -- 2. render -------------------------------------------------------------------------------------
@@ -338,16 +357,38 @@ def approve(press: Press, record: EditionRecord, overridden: Sequence[Finding] =
             dated_at=letterhead.dated_at,
             not_after=now + press.settings.delivery.not_after,
         )
-        refers_to = list_dates_referred_to(load_content(connection, record.id))
-        audience = press.ledger.enrol(connection, record.id, now, refers_to=refers_to)
+        content = load_content(connection, record.id)
+        audience = press.ledger.enrol(
+            connection,
+            record.id,
+            now,
+            refers_to=list_dates_referred_to(content),
+            repeats=list_dates_repeated(content),
+        )
         if not audience:
-            raise RefusedError(
-                "there is no active reader",
-                mend="add some with `newsletter subscribers import FILE`",
-            )
+            raise nobody_to_mail(record.kind)
         told = [f"{finding.number} {finding.name}: {finding.detail}" for finding in overridden]
         note_override(connection, record.id, told, by=describe_operator(), now=now)
     return audience
+
+
+def count_audience(press: Press, printed: Printed) -> int:
+    """Count who would be mailed, were an edition approved now."""
+    repeats = list_dates_repeated(printed.edition)
+    with press.database.reading() as connection:
+        return press.ledger.count_audience(connection, printed.record.id, repeats=repeats)
+
+
+def nobody_to_mail(kind: Kind) -> RefusedError:
+    """Say that an edition has no audience, and what would give it one."""
+    if kind == "weekly":
+        return RefusedError(
+            "the round-up has no reader who chose it and was not sent all of it before",
+            mend='readers choose it by "weekly" or "both" in the column rhythm',
+        )
+    return RefusedError(
+        "there is no active reader", mend="add some with `newsletter subscribers import FILE`"
+    )
 
 
 def _check_allowed(press: Press, record: EditionRecord) -> None:
@@ -366,7 +407,7 @@ def _check_allowed(press: Press, record: EditionRecord) -> None:
         raise TemporaryError(problem, mend="send it after that")
     raise RefusedError(
         problem,
-        mend=f"`newsletter cancel {record.date}` gives its other briefs to the next edition",
+        mend=f"`newsletter cancel {record.name}` gives its other briefs to the next edition",
     )
 
 
@@ -402,7 +443,7 @@ def check_web(press: Press, printed: Printed) -> None:
 def _build_page(press: Press, edition: Edition) -> str:
     """Build an edition's page on the web, to be compared with its mail."""
     files = _builder(press)(editions=[Published(edition=edition, published_at=press.now())])
-    return files[file_of(edition_path(edition.date))].decode()
+    return files[file_of(edition_path(edition.date, edition.kind))].decode()
 
 
 def _builder(press: Press) -> Build:
@@ -472,8 +513,8 @@ async def deliver(
 def paused(record: EditionRecord) -> RefusedError:
     """Say that an edition is paused, and how it goes on."""
     return RefusedError(
-        f"the edition of {record.date} is paused",
-        mend=f"`newsletter resume {record.date}` lets it be sent",
+        f"the edition of {record.name} is paused",
+        mend=f"`newsletter resume {record.name}` lets it be sent",
     )
 
 
@@ -535,6 +576,7 @@ def _letterhead_of(press: Press, record: EditionRecord, dated_at: datetime) -> L
         press.settings.publication,
         edition_id=record.id,
         day=record.date,
+        kind=record.kind,
         dated_at=dated_at,
         key_id=press.keyring.newest,
         dkim=tuple((signer.name, signer.fingerprint) for signer in press.signers),
@@ -636,6 +678,8 @@ def prepare(
     press: Press,
     day: date,
     *,
+    kind: Kind = "daily",
+    brief_ids: Sequence[int] = (),
     anew: bool = True,
     on_source: Callable[[SourceReport], None] | None = None,
 ) -> Prepared:
@@ -646,17 +690,18 @@ def prepare(
     begun since, or a brief of it has expired; and where no source can be read.
     """
     with press.database.reading() as connection:
-        found = find_edition(connection, day)
+        found = find_edition(connection, day, kind)
         ready = found if found and found.has_compiled and found.state == "ready" else None
         if ready and is_overtaken(connection, ready.id, ready.window.cut_off, press.now()):
             anew = True
     fixed = found if found and found.has_compiled and found.state in RELEASED else None
     if standing := fixed or (None if anew else ready):
         return _take_standing(press, standing)
-    reports = gather(press, on_source=on_source)
+    # A round-up tells what was told: no source has anything to add to it.
+    reports = gather(press, on_source=on_source) if kind != "weekly" else ()
     if ready and reports and all(report.status == "failed" for report in reports):
         return _take_standing(press, ready, reports)
-    composed = compose(press, day, reports)
+    composed = compose(press, day, reports, kind=kind, brief_ids=brief_ids)
     if composed.edition is None:
         return Prepared(composed=composed, reports=reports)
     printed = render(press, composed)
@@ -678,12 +723,12 @@ def _take_standing(
     return Prepared(composed=composed, printed=render(press, composed), reports=reports)
 
 
-def make_ready(press: Press, day: date) -> Prepared:
+def make_ready(press: Press, day: date, kind: Kind = "daily") -> Prepared:
     """Prepare the edition of a day and set it ready, unless it is: what the schedule does.
 
     One that fails its preflight is held instead: nobody is there to answer for it.
     """
-    prepared = prepare(press, day, anew=False)
+    prepared = prepare(press, day, kind=kind, anew=False)
     printed = prepared.printed
     if printed is None or printed.record.state not in ("draft", "ready"):
         return prepared
@@ -710,6 +755,7 @@ def _hold(press: Press, prepared: Prepared, printed: Printed) -> Prepared:
             f"it fails its preflight: {describe_failed(list_failed(printed.findings))}",
             record.window,
             press.now(),
+            record.kind,
         )
     composed = replace(prepared.composed, outcome="held", record=held, edition=None)
     return replace(prepared, composed=composed, printed=None)

@@ -7,7 +7,7 @@ edition waits.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,6 +19,7 @@ from newsletter.briefs.model import Brief
 from newsletter.editions.model import Window
 from newsletter.editions.story import Candidate, Fate
 from newsletter.editions.window import STANDINGS, Standing, classify_candidate
+from newsletter.errors import RefusedError
 from newsletter.store.tables import briefs, edition_briefs
 
 _CLOCK_ERROR = timedelta(days=31)
@@ -75,6 +76,12 @@ def load_candidates(
             ),
         )
     )
+    newest = connection.scalar(
+        select(edition_briefs.c.brief_id)
+        .where(edition_briefs.c.series == "news", edition_briefs.c.edition_id != (edition_id or 0))
+        .order_by(edition_briefs.c.brief_id.desc())
+        .limit(1)
+    )
     counts: Counter[Standing] = Counter(dict.fromkeys(STANDINGS, 0))
     chosen = []
     fates = []
@@ -90,7 +97,7 @@ def load_candidates(
             not_before=brief.not_before,
             expires_at=brief.expires_at,
         )
-        if _was_told(standing, candidate, window):
+        if row.id <= (newest or 0) and _was_told(standing, candidate, window):
             continue
         counts[standing] += 1
         candidate = replace(candidate, standing=standing)
@@ -99,6 +106,48 @@ def load_candidates(
         else:
             fates.append(Fate(candidate=candidate, place=standing, why=STANDINGS[standing]))
     return Candidates(chosen=tuple(chosen), counts=dict(counts), fates=tuple(fates))
+
+
+def load_named(
+    connection: Connection, brief_ids: Sequence[int], *, at: datetime, edition_id: int | None = None
+) -> tuple[Candidate, ...]:
+    """Load the briefs with these numbers, for an edition that is sent `at` or later.
+
+    Raises `RefusedError` for one that is not there, that another edition has, or that may not be
+    sent at that time.
+    """
+    rows = connection.execute(
+        select(
+            briefs.c.id,
+            briefs.c.source,
+            briefs.c.origin,
+            briefs.c.published_at,
+            briefs.c.first_seen_at,
+            briefs.c.document,
+            _is_claimed(but_for=edition_id).label("is_claimed"),
+        ).where(briefs.c.id.in_(brief_ids))
+    )
+    found = {row.id: row for row in rows}
+    candidates = []
+    for number in dict.fromkeys(brief_ids):
+        if number not in found:
+            raise RefusedError(
+                f"there is no brief {number}", mend="`newsletter gather --explain` has the numbers"
+            )
+        candidate = _read_candidate(found[number])
+        brief = candidate.brief
+        if found[number].is_claimed:
+            raise RefusedError(f'"{brief.title[:60]}" was in another edition', mend="leave it out")
+        if _is_over(brief, at):
+            raise RefusedError(f'"{brief.title[:60]}" has expired', mend="leave it out")
+        if brief.not_before is not None and brief.not_before > at:
+            raise RefusedError(
+                f'"{brief.title[:60]}" is under embargo until '
+                f"{brief.not_before:%Y-%m-%d %H:%M} UTC",
+                mend="send it after that",
+            )
+        candidates.append(candidate)
+    return tuple(candidates)
 
 
 def find_barred(connection: Connection, edition_id: int, now: datetime) -> Barred | None:
@@ -156,7 +205,10 @@ def _is_over(brief: Brief, now: datetime) -> bool:
 
 
 def _was_told(standing: Standing, candidate: Candidate, window: Window) -> bool:
-    """Tell whether an earlier edition has said of a brief that it is of no use."""
+    """Tell whether an earlier edition has said of a brief that it is of no use.
+
+    For briefs that were there by then, whatever a clock says: a later one was claimed.
+    """
     seen_at, brief = candidate.first_seen_at, candidate.brief
     last = {
         "too_old": (seen_at,),

@@ -20,7 +20,7 @@ from newsletter.briefs.gather import SourceReport
 from newsletter.editions.candidates import load_candidates
 from newsletter.editions.compose import Draft, compose
 from newsletter.editions.lifecycle import RELEASED
-from newsletter.editions.model import Edition
+from newsletter.editions.model import Edition, Kind
 from newsletter.editions.notes import Notes, read_notes
 from newsletter.editions.shelf import (
     EditionRecord,
@@ -82,10 +82,9 @@ def compose_edition(
     publication, rules = settings.publication, settings.edition
     notes, unreadable = _try_notes(settings, day)
     with database.writing() as connection:
+        if released := find_released(connection, day):
+            return released
         found = find_edition(connection, day)
-        if found is not None and found.state in RELEASED:
-            content = load_content(connection, found.id)
-            return Composed(outcome=_outcome(content), record=found, edition=content, existing=True)
         if not settings.sources:
             raise ConfigurationError(
                 "there is no source of briefs",
@@ -93,7 +92,7 @@ def compose_edition(
                 mend='add [[sources]] with kind = "folder" and path = "briefs" to newsletter.toml',
             )
         blind = bool(reports) and all(report.status == "failed" for report in reports or ())
-        retired = () if blind else retire_unapproved(connection, day, now=now)
+        retired = () if blind else _retire(connection, day, now)
         previous = previous_cut_off(connection, day)
         window = decide_window(
             day,
@@ -142,7 +141,7 @@ def compose_edition(
             brief_ids=draft.brief_ids,
             also_ids=draft.also_ids,
             story_ids=draft.story_ids,
-            left_out_ids=_list_left_out(candidates.chosen, draft),
+            left_out_ids=list_left_out(candidates.chosen, draft),
             now=now,
         )
         return replace(
@@ -155,7 +154,24 @@ def compose_edition(
         )
 
 
-def _list_left_out(chosen: Sequence[Candidate], draft: Draft) -> list[int]:
+def find_released(connection: Connection, day: date, kind: Kind = "daily") -> Composed | None:
+    """Find the edition of a day as it stands, where it was approved before."""
+    found = find_edition(connection, day, kind)
+    if found is None or found.state not in RELEASED:
+        return None
+    content = load_content(connection, found.id)
+    return Composed(outcome=_outcome(content), record=found, edition=content, existing=True)
+
+
+def _retire(connection: Connection, day: date, now: datetime) -> tuple[EditionRecord, ...]:
+    """Cancel what was never approved of earlier days, special editions too."""
+    return (
+        *retire_unapproved(connection, day, now=now),
+        *retire_unapproved(connection, day, now=now, kind="special"),
+    )
+
+
+def list_left_out(chosen: Sequence[Candidate], draft: Draft) -> list[int]:
     """List what an edition could have had and does not tell: the next one may not have it."""
     told = {*draft.brief_ids, *(brief_id for also in draft.also_ids for brief_id in also)}
     return [each.brief_id for each in chosen if each.brief_id not in told]

@@ -27,7 +27,7 @@ from sqlalchemy import (
 
 from newsletter.editions.content import edition_from_document, edition_to_document
 from newsletter.editions.lifecycle import MOVES, RELEASED, EditionState, move
-from newsletter.editions.model import Edition, Kind, Window
+from newsletter.editions.model import Edition, Kind, Window, name_edition
 from newsletter.errors import IllegalMove, RefusedError
 from newsletter.store.tables import deliveries, edition_briefs, editions, stories
 
@@ -57,6 +57,16 @@ class EditionRecord:
     sent_at: datetime | None
     has_compiled: bool
 
+    @property
+    def name(self) -> str:
+        """Its date, and its kind where that is not daily."""
+        return name_edition(self.date, self.kind)
+
+    @property
+    def options(self) -> str:
+        """What names it to a command."""
+        return f"--date {self.date}" + ("" if self.kind == "daily" else f" --kind {self.kind}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Released:
@@ -64,6 +74,7 @@ class Released:
 
     id: int
     date: date
+    kind: Kind
     dated_at: datetime
     """When it was approved."""
     subject: str
@@ -108,7 +119,7 @@ def list_released(connection: Connection) -> tuple[Released, ...]:
     """
     reached = exists().where(deliveries.c.edition_id == _E.id, deliveries.c.state.in_(_REACHED))
     rows = connection.execute(
-        select(_E.id, _E.date, _E.dated_at, _E.subject, _E.content)
+        select(_E.id, _E.date, _E.kind, _E.dated_at, _E.subject, _E.content)
         .where(
             _E.dated_at.is_not(None),
             _E.content.is_not(None),
@@ -121,6 +132,7 @@ def list_released(connection: Connection) -> tuple[Released, ...]:
         Released(
             id=row.id,
             date=row.date,
+            kind=row.kind,
             dated_at=row.dated_at,
             subject=row.subject,
             lead=next((brief.get("title", "") for brief in row.content.get("briefs", ())), ""),
@@ -129,11 +141,14 @@ def list_released(connection: Connection) -> tuple[Released, ...]:
     )
 
 
-def list_withdrawn(connection: Connection) -> tuple[date, ...]:
-    """List the dates whose edition was approved, and cancelled before it reached anybody."""
+def list_withdrawn(connection: Connection) -> tuple[tuple[date, Kind], ...]:
+    """List the editions that were approved, and cancelled before they reached anybody."""
     reached = exists().where(deliveries.c.edition_id == _E.id, deliveries.c.state.in_(_REACHED))
-    statement = select(_E.date).where(_E.state == "cancelled", _E.dated_at.is_not(None), ~reached)
-    return tuple(connection.scalars(statement.order_by(_E.date)))
+    statement = select(_E.date, _E.kind).where(
+        _E.state == "cancelled", _E.dated_at.is_not(None), ~reached
+    )
+    rows = connection.execute(statement.order_by(_E.date, _E.kind))
+    return tuple((row.date, row.kind) for row in rows)
 
 
 def previous_cut_off(connection: Connection, before: date, kind: Kind = "daily") -> datetime | None:
@@ -222,6 +237,13 @@ def hold_edition(
         "content": None,
     }
     return _put(connection, day, kind, "held", values, now)
+
+
+def list_claims(connection: Connection, edition_id: int) -> tuple[int, ...]:
+    """List the briefs that an edition has claimed."""
+    claims = edition_briefs.c
+    statement = select(claims.brief_id).where(claims.edition_id == edition_id)
+    return tuple(connection.scalars(statement.order_by(claims.position, claims.brief_id)))
 
 
 def first_start(connection: Connection, before: date, kind: Kind = "daily") -> datetime | None:
