@@ -103,8 +103,9 @@ def build_archive(press: Press) -> APIRouter:
 
 
 def _read_day(text: str) -> date:
+    """Read the date that an edition's address begins with; its kind may follow."""
     with suppress(ValueError):
-        day = date.fromisoformat(text)
-        if day.isoformat() == text:
+        day = date.fromisoformat(text[:10])
+        if day.isoformat() == text[:10]:
             return day
     raise HTTPException(HTTPStatus.NOT_FOUND)
