@@ -107,8 +107,8 @@ class Project:
 
     def write_readers(self, count: int) -> Path:
         path = self.root / "readers.csv"
-        rows = "".join(f"reader{n}@example.org,Reader {n}\n" for n in range(1, count + 1))
-        path.write_text("email,name\n" + rows)
+        rows = "".join(f"reader{n}@example.org,Reader {n},form\n" for n in range(1, count + 1))
+        path.write_text("email,name,consent_source\n" + rows)
         return path
 
     def import_readers(self, count: int) -> None:
