@@ -43,14 +43,21 @@ from newsletter.delivery.settle import (
 )
 from newsletter.delivery.shift import Lane, Policy, Surroundings
 from newsletter.delivery.signing import choose_signers, read_signers
+from newsletter.editions.candidates import Barred, find_barred, is_overtaken
 from newsletter.editions.desk import Composed, Outcome, compose_edition
 from newsletter.editions.explain import Line, explain_items, load_claims, place_by_form
 from newsletter.editions.lifecycle import RELEASED
-from newsletter.editions.model import Edition, list_dates_referred_to
+from newsletter.editions.model import (
+    Edition,
+    Kind,
+    list_dates_referred_to,
+    list_dates_repeated,
+)
 from newsletter.editions.shelf import (
     EditionRecord,
     change_state,
     find_edition,
+    has_left,
     hold_edition,
     load_compiled,
     load_content,
@@ -59,6 +66,8 @@ from newsletter.editions.shelf import (
     store_compiled,
     store_letterhead,
 )
+from newsletter.editions.special import compose_special
+from newsletter.editions.weekly import compose_weekly
 from newsletter.errors import (
     IllegalMove,
     RefusedError,
@@ -92,7 +101,7 @@ from newsletter.render.preflight import (
     list_failed,
 )
 from newsletter.render.selection import Selector
-from newsletter.render.site import Build, Written, check_site, write_site
+from newsletter.render.site import Build, Written, build_files, check_site, write_site
 from newsletter.render.templates import TemplateSet, find_templates
 from newsletter.render.web import Published, edition_path, file_of
 from newsletter.render.web_pages import build_pages
@@ -193,11 +202,23 @@ def gather(
     return gather_sources(press.database, press.settings, now=press.now(), on_source=on_source)
 
 
-def compose(press: Press, day: date, reports: tuple[SourceReport, ...] | None) -> Composed:
-    """Compose the edition of a day from what was gathered."""
-    return compose_edition(
-        press.database, press.settings, day=day, now=press.now(), reports=reports
-    )
+def compose(
+    press: Press,
+    day: date,
+    reports: tuple[SourceReport, ...] | None,
+    *,
+    kind: Kind = "daily",
+    brief_ids: Sequence[int] = (),
+) -> Composed:
+    """Compose the edition of a day from what was gathered; `brief_ids` are a special one's."""
+    now = press.now()
+    if kind == "weekly":
+        return compose_weekly(press.database, press.settings, day=day, now=now)
+    if kind == "special":
+        return compose_special(
+            press.database, press.settings, day=day, now=now, brief_ids=brief_ids
+        )
+    return compose_edition(press.database, press.settings, day=day, now=now, reports=reports)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -349,7 +370,8 @@ def approve(press: Press, record: EditionRecord, overridden: Sequence[Finding] =
 
     From here on content, readers, choices, Date and signing key of every message are fixed:
     all attempts to one reader are the same bytes. Raises `TemporaryError` if another process
-    composed the edition anew since `record` was read: nobody has said yes to that one.
+    composed the edition anew since `record` was read: nobody has said yes to that one; and where
+    it holds a brief that is under embargo by now, or has expired: made again it has it no more.
     """
     now = press.now()
     letterhead = _letterhead_of(press, record, now)
@@ -362,6 +384,11 @@ def approve(press: Press, record: EditionRecord, overridden: Sequence[Finding] =
                 f"the edition of {record.date} was composed anew meanwhile",
                 mend="look at it again, then send it",
             )
+        if barred := find_barred(connection, record.id, now):
+            raise TemporaryError(
+                f"the edition of {record.date} cannot be sent: {_describe_barred(press, barred)}",
+                mend="make it again, which leaves that out, and look at it before you send it",
+            )
         store_letterhead(
             connection,
             record.id,
@@ -369,16 +396,66 @@ def approve(press: Press, record: EditionRecord, overridden: Sequence[Finding] =
             dated_at=letterhead.dated_at,
             not_after=now + press.settings.delivery.not_after,
         )
-        refers_to = list_dates_referred_to(load_content(connection, record.id))
-        audience = press.ledger.enrol(connection, record.id, now, refers_to=refers_to)
+        content = load_content(connection, record.id)
+        audience = press.ledger.enrol(
+            connection,
+            record.id,
+            now,
+            refers_to=list_dates_referred_to(content),
+            repeats=list_dates_repeated(content),
+        )
         if not audience:
-            raise RefusedError(
-                "there is no active reader",
-                mend="add some with `newsletter subscribers import FILE`",
-            )
+            raise nobody_to_mail(record.kind)
         told = [f"{finding.number} {finding.name}: {finding.detail}" for finding in overridden]
         note_override(connection, record.id, told, by=describe_operator(), now=now)
     return audience
+
+
+def count_audience(press: Press, printed: Printed) -> int:
+    """Count who would be mailed, were an edition approved now."""
+    repeats = list_dates_repeated(printed.edition)
+    with press.database.reading() as connection:
+        return press.ledger.count_audience(connection, printed.record.id, repeats=repeats)
+
+
+def nobody_to_mail(kind: Kind) -> RefusedError:
+    """Say that an edition has no audience, and what would give it one."""
+    if kind == "weekly":
+        return RefusedError(
+            "the round-up has no reader who chose it and was not sent all of it before",
+            mend='readers choose it by "weekly" or "both" in the column rhythm',
+        )
+    return RefusedError(
+        "there is no active reader", mend="add some with `newsletter subscribers import FILE`"
+    )
+
+
+def _check_allowed(press: Press, record: EditionRecord) -> None:
+    """Refuse to begin with an approved edition that holds what may not be sent now.
+
+    Once a message has left, others of the same edition harm nobody any more.
+    """
+    with press.database.reading() as connection:
+        if has_left(connection, record.id):
+            return
+        barred = find_barred(connection, record.id, press.now())
+    if barred is None:
+        return
+    problem = f"the edition of {record.date} cannot be sent: {_describe_barred(press, barred)}"
+    if barred.not_before is not None:
+        raise TemporaryError(problem, mend="send it after that")
+    raise RefusedError(
+        problem,
+        mend=f"`newsletter cancel {record.name}` gives its other briefs to the next edition",
+    )
+
+
+def _describe_barred(press: Press, barred: Barred) -> str:
+    title = barred.title[:60]
+    if barred.not_before is None:
+        return f'"{title}" has expired'
+    until = barred.not_before.astimezone(press.settings.publication.zone)
+    return f'"{title}" is under embargo until {until:%Y-%m-%d %H:%M %Z}'
 
 
 # -- 4. the web copy -------------------------------------------------------------------------------
@@ -402,10 +479,15 @@ def check_web(press: Press, printed: Printed) -> None:
         check_site(press.web_folder, _builder(press), published)
 
 
+def build_web(press: Press, day: date | None) -> dict[str, bytes]:
+    """Build the pages of a day's edition, or those of all: by file; empty where there are none."""
+    return build_files(press.database, _builder(press), day)
+
+
 def _build_page(press: Press, edition: Edition) -> str:
     """Build an edition's page on the web, to be compared with its mail."""
     files = _builder(press)(editions=[Published(edition=edition, published_at=press.now())])
-    return files[file_of(edition_path(edition.date))].decode()
+    return files[file_of(edition_path(edition.date, edition.kind))].decode()
 
 
 def _builder(press: Press) -> Build:
@@ -475,8 +557,8 @@ async def deliver(
 def paused(record: EditionRecord) -> RefusedError:
     """Say that an edition is paused, and how it goes on."""
     return RefusedError(
-        f"the edition of {record.date} is paused",
-        mend=f"`newsletter resume {record.date}` lets it be sent",
+        f"the edition of {record.name} is paused",
+        mend=f"`newsletter resume {record.name}` lets it be sent",
     )
 
 
@@ -538,6 +620,7 @@ def _letterhead_of(press: Press, record: EditionRecord, dated_at: datetime) -> L
         press.settings.publication,
         edition_id=record.id,
         day=record.date,
+        kind=record.kind,
         dated_at=dated_at,
         key_id=press.keyring.newest,
         dkim=tuple((signer.name, signer.fingerprint) for signer in press.signers),
@@ -639,25 +722,30 @@ def prepare(
     press: Press,
     day: date,
     *,
+    kind: Kind = "daily",
+    brief_ids: Sequence[int] = (),
     anew: bool = True,
     on_source: Callable[[SourceReport], None] | None = None,
 ) -> Prepared:
     """Gather, compose and render the edition of a day, unless it is approved already.
 
     One that is ready, made by the schedule, is made `anew` for a person: what they look at is
-    what there is now. It stands as it is for the schedule itself, and where no source can be
-    read.
+    what there is now. It stands as it is for the schedule itself, unless an embargo has ended or
+    begun since, or a brief of it has expired; and where no source can be read.
     """
     with press.database.reading() as connection:
-        found = find_edition(connection, day)
-    ready = found if found and found.has_compiled and found.state == "ready" else None
+        found = find_edition(connection, day, kind)
+        ready = found if found and found.has_compiled and found.state == "ready" else None
+        if ready and is_overtaken(connection, ready.id, ready.window.cut_off, press.now()):
+            anew = True
     fixed = found if found and found.has_compiled and found.state in RELEASED else None
     if standing := fixed or (None if anew else ready):
         return _take_standing(press, standing)
-    reports = gather(press, on_source=on_source)
+    # A round-up tells what was told: no source has anything to add to it.
+    reports = gather(press, on_source=on_source) if kind != "weekly" else ()
     if ready and reports and all(report.status == "failed" for report in reports):
         return _take_standing(press, ready, reports)
-    composed = compose(press, day, reports)
+    composed = compose(press, day, reports, kind=kind, brief_ids=brief_ids)
     if composed.edition is None:
         return Prepared(composed=composed, reports=reports)
     printed = render(press, composed)
@@ -679,12 +767,12 @@ def _take_standing(
     return Prepared(composed=composed, printed=render(press, composed), reports=reports)
 
 
-def make_ready(press: Press, day: date) -> Prepared:
+def make_ready(press: Press, day: date, kind: Kind = "daily") -> Prepared:
     """Prepare the edition of a day and set it ready, unless it is: what the schedule does.
 
     One that fails its preflight is held instead: nobody is there to answer for it.
     """
-    prepared = prepare(press, day, anew=False)
+    prepared = prepare(press, day, kind=kind, anew=False)
     printed = prepared.printed
     if printed is None or printed.record.state not in ("draft", "ready"):
         return prepared
@@ -711,6 +799,7 @@ def _hold(press: Press, prepared: Prepared, printed: Printed) -> Prepared:
             f"it fails its preflight: {describe_failed(list_failed(printed.findings))}",
             record.window,
             press.now(),
+            record.kind,
         )
     composed = replace(prepared.composed, outcome="held", record=held, edition=None)
     return replace(prepared, composed=composed, printed=None)
@@ -763,6 +852,8 @@ async def publish(
                 if read_edition(connection, printed.record.id).state not in RELEASED:
                     raise
             # Another process was quicker with the same edition: the ledger lets one of us send.
+    elif printed.record.state == "approved":
+        _check_allowed(press, printed.record)
     if printed.record.state in ("draft", "ready", "approved") and press.web_folder is not None:
         write_web(press, press.web_folder, day=printed.record.date)
     return await deliver(press, printed.record, on_start=on_start, on_progress=on_progress)

@@ -464,6 +464,18 @@ class Schedule(Section):
     )
 
 
+class Weekly(Section):
+    """The week's round-up, for readers who chose it."""
+
+    day: Literal["", "mon", "tue", "wed", "thu", "fri", "sat", "sun"] = Field(
+        default="", description="Weekday on which it is sent, by name; empty = only by hand."
+    )
+    send_at: Clock = Field(default=time(9, 0), description="When it is sent.")
+    max_briefs: int = Field(
+        default=10, ge=1, le=60, description="Most briefs in it; the rest is counted."
+    )
+
+
 class EditionSettings(Section):
     """What goes into an edition."""
 
@@ -711,7 +723,10 @@ class Database(Section):
 class Web(Section):
     """Where `newsletter serve` listens, and where the web copy goes."""
 
-    listen: Line = Field(default="127.0.0.1:8000", description="Address and port.")
+    listen: Line = Field(
+        default="127.0.0.1:8000",
+        description="Address and port of the pages that mails link to; empty = serve none.",
+    )
     folder: Line = Field(
         default="",
         description="Folder that publication.url serves, relative to newsletter.toml: each "
@@ -758,6 +773,7 @@ class Settings(BaseSettings):
     vocabulary: Vocabulary = Vocabulary()
     sources: tuple[SourceSettings, ...] = ()
     schedule: Schedule = Schedule()
+    weekly: Weekly = Weekly()
     edition: EditionSettings = EditionSettings()
     look: Look = Look()
     delivery: Delivery = Delivery()
@@ -795,6 +811,14 @@ class Settings(BaseSettings):
                         f'the logo is on {host}; add "{host}" to edition.picture_hosts'
                     )
         return look
+
+    @property
+    def weekly_schedule(self) -> Schedule | None:
+        """When the round-up is due, by the rules of all editions; None where it is not set."""
+        if not self.weekly.day:
+            return None
+        own = {"days": (self.weekly.day,), "send_at": self.weekly.send_at}
+        return self.schedule.model_copy(update=own)
 
     document: ClassVar[dict[str, Any]] = {}
     reads_environment: ClassVar[bool] = True

@@ -36,6 +36,7 @@ CHOICE_COLUMNS = (
     "format",
     "send_at",
     "days",
+    "rhythm",
 )
 COLUMNS = (
     "email",
@@ -59,9 +60,14 @@ _OTHER_NAMES = {
 }
 _STATUSES: dict[str, Status] = {
     "": "active",
-    "subscribed": "active",
+    **dict.fromkeys(("subscribed", "enabled", "confirmed"), "active"),
+    **dict.fromkeys(("unconfirmed",), "pending"),
+    **dict.fromkeys(("disabled", "blocklisted", "blacklisted", "blocked"), "unsubscribed"),
+    **dict.fromkeys(("cleaned", "undeliverable"), "bounced"),
+    **dict.fromkeys(("spam", "abuse"), "complained"),
     **{status: status for status in get_args(Status)},
 }
+"""What our own export and those of other services call them."""
 _OWN_COLUMNS = 100
 _NAME_CHARACTERS = 200
 _FIELD_NAME_CHARACTERS = 64

@@ -21,8 +21,9 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, select, text
 
 from newsletter.audience.address import Address
+from newsletter.audience.pseudonyms import Pseudonyms
 from newsletter.audience.reader import Choices, Status
-from newsletter.audience.suppression import STATUSES_BY_WEIGHT, read_reasons, suppress
+from newsletter.audience.suppression import STATUSES_BY_WEIGHT, read_all_reasons, suppress
 from newsletter.store.tables import subscribers, to_micros, write_document
 
 BlockedStatus = Literal["bounced", "unsubscribed", "complained"]
@@ -85,48 +86,105 @@ class Tally:
             self.unchanged += 1
 
 
-def store_entries(
-    connection: Connection, entries: Mapping[str, Entry], now: datetime, tally: Tally
-) -> None:
-    """Lay entries over the list, and count into `tally` what became of them.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What an entry changes of a reader who is on the list."""
+
+    subscriber_id: int
+    email: str
+    import_id: int | None
+    """The import that brought the reader."""
+    updated_at: datetime
+    """When the reader was changed last."""
+    values: Mapping[str, tuple[Any, Any]]
+    """Before and after by name: "name", "choices.topics", "fields.city"; None is no value."""
+    row: Mapping[str, Any]
+    """The row as it is to be."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Plan:
+    """What entries come to; nothing of it is written yet."""
+
+    added: dict[str, Entry] = field(default_factory=dict)
+    changed: dict[str, Change] = field(default_factory=dict)
+    kept_out: dict[str, str] = field(default_factory=dict)
+    """What speaks against each."""
+    blocked: dict[BlockedStatus, list[str]] = field(
+        default_factory=lambda: {status: [] for status in BLOCKED}
+    )
+    """Who is to be suppressed because their own row says so."""
+
+    def forget(self, key: str) -> None:
+        """Leave out one that was to be added."""
+        del self.added[key]
+
+
+def plan_entries(
+    connection: Connection, entries: Mapping[str, Entry], tally: Tally, *, pseudonyms: Pseudonyms
+) -> Plan:
+    """Find out what entries come to, and count it into `tally`.
 
     `entries` are by `Address.key`, a few thousand at most (they become parameters).
     """
+    plan = Plan()
     if not entries:
-        return
-    keys = list(entries)
-    reasons = read_reasons(connection, keys)
-    found = {
-        row.email_key: row
-        for row in connection.execute(select(subscribers).where(subscribers.c.email_key.in_(keys)))
-    }
-    added: list[dict[str, Any]] = []
-    updated: list[dict[str, Any]] = []
-    blocked: dict[BlockedStatus, list[str]] = {status: [] for status in BLOCKED}
+        return plan
+    reasons = read_all_reasons(connection, list(entries), pseudonyms=pseudonyms)
+    query = select(subscribers).where(subscribers.c.email_key.in_(list(entries)))
+    found = {row.email_key: row for row in connection.execute(query)}
     for key, entry in entries.items():
         known = found.get(key)
         against = reasons.get(key) or (known.status if known else "active")
         if against != "active":
             tally.kept_out[against] += 1
+            plan.kept_out[key] = against
         else:
-            row = _build_change(known, entry, now) if known else _build_row(entry, now)
-            if row is not None:
-                (updated if known else added).append(row)
-            tally.count(entry, is_known=known is not None, is_changed=row is not None)
-        if entry.status in BLOCKED:
-            blocked[entry.status].append(key)
-    if added:
-        connection.execute(_INSERT, added)
-    if updated:
-        connection.execute(_UPDATE, updated)
-    for status, those in blocked.items():
+            change = known and _build_change(known, entry)
+            if known is None:
+                plan.added[key] = entry
+            elif change:
+                plan.changed[key] = change
+            if entry.status in BLOCKED:
+                plan.kept_out[key] = entry.status
+            tally.count(entry, is_known=known is not None, is_changed=change is not None)
+        if entry.status in BLOCKED and against != "erased":
+            plan.blocked[entry.status].append(key)
+    return plan
+
+
+def store_plan(
+    connection: Connection, plan: Plan, now: datetime, *, import_id: int | None = None
+) -> None:
+    """Lay planned entries over the list."""
+    if plan.added:
+        rows = [_build_row(entry, now, import_id) for entry in plan.added.values()]
+        connection.execute(_INSERT, rows)
+    if plan.changed:
+        at = to_micros(now)
+        rows = [{**change.row, "updated_at": at} for change in plan.changed.values()]
+        connection.execute(_UPDATE, rows)
+    for status, those in plan.blocked.items():
         suppress(connection, those, status, now, detail="said so in an imported row")
+
+
+def store_entries(
+    connection: Connection,
+    entries: Mapping[str, Entry],
+    now: datetime,
+    tally: Tally,
+    *,
+    pseudonyms: Pseudonyms,
+) -> None:
+    """Lay entries over the list, and count into `tally` what became of them."""
+    store_plan(connection, plan_entries(connection, entries, tally, pseudonyms=pseudonyms), now)
 
 
 _INSERT = text(
     "INSERT INTO subscribers (email, email_key, name, status, choices, fields, consent_at,"
-    " consent_source, created_at, updated_at) VALUES (:email, :email_key, :name, :status,"
-    " :choices, :fields, :consent_at, :consent_source, :created_at, :updated_at)"
+    " consent_source, created_at, updated_at, import_id) VALUES (:email, :email_key, :name,"
+    " :status, :choices, :fields, :consent_at, :consent_source, :created_at, :updated_at,"
+    " :import_id)"
     " ON CONFLICT (email_key) DO NOTHING"
 )
 _UPDATE = text(
@@ -136,7 +194,7 @@ _UPDATE = text(
 )
 
 
-def _build_row(entry: Entry, now: datetime) -> dict[str, Any]:
+def _build_row(entry: Entry, now: datetime, import_id: int | None) -> dict[str, Any]:
     return {
         "email": entry.address.email,
         "email_key": entry.address.key,
@@ -148,6 +206,7 @@ def _build_row(entry: Entry, now: datetime) -> dict[str, Any]:
         "consent_source": entry.consent_source,
         "created_at": to_micros(entry.created_at or now),
         "updated_at": to_micros(now),
+        "import_id": import_id,
     }
 
 
@@ -156,34 +215,65 @@ def _write_choices(choices: Choices) -> str:
     return write_document(choices.to_document())
 
 
-def _build_change(known: Row[Any], entry: Entry, now: datetime) -> dict[str, Any] | None:
+def _build_change(known: Row[Any], entry: Entry) -> Change | None:
     """Lay an entry over an active reader's row; None when that changes nothing."""
-    before = (
-        known.email,
-        known.name,
-        known.choices,
-        known.fields,
-        known.consent_at,
-        known.consent_source,
-    )
-    after = (
-        entry.address.email,
-        entry.name or known.name,
-        known.choices | entry.choices.to_document(),
-        known.fields | entry.fields,
-        entry.consent_at or known.consent_at,
-        entry.consent_source or known.consent_source,
-    )
+    before = read_values(known)
+    after = before | {
+        "email": entry.address.email,
+        **{f"choices.{name}": value for name, value in entry.choices.to_document().items()},
+        **{f"fields.{name}": value for name, value in entry.fields.items()},
+    }
+    if entry.name:
+        after["name"] = entry.name
+    if entry.consent_at:
+        after["consent_at"] = to_micros(entry.consent_at)
+    if entry.consent_source:
+        after["consent_source"] = entry.consent_source
     if before == after:
         return None
-    email, name, choices, fields, consent_at, consent_source = after
+    return Change(
+        subscriber_id=known.id,
+        email=entry.address.email,
+        import_id=known.import_id,
+        updated_at=known.updated_at,
+        values={
+            name: (before.get(name), value)
+            for name, value in after.items()
+            if before.get(name) != value
+        },
+        row=build_values(known.id, after),
+    )
+
+
+def read_values(row: Row[Any]) -> dict[str, Any]:
+    """Give what an entry can change of a reader's row, as one flat mapping."""
     return {
-        "id": known.id,
-        "email": email,
-        "name": name,
-        "choices": write_document(choices),
-        "fields": write_document(fields),
-        "consent_at": None if consent_at is None else to_micros(consent_at),
-        "consent_source": consent_source,
-        "updated_at": to_micros(now),
+        "email": row.email,
+        "name": row.name,
+        "consent_at": None if row.consent_at is None else to_micros(row.consent_at),
+        "consent_source": row.consent_source,
+        **{f"choices.{name}": value for name, value in row.choices.items()},
+        **{f"fields.{name}": value for name, value in row.fields.items()},
+    }
+
+
+def build_values(subscriber_id: int, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn a flat mapping back into what is stored; None is no value."""
+
+    def under(prefix: str) -> str:
+        found = {
+            name.removeprefix(prefix): value
+            for name, value in values.items()
+            if name.startswith(prefix) and value is not None
+        }
+        return write_document(found)
+
+    return {
+        "id": subscriber_id,
+        "email": values["email"],
+        "name": values["name"],
+        "choices": under("choices."),
+        "fields": under("fields."),
+        "consent_at": values["consent_at"],
+        "consent_source": values["consent_source"],
     }

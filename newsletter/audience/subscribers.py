@@ -11,11 +11,12 @@ from sqlalchemy import Connection, Row, func, select, update
 
 from newsletter.audience.address import parse_address
 from newsletter.audience.entry import Entry, Tally, store_entries
+from newsletter.audience.pseudonyms import Pseudonyms
 from newsletter.audience.reader import Choices, Status, Subscriber
 from newsletter.audience.suppression import (
     FINAL_REASONS,
     lift_suppression,
-    read_reasons,
+    read_all_reasons,
     suppress,
 )
 from newsletter.errors import AudienceError
@@ -26,7 +27,12 @@ _PAGE_ROWS = 1_000
 
 
 def add_subscriber(
-    database: Database, entry: Entry, *, now: datetime, again: bool = False
+    database: Database,
+    entry: Entry,
+    *,
+    now: datetime,
+    pseudonyms: Pseudonyms,
+    again: bool = False,
 ) -> Subscriber:
     """Add one reader, or lay the entry's values over an active one.
 
@@ -37,7 +43,7 @@ def add_subscriber(
     key = entry.address.key
     with database.writing() as connection:
         known = read_subscriber(connection, key)
-        reason = read_reasons(connection, [key]).get(key)
+        reason = read_all_reasons(connection, [key], pseudonyms=pseudonyms).get(key)
         against: str = reason or (known.status if known else "active")
         if against != "active":
             _check_again(entry, against, again=again)
@@ -48,20 +54,25 @@ def add_subscriber(
                 .where(subscribers.c.email_key == key)
                 .values(status="active", updated_at=now)
             )
-        store_entries(connection, {key: entry}, now, Tally())
+        store_entries(connection, {key: entry}, now, Tally(), pseudonyms=pseudonyms)
         stored = read_subscriber(connection, key)
     assert stored is not None
     return stored
 
 
-def remove_subscriber(database: Database, email: str, *, now: datetime) -> bool:
+def remove_subscriber(
+    database: Database, email: str, *, now: datetime, pseudonyms: Pseudonyms
+) -> bool:
     """Unsubscribe an address and keep it from ever being imported again. Idempotent.
 
     Tells whether there was an active or pending reader to remove; an unknown address is
-    suppressed all the same. Raises `AudienceError` for what is no address.
+    suppressed all the same, but for an erased one, which is kept out already. Raises
+    `AudienceError` for what is no address.
     """
     key = parse_address(email).key
     with database.writing() as connection:
+        if "erased" in read_all_reasons(connection, [key], pseudonyms=pseudonyms).values():
+            return False
         known = read_subscriber(connection, key)
         suppress(connection, [key], "unsubscribed", now, detail="removed by the operator")
     return known is not None and known.status in {"active", "pending"}

@@ -14,11 +14,13 @@ transaction is alone anyway.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, get_args
 
 from sqlalchemy import Connection, delete, select, text, update
 
+from newsletter.audience.pseudonyms import Pseudonyms
 from newsletter.audience.reader import Status
 from newsletter.store.tables import subscribers, suppressions, to_micros
 
@@ -44,6 +46,18 @@ _STATUS_AFTER: dict[Reason, Status] = {
     "complained": "complained",
     "erased": "unsubscribed",
 }
+
+_MOST_PARAMETERS = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suppressed:
+    """Why an address must not be mailed, and since when."""
+
+    reason: Reason
+    detail: str
+    since: datetime
+
 
 ORDER_LOCK = 7_310_579_603
 """PostgreSQL's advisory lock that a suppression takes alone, and the intents of runs share. Any
@@ -111,3 +125,30 @@ def read_reasons(connection: Connection, email_keys: Sequence[str]) -> dict[str,
         row.email_key: row.reason
         for row in connection.execute(query.where(suppressions.c.email_key.in_(email_keys)))
     }
+
+
+def read_all_reasons(
+    connection: Connection, email_keys: Sequence[str], *, pseudonyms: Pseudonyms
+) -> dict[str, Reason]:
+    """Do what `read_reasons` does, and know those again who were erased."""
+    reasons = read_reasons(connection, email_keys)
+    erased = {name: key for key in email_keys for name in pseudonyms.list_all(key)}
+    names = list(erased)
+    for first in range(0, len(names), _MOST_PARAMETERS):
+        for name in read_reasons(connection, names[first : first + _MOST_PARAMETERS]):
+            reasons[erased[name]] = "erased"
+    return reasons
+
+
+def find_suppression(
+    connection: Connection, email_key: str, *, pseudonyms: Pseudonyms
+) -> Suppressed | None:
+    """Tell why an address is kept out, erased ones included; None for one that is not."""
+    names = [email_key, *pseudonyms.list_all(email_key)]
+    found = connection.execute(
+        select(suppressions).where(suppressions.c.email_key.in_(names))
+    ).all()
+    if not found:
+        return None
+    gravest = max(found, key=lambda row: REASONS.index(row.reason))
+    return Suppressed(reason=gravest.reason, detail=gravest.detail, since=gravest.suppressed_at)

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, delete, exists, insert, select, update
+from sqlalchemy import Connection, Row, delete, exists, insert, or_, select, update
 
 from newsletter import __version__
 from newsletter.briefs.document import brief_from_document, brief_to_document
@@ -218,6 +218,7 @@ class _Shelf:
         # A draft can still be composed anew, and then with the text as it stands by then.
         fixed = exists().where(
             taken.c.brief_id == briefs.c.id,
+            or_(taken.c.position.is_not(None), taken.c.story_id.is_not(None)),  # not left out
             taken.c.edition_id == tables.editions.c.id,
             tables.editions.c.state.not_in(("draft", "ready", "held")),
         )
@@ -299,6 +300,7 @@ class _Shelf:
             "origin": item.origin,
             "published_at": published_at,
             "changed_at": self._now,
+            "not_before": item.brief.not_before,
             "document": _to_document(item.brief, published_at=published_at),
             "warnings": [asdict(warning) for warning in item.warnings],
         }

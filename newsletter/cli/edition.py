@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -13,16 +14,24 @@ from newsletter.briefs.gather import SourceReport
 from newsletter.cli.session import Session
 from newsletter.cli.tables import shown_count
 from newsletter.editions.desk import Composed
+from newsletter.editions.model import Kind
 from newsletter.errors import TemporaryError
 from newsletter.publish import Press, Printed, look_at, prepare
 
 
 def prepare_edition(
-    session: Session, press: Press, day: datetime | None, *, as_json: bool
+    session: Session,
+    press: Press,
+    day: datetime | None,
+    *,
+    kind: Kind = "daily",
+    brief_ids: Sequence[int] = (),
+    as_json: bool,
 ) -> Printed | None:
     """Gather, compose and render; say why there is no edition, and give None. Held ones raise."""
     with session.err.status("Gathering, composing, rendering …"):
-        prepared = prepare(press, day.date() if day else press.today())
+        date = day.date() if day else press.today()
+        prepared = prepare(press, date, kind=kind, brief_ids=brief_ids)
     composed = prepared.composed
     print_remarks(session, prepared.reports)
     _print_left_out(session, composed)
@@ -35,11 +44,16 @@ def prepare_edition(
         if as_json:
             session.print_json({"outcome": composed.outcome})
         else:
-            session.out.print(
-                "Nothing new since the last edition, so there is none to send. "
-                "`newsletter gather` shows what each source has."
-            )
+            session.out.print(_NOTHING_NEW[kind])
     return prepared.printed
+
+
+_NOTHING_NEW: dict[Kind, str] = {
+    "daily": "Nothing new since the last edition, so there is none to send. "
+    "`newsletter gather` shows what each source has.",
+    "weekly": "No edition of the last seven days told anything that no round-up has, "
+    "so there is none to send.",
+}
 
 
 def look_at_edition(session: Session, press: Press, printed: Printed) -> Printed:
@@ -75,7 +89,9 @@ def _print_left_out(session: Session, composed: Composed) -> None:
 def edition_table(printed: Printed, *, audience: str = "", relay: str = "") -> Table:
     """Show what a person has to see before saying yes."""
     edition = printed.edition
-    table = Table(title=f"Edition of {edition.date}", show_header=False, title_justify="left")
+    table = Table(
+        title=f"Edition of {printed.record.name}", show_header=False, title_justify="left"
+    )
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     table.add_row("Subject", escape(edition.subject))
@@ -118,15 +134,15 @@ def placings_table(printed: Printed) -> Table:
 
 def what_next(printed: Printed) -> str:
     """Say what state the edition is in, and what sends it."""
-    day = printed.record.date
+    options = printed.record.options
     match printed.record.state:
         case "draft":
             return (
                 "Nobody was mailed. This is a draft: each look makes it anew from the latest "
-                f"briefs, until `newsletter send --date {day}` sends it."
+                f"briefs, until `newsletter send {options}` sends it."
             )
         case "ready":
-            return f"Nobody was mailed. It is ready: `newsletter send --date {day}` sends it."
+            return f"Nobody was mailed. It is ready: `newsletter send {options}` sends it."
         case state:
             word = "sent" if state == "sent" else "approved"
             return f"Nobody was mailed. This edition is {word}, and changes no more."
@@ -138,6 +154,7 @@ def edition_document(printed: Printed) -> dict[str, Any]:
         "outcome": "edition" if printed.edition.briefs else "quiet_day",
         "id": printed.record.id,
         "date": printed.edition.date.isoformat(),
+        "kind": printed.edition.kind,
         "state": printed.record.state,
         "subject": printed.edition.subject,
         "preheader": printed.edition.preheader,

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from newsletter.briefs.gather import SourceReport
-from newsletter.cli.asked import DateOption, JsonOption
+from newsletter.cli.asked import BriefOption, DateOption, JsonOption, KindOption, check_briefs
 from newsletter.cli.edition import (
     edition_document,
     look_at_edition,
@@ -78,6 +78,8 @@ def gather(
 def check(
     ctx: typer.Context,
     day: DateOption = None,
+    kind: KindOption = "daily",
+    brief: BriefOption = None,
     links: Annotated[
         bool, typer.Option("--links", help="Ask every page that the mail leads to.")
     ] = False,
@@ -94,10 +96,13 @@ def check(
     session: Session = ctx.obj
     if allow_private and not links:
         raise typer.BadParameter("goes with --links", param_hint="--allow-private")
+    brief_ids = check_briefs(brief, kind)
     with session.database() as database:
         press = Press(session.settings, database, session.now)
         try:
-            printed = prepare_edition(session, press, day, as_json=as_json)
+            printed = prepare_edition(
+                session, press, day, kind=kind, brief_ids=brief_ids, as_json=as_json
+            )
         except TemplateError as error:
             _print_problems(session, error.problems, as_json=as_json)
             raise

@@ -24,11 +24,13 @@ from rich.progress import (
 )
 
 from newsletter.audience.address import parse_address
-from newsletter.audience.subscribers import count_by_status
 from newsletter.cli.asked import (
+    BriefOption,
     DateOption,
     JsonOption,
+    KindOption,
     YesOption,
+    check_briefs,
     confirm,
     find_edition_of,
 )
@@ -53,6 +55,7 @@ from newsletter.delivery.holder import shown_holder
 from newsletter.delivery.inquiry import count_unreached, list_reasons, read_run
 from newsletter.delivery.lifecycle import FINAL, State
 from newsletter.delivery.sender import Sender
+from newsletter.editions.model import Kind
 from newsletter.editions.shelf import EditionRecord, read_edition
 from newsletter.errors import AlreadyRunning, AudienceError, RefusedError, TemporaryError
 from newsletter.publish import (
@@ -60,6 +63,8 @@ from newsletter.publish import (
     Press,
     Printed,
     check_fit_to_send,
+    count_audience,
+    nobody_to_mail,
     paused,
     publish,
     retry_unreached,
@@ -95,10 +100,13 @@ def send(
         ),
     ] = None,
     day: DateOption = None,
+    kind: KindOption = "daily",
+    brief: BriefOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Send the day's edition to every active reader, once; also goes on with a stopped send."""
+    """Send the day's edition to every reader it is for, once; also goes on with a stopped send."""
     session: Session = ctx.obj
+    brief_ids = check_briefs(brief, kind)
     overrides = tuple(override or ())
     test_email = _parse_test(test, dry_run=dry_run)
     if including_dead and not retry_failed:
@@ -115,8 +123,10 @@ def send(
                 session.err.print(warning, markup=False, soft_wrap=True)
             _ = press.lanes
         if retry_failed:
-            _check_tried(press, day)
-        printed = prepare_edition(session, press, day, as_json=as_json)
+            _check_tried(press, day, kind)
+        printed = prepare_edition(
+            session, press, day, kind=kind, brief_ids=brief_ids, as_json=as_json
+        )
         if printed is None:
             return
         if retry_failed:
@@ -128,13 +138,13 @@ def send(
             return
         if overrides and printed.record.state not in _UNSENT:
             raise RefusedError(
-                f"the edition of {printed.record.date} was approved before: no check stops it",
+                f"the edition of {printed.record.name} was approved before: no check stops it",
                 mend="leave --override out",
             )
         if printed.record.state in _UNSENT:
             if session.settings.edition.browser_checks:
                 printed = look_at_edition(session, press, printed)
-            audience = to_mail = count_by_status(database).get("active", 0)
+            audience = to_mail = count_audience(press, printed)
         else:
             counts = press.ledger.counts(printed.record.id)
             audience, to_mail = sum(counts.values()), count_open(counts)
@@ -150,10 +160,7 @@ def send(
             overridden = check_fit_to_send(printed, overrides)
             _say_overridden(session, overridden)
             if audience == 0:
-                raise RefusedError(
-                    "there is no active reader",
-                    mend="add some with `newsletter subscribers import FILE`",
-                )
+                raise nobody_to_mail(printed.record.kind)
         elif dry_run or printed.record.state == "sent":
             _print_outcome(session, press, printed, mailed=False, as_json=as_json)
             return
@@ -195,13 +202,13 @@ def _send_test(
         )
 
 
-def _check_tried(press: Press, day: datetime | None) -> None:
+def _check_tried(press: Press, day: datetime | None, kind: Kind) -> None:
     """Refuse to try anybody again of an edition that nobody was sent yet."""
     with press.database.reading() as connection:
-        record = find_edition_of(connection, day.date() if day else press.today())
+        record = find_edition_of(connection, day.date() if day else press.today(), kind)
     if record.state not in ("sent", "sending", "paused"):
         raise RefusedError(
-            f"the edition of {record.date} is {record.state}, so nobody can be tried again",
+            f"the edition of {record.name} is {record.state}, so nobody can be tried again",
             mend="see `newsletter status`",
         )
 
@@ -256,7 +263,7 @@ def _ask(session: Session, printed: Printed, to_mail: int, *, as_json: bool) -> 
         session,
         f"{'Send' if is_new else 'Go on sending'} to {shown_count(to_mail, 'reader')}?",
         declined="Nobody was mailed. The edition waits: "
-        f"`newsletter send --date {printed.record.date}` asks again.",
+        f"`newsletter send {printed.record.options}` asks again.",
         as_json=as_json,
     )
 
@@ -278,16 +285,16 @@ def _check_end(record: EditionRecord) -> None:
             return
         case "paused":
             raise TemporaryError(
-                f"the edition of {record.date} was paused meanwhile",
-                mend=f"`newsletter resume {record.date}`, then "
-                f"`newsletter send --date {record.date}` goes on",
+                f"the edition of {record.name} was paused meanwhile",
+                mend=f"`newsletter resume {record.name}`, then "
+                f"`newsletter send {record.options}` goes on",
             )
         case "cancelled":
-            raise RefusedError(f"the edition of {record.date} was cancelled meanwhile")
+            raise RefusedError(f"the edition of {record.name} was cancelled meanwhile")
         case _:
             raise TemporaryError(
                 "stopped before the end",
-                mend=f"`newsletter send --date {record.date}` goes on, and mails nobody twice",
+                mend=f"`newsletter send {record.options}` goes on, and mails nobody twice",
             )
 
 
@@ -380,10 +387,10 @@ def _print_outcome(
     if record.state == "sent" and not mailed:
         accepted = shown_count(counts.get(State.ACCEPTED, 0), "reader")
         session.out.print(
-            f"The edition of {record.date} was sent already, to {accepted}: nothing was sent now."
+            f"The edition of {record.name} was sent already, to {accepted}: nothing was sent now."
         )
     else:
         session.out.print(shown_outcome(counts))
     if counts.get(State.IN_DOUBT):
-        session.out.print(f"`newsletter resolve --date {record.date}` lists who is in doubt.")
+        session.out.print(f"`newsletter resolve {record.options}` lists who is in doubt.")
     return record

@@ -1,4 +1,4 @@
-"""`newsletter subscribers import|export|list|add|remove`."""
+"""`newsletter subscribers`: the group, and export, list, add, remove."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, TextIO
+from typing import Annotated, Any, TextIO
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from newsletter.audience.columns import build_columns, parse_row
 from newsletter.audience.exporter import export_subscribers
-from newsletter.audience.importer import ImportReport, import_subscribers
+from newsletter.audience.pseudonyms import Pseudonyms
 from newsletter.audience.reader import Status, Subscriber
 from newsletter.audience.subscribers import (
     add_subscriber,
@@ -28,48 +27,22 @@ from newsletter.audience.subscribers import (
     list_subscribers,
     remove_subscriber,
 )
+from newsletter.cli.importing import import_, imports, undo
 from newsletter.cli.session import Session
 from newsletter.cli.tables import shown_readers
 from newsletter.cli.writing import build_write_error
 from newsletter.errors import RefusedError
 
 subscribers = typer.Typer(
-    name="subscribers", help="The readers: import, export, list, add, remove.", no_args_is_help=True
+    name="subscribers",
+    help="The readers: import, export, list, add, remove.",
+    no_args_is_help=True,
 )
+subscribers.command("import")(import_)
+subscribers.command("imports")(imports)
+subscribers.command("undo")(undo)
 
-_SHOWN_BAD_ROWS = 20
 _SHOWN_READERS = 100
-
-
-@subscribers.command("import")
-def import_(
-    ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help="CSV file, or - for standard input.")],
-    rejects: Annotated[
-        Path | None, typer.Option(help="New file for all bad rows, to be mended and imported.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
-) -> None:
-    """Import readers from a CSV file; bad rows are reported and the others go on.
-
-    Ends with 1 only when every row was bad.
-    """
-    session: Session = ctx.obj
-    source = sys.stdin.buffer if file == Path("-") else file
-    with (
-        session.database() as database,
-        _open_rejects(rejects) as bad_rows,
-        _show_progress(session, source) as on_progress,
-    ):
-        report = import_subscribers(
-            database, source, now=session.now(), on_progress=on_progress, rejects=bad_rows
-        )
-    if as_json:
-        session.print_json(report.to_document())
-    else:
-        _print_report(session, report, rejects)
-    if report.bad and report.bad == report.rows:
-        raise typer.Exit(1)
 
 
 @subscribers.command("export")
@@ -144,7 +117,13 @@ def add(
     entry = parse_row(columns, [address, name, consent_source, *[value for _, value in pairs]])
     with session.database() as database:
         known = find_subscriber(database, entry.address.email)
-        stored = add_subscriber(database, entry, now=session.now(), again=again)
+        stored = add_subscriber(
+            database,
+            entry,
+            now=session.now(),
+            pseudonyms=Pseudonyms(session.settings.secret_keys),
+            again=again,
+        )
     if known is None:
         said = "added"
     elif known == stored:
@@ -161,9 +140,10 @@ def remove(
 ) -> None:
     """Unsubscribe readers, and keep their addresses out of every later import."""
     session: Session = ctx.obj
+    pseudonyms = Pseudonyms(session.settings.secret_keys)
     with session.database() as database:
         for address in addresses:
-            removed = remove_subscriber(database, address, now=session.now())
+            removed = remove_subscriber(database, address, now=session.now(), pseudonyms=pseudonyms)
             said = "removed" if removed else "was no reader; it is kept out from now on"
             session.out.print(Text(f"{address} {said}."))
 
@@ -173,43 +153,6 @@ def _split_pair(value: str) -> tuple[str, str]:
     if not equals:
         raise typer.BadParameter(f"{value!r} has no =", param_hint="--set")
     return column, content
-
-
-@contextmanager
-def _show_progress(
-    session: Session, source: Path | BinaryIO
-) -> Iterator[Callable[[int], None] | None]:
-    """Show how far a file has been read, if anybody watches."""
-    if not session.err.is_terminal:
-        yield None
-        return
-    size = source.stat().st_size if isinstance(source, Path) and source.is_file() else None
-    columns = (TextColumn("Importing"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=session.err, transient=True) as progress:
-        task = progress.add_task("", total=size)
-        yield lambda read_bytes: progress.update(task, completed=read_bytes)
-
-
-@contextmanager
-def _open_rejects(path: Path | None) -> Iterator[TextIO | None]:
-    """Open a new file for rejected rows; it goes again if there were none."""
-    if path is None:
-        yield None
-        return
-    try:
-        stream = path.open("x", encoding="utf-8-sig", newline="")
-    except FileExistsError:
-        raise RefusedError("exists already", file=path, mend="name another file") from None
-    except OSError as error:
-        raise build_write_error(path, error) from None
-    try:
-        with stream:
-            yield stream
-    except OSError as error:
-        raise build_write_error(path, error) from None
-    finally:
-        if path.stat().st_size == 0:
-            path.unlink()
 
 
 @contextmanager
@@ -252,33 +195,3 @@ def _build_document(reader: Subscriber) -> dict[str, Any]:
         "consent_source": reader.consent_source,
         "created_at": reader.created_at.isoformat(),
     }
-
-
-def _print_report(session: Session, report: ImportReport, rejects: Path | None) -> None:
-    table = Table(title="Import", title_justify="left", show_footer=True)
-    table.add_column("Rows", footer="all")
-    table.add_column("Number", footer=f"{report.rows:,}", justify="right")
-    for label, count in (
-        ("added", report.added),
-        ("updated", report.updated),
-        ("unchanged", report.unchanged),
-        ("repeated in the file", report.repeated),
-        *((f"kept out: {reason}", count) for reason, count in sorted(report.kept_out.items())),
-        ("bad", report.bad),
-    ):
-        if count:
-            table.add_row(label, f"{count:,}")
-    session.out.print(table)
-    if report.own_fields:
-        names = ", ".join(f"fields.{name}" for name in report.own_fields)
-        session.out.print(Text(f"Own columns, for templates: {names}"))
-    if not report.bad:
-        return
-    bad = Table("Line", "Reason", title="Bad rows", title_justify="left")
-    for row in report.bad_rows[:_SHOWN_BAD_ROWS]:
-        bad.add_row(str(row.line), Text(row.reason))
-    session.out.print(bad)
-    if (more := report.bad - bad.row_count) > 0:
-        session.out.print(f"and {more:,} more" + ("" if rejects else "; --rejects FILE writes all"))
-    if rejects:
-        session.out.print(Text(f"All bad rows are in {rejects}; mend it and import it."))

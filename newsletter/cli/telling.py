@@ -17,10 +17,11 @@ from rich.text import Text
 from newsletter.audience.address import parse_address
 from newsletter.audience.reader import Choices, Subscriber
 from newsletter.cli.asked import (
+    AnyKindOption,
     JsonOption,
     LatestDateOption,
-    find_edition_of,
     find_enrolled_edition,
+    list_editions_of,
 )
 from newsletter.cli.session import Session
 from newsletter.cli.tables import decision_documents, shown_moment, shown_state
@@ -44,7 +45,7 @@ def explain(
             "--date",
             formats=["%Y-%m-%d"],
             metavar="YYYY-MM-DD",
-            help="Only the edition of this date; default the latest ones.",
+            help="Only the editions of this date; default the latest ones.",
         ),
     ] = None,
     limit: Annotated[int, typer.Option(help="How many editions.", min=1)] = 7,
@@ -55,7 +56,7 @@ def explain(
     key = parse_address(address).key
     with session.database() as database, database.reading() as connection:
         editions = (
-            (find_edition_of(connection, day.date()),) if day else list_editions(connection, limit)
+            list_editions_of(connection, day.date()) if day else list_editions(connection, limit)
         )
         story = tell_story(connection, key, editions)
     if story.subscriber is None and story.suppressed is None and not story.chapters:
@@ -75,6 +76,7 @@ def show(
     ctx: typer.Context,
     to: Annotated[str, typer.Option("--to", metavar="ADDRESS", help="The reader.")],
     day: LatestDateOption = None,
+    kind: AnyKindOption = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write here; default standard output.")
     ] = None,
@@ -86,7 +88,7 @@ def show(
     with session.database() as database:
         press = Press(session.settings, database, session.now)
         with database.reading() as connection:
-            record = find_enrolled_edition(connection, day)
+            record = find_enrolled_edition(connection, day, kind)
         copy, message = copy_of(press, record, to)
     if out is None:
         sys.stdout.buffer.write(message.content)
@@ -96,7 +98,7 @@ def show(
             out.write_bytes(message.content)
     if copy.state in _REACHES_NOBODY:
         session.err.print(
-            f"{copy.reader.email} has not been sent the edition of {record.date}: "
+            f"{copy.reader.email} has not been sent the edition of {record.name}: "
             f"it is {shown_state(copy.state)}. These bytes are what they would get.",
             markup=False,
             soft_wrap=True,
@@ -162,7 +164,7 @@ def _shown_choices(choices: Choices) -> str:
 
 def _show_chapter(chapter: Chapter, zone: ZoneInfo) -> list[RenderableType]:
     record, copy = chapter.edition, chapter.copy
-    title = f"Edition of {record.date} ({record.state})"
+    title = f"Edition of {record.name} ({record.state})"
     if copy is None:
         return [Text(f"{title}: not in the audience"), _indented(Text(chapter.absence))]
     parts: list[RenderableType] = [Text(f"{title}: {shown_state(copy.state)}")]
@@ -198,10 +200,10 @@ def _shown_standing(chapter: Chapter, zone: ZoneInfo) -> str:
     """Say how a copy stands now, and what comes next."""
     copy, record = chapter.copy, chapter.edition
     assert copy is not None
-    day = record.date
+    options = record.options
     match copy.state:
         case State.PENDING | State.DEFERRED if record.state == "paused":
-            return f"Waits: the edition is paused; `newsletter resume {day}` lets it go on."
+            return f"Waits: the edition is paused; `newsletter resume {record.name}` lets it go on."
         case State.PENDING if not chapter.attempts:
             return "Not tried yet."
         case State.PENDING | State.DEFERRED:
@@ -211,7 +213,7 @@ def _shown_standing(chapter: Chapter, zone: ZoneInfo) -> str:
         case State.LEASED | State.SENDING:
             return f"{explain_outcome(copy.state, '').capitalize()} at this moment."
         case State.IN_DOUBT:
-            return f"In doubt: `newsletter resolve --date {day}` settles it."
+            return f"In doubt: `newsletter resolve {options}` settles it."
         case State.SUPPRESSED:
             since = shown_moment(copy.changed_at, zone)
             return f"Left the list before it was sent: dropped at {since}."
@@ -219,11 +221,11 @@ def _shown_standing(chapter: Chapter, zone: ZoneInfo) -> str:
             words = f" ({copy.reply})" if copy.reply and not chapter.attempts else ""
             return f"Given up at {shown_moment(copy.changed_at, zone)}{words}."
         case State.FAILED:
-            return f"`newsletter send --retry-failed --date {day}` would try again."
+            return f"`newsletter send --retry-failed {options}` would try again."
         case State.BOUNCED:
             return f"It came back: {copy.reply}."
         case _:
-            return f"`newsletter show --to {copy.reader.email} --date {day}` gives back the mail."
+            return f"`newsletter show --to {copy.reader.email} {options}` gives back the mail."
 
 
 def _grid() -> Table:
@@ -270,6 +272,7 @@ def _chapter_document(chapter: Chapter) -> dict[str, Any]:
     waits = copy is not None and copy.state in (State.PENDING, State.DEFERRED)
     return {
         "date": chapter.edition.date.isoformat(),
+        "kind": chapter.edition.kind,
         "edition_state": chapter.edition.state,
         "in_audience": copy is not None,
         "absence": chapter.absence,

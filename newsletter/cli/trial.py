@@ -16,6 +16,7 @@ import typer
 from rich.markup import escape
 
 from newsletter.audience.importer import import_subscribers
+from newsletter.audience.pseudonyms import Pseudonyms
 from newsletter.cli.session import Session
 from newsletter.cli.tables import outcome_table, shown_count
 from newsletter.cli.writing import writing_to
@@ -99,7 +100,12 @@ def _send_samples(session: Session, directory: Path, mailbox: Mailbox) -> Delive
         database = open_database(settings.database_url)
         try:
             press = Press(settings, database, session.now)
-            imported = import_subscribers(database, directory / "subscribers.csv", now=now)
+            imported = import_subscribers(
+                database,
+                directory / "subscribers.csv",
+                now=now,
+                pseudonyms=Pseudonyms(settings.secret_keys),
+            )
             session.out.print(f"Imported {shown_count(imported.added, 'reader')}.")
             prepared = prepare(press, press.today())
             for report in prepared.reports:

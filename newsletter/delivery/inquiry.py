@@ -373,6 +373,13 @@ def explain_absence(
         return f"was kept out then ({suppressed.reason}); {fixed}"
     if subscriber.status != "active" and not suppressed:
         return f"was not active then, and is {subscriber.status} now; {fixed}"
+    match record.kind, subscriber.choices.rhythm:
+        case "weekly", "both":
+            return f"had been sent all that the round-up tells again; {fixed}"
+        case "weekly", "" | "daily":
+            return f"did not choose the week's round-up; {fixed}"
+        case "daily" | "special", "weekly":
+            return f"chose the week's round-up alone; {fixed}"
     return f"was not active then; {fixed}"
 
 

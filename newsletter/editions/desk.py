@@ -18,9 +18,9 @@ from sqlalchemy import Connection, select
 
 from newsletter.briefs.gather import SourceReport
 from newsletter.editions.candidates import load_candidates
-from newsletter.editions.compose import compose
+from newsletter.editions.compose import Draft, compose
 from newsletter.editions.lifecycle import RELEASED
-from newsletter.editions.model import Edition
+from newsletter.editions.model import Edition, Kind
 from newsletter.editions.notes import Notes, read_notes
 from newsletter.editions.shelf import (
     EditionRecord,
@@ -83,10 +83,9 @@ def compose_edition(
     publication, rules = settings.publication, settings.edition
     notes, unreadable = _try_notes(settings, day)
     with database.writing(discarded=dry) as connection:
+        if released := find_released(connection, day):
+            return released
         found = find_edition(connection, day)
-        if found is not None and found.state in RELEASED:
-            content = load_content(connection, found.id)
-            return Composed(outcome=_outcome(content), record=found, edition=content, existing=True)
         if not settings.sources:
             raise ConfigurationError(
                 "there is no source of briefs",
@@ -94,7 +93,7 @@ def compose_edition(
                 mend='add [[sources]] with kind = "folder" and path = "briefs" to newsletter.toml',
             )
         blind = bool(reports) and all(report.status == "failed" for report in reports or ())
-        retired = () if blind else retire_unapproved(connection, day, now=now)
+        retired = () if blind else _retire(connection, day, now)
         previous = previous_cut_off(connection, day)
         window = decide_window(
             day,
@@ -107,7 +106,7 @@ def compose_edition(
         candidates = load_candidates(
             connection,
             window,
-            first=previous is None,
+            beginning=None if previous is None else first_start(connection, day),
             lookback=rules.lookback,
             edition_id=None if found is None else found.id,
         )
@@ -145,6 +144,7 @@ def compose_edition(
             brief_ids=draft.brief_ids,
             also_ids=draft.also_ids,
             story_ids=draft.story_ids,
+            left_out_ids=list_left_out(candidates.chosen, draft),
             now=now,
         )
         return replace(
@@ -161,6 +161,29 @@ def _hold(composed: Composed, record: EditionRecord, waiting: Sequence[Candidate
     """Give what became of a day whose edition is held, and of the briefs that wait for it."""
     fates = (Fate(candidate=each, place="held", why=record.reason) for each in waiting)
     return replace(composed, outcome="held", record=record, fates=(*composed.fates, *fates))
+
+
+def find_released(connection: Connection, day: date, kind: Kind = "daily") -> Composed | None:
+    """Find the edition of a day as it stands, where it was approved before."""
+    found = find_edition(connection, day, kind)
+    if found is None or found.state not in RELEASED:
+        return None
+    content = load_content(connection, found.id)
+    return Composed(outcome=_outcome(content), record=found, edition=content, existing=True)
+
+
+def _retire(connection: Connection, day: date, now: datetime) -> tuple[EditionRecord, ...]:
+    """Cancel what was never approved of earlier days, special editions too."""
+    return (
+        *retire_unapproved(connection, day, now=now),
+        *retire_unapproved(connection, day, now=now, kind="special"),
+    )
+
+
+def list_left_out(chosen: Sequence[Candidate], draft: Draft) -> list[int]:
+    """List what an edition could have had and does not tell: the next one may not have it."""
+    told = {*draft.brief_ids, *(brief_id for also in draft.also_ids for brief_id in also)}
+    return [each.brief_id for each in chosen if each.brief_id not in told]
 
 
 def _try_notes(settings: Settings, day: date) -> tuple[Notes, str]:

@@ -22,7 +22,7 @@ PLACES: Mapping[str, str] = {
     "left out": "left out",
     "held": "waiting, as the edition is held",
     **{standing: words for standing, words in STANDINGS.items() if standing != "in"},
-    "earlier": "in an edition already",
+    "earlier": "an edition had them already",
     "repeats": "there twice",
     "unreadable": "not readable",
     "failed": "sources that failed",
@@ -56,8 +56,10 @@ class Claim:
     day: date
     kind: str
     state: str
-    position: int | None
-    """None where another brief of the edition tells it."""
+    is_told: bool
+    """Whether a brief of the edition tells it; else it found no room there."""
+    is_lead: bool
+    """Whether it is itself that brief."""
 
 
 def load_claims(connection: Connection, brief_ids: Iterable[int]) -> dict[int, Claim]:
@@ -69,6 +71,7 @@ def load_claims(connection: Connection, brief_ids: Iterable[int]) -> dict[int, C
             select(
                 edition_briefs.c.brief_id,
                 edition_briefs.c.position,
+                edition_briefs.c.story_id,
                 editions.c.date,
                 editions.c.kind,
                 editions.c.state,
@@ -81,7 +84,11 @@ def load_claims(connection: Connection, brief_ids: Iterable[int]) -> dict[int, C
         )
         for row in rows:
             claims[row.brief_id] = Claim(
-                day=row.date, kind=row.kind, state=row.state, position=row.position
+                day=row.date,
+                kind=row.kind,
+                state=row.state,
+                is_told=row.position is not None or row.story_id is not None,
+                is_lead=row.position is not None,
             )
     return claims
 
@@ -150,9 +157,11 @@ def _tell_other(item: ItemReport, source: str, claim: Claim | None) -> Line:
     if claim is None:
         return _line(item, source, "too_old", "older than the window, and seen before it")
     kind = "" if claim.kind == "daily" else f"{claim.kind} "
-    told = "" if claim.position is not None else ", told by another brief"
-    why = f"the {kind}edition of {claim.day} has it{told}, and is {claim.state}"
-    return _line(item, source, "earlier", why)
+    edition = f"the {kind}edition of {claim.day}, which is {claim.state}"
+    if not claim.is_told:
+        return _line(item, source, "earlier", f"{edition}, left it out")
+    told = "has it" if claim.is_lead else "tells it by another brief"
+    return _line(item, source, "earlier", f"{edition}, {told}")
 
 
 def _line(item: ItemReport, source: str, place: str, why: str) -> Line:

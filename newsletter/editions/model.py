@@ -15,6 +15,8 @@ A special edition claims its briefs as the daily one does: no reader gets them a
 round-up takes them from the week's editions. A correction goes to those who had what it corrects.
 """
 
+KINDS: tuple[Kind, ...] = ("daily", "weekly", "special", "correction")
+
 Prominence = Literal["full", "standard", "one-line"]
 """The most that any reader gets of a brief."""
 
@@ -135,8 +137,21 @@ class Edition:
         return self.placings[position] if self.placings else Placing()
 
 
+def name_edition(day: date, kind: Kind) -> str:
+    """Name an edition in addresses and commands: 2026-11-23, 2026-11-23-weekly."""
+    return day.isoformat() if kind == "daily" else f"{day.isoformat()}-{kind}"
+
+
 def list_dates_referred_to(edition: Edition) -> tuple[date, ...]:
     """List the dates of daily editions on which depends what a reader gets of this one."""
     owed = {c.day for c in edition.corrections if c.is_owed and c.day}
     had = {p.had_on for p in edition.placings if p.is_repeat and p.had_on}
     return tuple(sorted(owed | had))
+
+
+def list_dates_repeated(edition: Edition) -> tuple[date, ...]:
+    """List the dates whose editions told all that this one tells; none where it tells more."""
+    placings = [edition.placing(position) for position in range(len(edition.briefs))]
+    days = {p.had_on for p in placings if p.is_repeat and p.had_on}
+    is_all = all(p.is_repeat and p.had_on for p in placings)
+    return tuple(sorted(days)) if is_all else ()

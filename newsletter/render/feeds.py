@@ -54,12 +54,12 @@ def build_entry(site: Site, published: Published) -> Entry:
     context = site.see(published.edition)
     edition = context.edition
     return Entry(
-        url=site.url + edition_path(published.edition.date),
+        url=site.url + edition_path(published.edition.date, published.edition.kind),
         title=site.headline(published.edition),
         summary=edition.preheader,
         published_at=published.published_at,
         topics=tuple(dict.fromkeys(brief.section for brief in edition.briefs if brief.section)),
-        html=build_content(site, context),
+        html=build_content(site, published.edition),
     )
 
 

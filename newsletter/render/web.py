@@ -5,6 +5,7 @@ Pages are made from what the mail is made from, and show all of it. Their addres
     /editions                             every edition, the latest first
     /editions/2026-11-23                  an edition; #brief-3 is its third brief
     /editions/2026-11-23/briefs/3         that brief alone
+    /editions/2026-11-23-weekly           that day's round-up; special editions likewise
 
 A brief is named by its place, and by nothing that a correction may change: from its approval on
 an edition keeps its briefs and their order. As a file each page is the `index.html` of its
@@ -29,7 +30,8 @@ from urllib.parse import urlsplit
 import regex
 
 from newsletter.briefs.model import Brief
-from newsletter.editions.model import Edition
+from newsletter.editions.model import Edition, name_edition
+from newsletter.editions.model import Kind as EditionKind
 from newsletter.errors import TemplateError
 from newsletter.render.compiled import WORDS_PER_MINUTE
 from newsletter.render.context import (
@@ -91,6 +93,7 @@ class Listed:
 
     date: date
     title: str
+    kind: EditionKind = "daily"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,14 +227,14 @@ def open_site(
     return replace(site, style=style)
 
 
-def edition_path(day: date) -> str:
+def edition_path(day: date, kind: EditionKind = "daily") -> str:
     """Give the path of an edition's page, as the mail links to it."""
-    return f"{ARCHIVE_PATH}/{day.isoformat()}"
+    return f"{ARCHIVE_PATH}/{name_edition(day, kind)}"
 
 
-def brief_path(day: date, number: int) -> str:
+def brief_path(day: date, number: int, kind: EditionKind = "daily") -> str:
     """Give the path of a brief's page; briefs are counted from 1."""
-    return f"{edition_path(day)}/briefs/{number}"
+    return f"{edition_path(day, kind)}/briefs/{number}"
 
 
 def file_of(path: str) -> str:
@@ -253,7 +256,7 @@ def build_edition(site: Site, published: Published) -> dict[str, bytes]:
     Raises `TemplateError` for a fault in a template.
     """
     context = site.see(published.edition)
-    path = edition_path(published.edition.date)
+    path = edition_path(published.edition.date, published.edition.kind)
     page = _page(
         site,
         "edition",
@@ -269,7 +272,8 @@ def build_edition(site: Site, published: Published) -> dict[str, bytes]:
         previous=_link(site, published.previous) if published.previous else None,
         next=_link(site, published.next) if published.next else None,
     )
-    variables = {"page": _count(page, context), "story_url": story_urls(site.root, context)}
+    urls = story_urls(site.root, published.edition)
+    variables = {"page": _count(page, context), "story_url": urls}
     files = {file_of(path): _run(site, "web/edition.html.j2", context, variables)}
     for number in range(1, len(context.edition.briefs) + 1):
         files |= _build_brief(site, published, context, number)
@@ -296,15 +300,15 @@ def _build_brief(
             context.edition, briefs=(brief,), sections=alone.sections, disclosure=alone.disclosure
         ),
     )
-    path = brief_path(edition.date, number)
-    urls = story_urls(site.root, context)
+    path = brief_path(edition.date, number, edition.kind)
+    urls = story_urls(site.root, edition)
     links = {other.number: PageLink(title=other.title, url=urls[other.number]) for other in briefs}
     page = _page(
         site, "brief", path, headline=brief.title, description=_shorten(" ".join(brief.summary))
     )
     page = replace(
         page,
-        edition=site.root + edition_path(edition.date),
+        edition=site.root + edition_path(edition.date, edition.kind),
         published=format_moment(published.published_at),
         picture=_shared_picture(edition.briefs[number - 1]),
         previous=links.get(number - 1),
@@ -332,16 +336,16 @@ def build_archive(site: Site, context: Context, listed: Sequence[Listed]) -> dic
     return {file_of(ARCHIVE_PATH): _run(site, "web/archive.html.j2", context, variables)}
 
 
-def build_content(site: Site, context: Context) -> str:
+def build_content(site: Site, edition: Edition) -> str:
     """Build what a feed carries of an edition: all its briefs, with whole addresses."""
-    variables = {**_variables(context), "story_url": story_urls(site.url, context)}
+    variables = {**_variables(site.see(edition)), "story_url": story_urls(site.url, edition)}
     return site.render("web/entry.html.j2", variables)
 
 
-def story_urls(base: str, context: Context) -> dict[int, str]:
+def story_urls(base: str, edition: Edition) -> dict[int, str]:
     """Give the address of each brief's page, by its number."""
-    day = date.fromisoformat(context.edition.date)
-    return {b.number: base + brief_path(day, b.number) for b in context.edition.briefs}
+    numbers = range(1, len(edition.briefs) + 1)
+    return {n: base + brief_path(edition.date, n, edition.kind) for n in numbers}
 
 
 def format_moment(moment: datetime) -> str:
@@ -379,7 +383,7 @@ def _count(page: PageView, context: Context) -> PageView:
 def _link(site: Site, listed: Listed) -> PageLink:
     return PageLink(
         title=clean_line(listed.title) or site.write_date(listed.date),
-        url=site.root + edition_path(listed.date),
+        url=site.root + edition_path(listed.date, listed.kind),
         date=listed.date.isoformat(),
         date_text=site.write_date(listed.date),
     )

@@ -128,8 +128,9 @@ briefs = Table(
     Column("source", Text, nullable=False),
     Column("origin", Text, nullable=False),  # file or entry it came from, for people
     Column("published_at", Instant, nullable=False),  # the document's own, else the file's
-    Column("first_seen_at", Instant, nullable=False),
+    Column("first_seen_at", Instant, nullable=False, index=True),
     Column("changed_at", Instant, nullable=False),
+    Column("not_before", Instant, index=True),  # the document's embargo
     Column("document", Document, nullable=False),  # the brief in the published JSON schema
     Column("warnings", Document, nullable=False),
     Index("ix_briefs_published_at", "published_at"),
@@ -182,7 +183,8 @@ edition_briefs = Table(
     # news | weekly: never a brief twice in the news; the round-up takes it from there
     Column("series", Text, primary_key=True, server_default="news"),
     Column("edition_id", ForeignKey("editions.id", ondelete="CASCADE"), nullable=False),
-    Column("position", Integer),  # NULL: told by the brief that leads its story
+    # NULL: told by the brief that leads its story, or, without a story, counted as left out
+    Column("position", Integer),
     Column("story_id", ForeignKey("stories.id"), index=True),
     UniqueConstraint("edition_id", "position"),
 )
@@ -255,16 +257,42 @@ subscribers = Table(
     Column("consent_source", Text, nullable=False, server_default=""),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
+    Column("import_id", BigInteger),  # the import that brought them; NULL: none, or it was undone
     CheckConstraint(
         "status IN ('pending', 'active', 'unsubscribed', 'bounced', 'complained')", name="status"
     ),
     Index("ix_subscribers_status", "status", "id"),
+    # Links in old mail and copies sent name readers by number: nobody gets an erased one's.
+    sqlite_autoincrement=True,
+)
+
+imports = Table(  # what was imported, and can be taken back
+    "imports",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("file", Text, nullable=False),
+    Column("state", Text, nullable=False),  # running | finished | undoing | undone
+    Column("started_at", Instant, nullable=False),  # updated_at of every row it wrote
+    Column("ended_at", Instant),
+    Column("made_by", Text, nullable=False),
+    Column("consent_source", Text, nullable=False, server_default=""),
+    Column("counts", Document, nullable=False),  # what became of the rows, so far
+)
+
+import_changes = Table(  # what an import changed of readers who were there before
+    "import_changes",
+    metadata,
+    Column("import_id", BigInteger, primary_key=True),
+    Column("subscriber_id", BigInteger, primary_key=True),
+    Column("updated_at", Instant, nullable=False),  # the reader's, before
+    Column("changes", Document, nullable=False),  # {"fields.city": [before, after], …}
+    sqlite_with_rowid=False,
 )
 
 suppressions = Table(  # outlives the subscriber row and every import
     "suppressions",
     metadata,
-    Column("email_key", Text, primary_key=True),
+    Column("email_key", Text, primary_key=True),  # of who was erased: audience.pseudonyms
     Column("reason", Text, nullable=False),  # unsubscribed | complained | bounced | manual | erased
     Column("detail", Text, nullable=False, server_default=""),
     Column("suppressed_at", Instant, nullable=False),
@@ -299,6 +327,7 @@ runs = Table(  # who sends an edition now, or did last: G6
     Column("lease_until", Instant),
     Column("audience", Integer, nullable=False, server_default="0"),  # as it was frozen
     Column("progress", Document),  # delivery.progress.Progress, as of the last heartbeat
+    Column("counts", Document),  # deliveries by state, from when they are forgotten
 )
 
 deliveries = Table(

@@ -48,6 +48,7 @@ def empty(database: Database) -> None:
         if database.is_sqlite:
             for table in tables:
                 connection.execute(delete(table))
+            connection.execute(text("DELETE FROM sqlite_sequence"))
         else:
             names = ", ".join(table.name for table in tables)
             connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY"))

@@ -23,6 +23,7 @@ from newsletter.delivery.journal import Journal
 from newsletter.delivery.ledger import Grant, Intent, Run
 from newsletter.delivery.lifecycle import State
 from newsletter.store import Database
+from tests.audience import PSEUDONYMS
 from tests.contract.desk import Desk
 
 WAITS_SECONDS = 0.5
@@ -105,7 +106,9 @@ def test_a_suppression_waits_for_an_intent_under_way(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edition_id, run, intents = lease_one(desk)
-    leaving = Aside(lambda: remove_subscriber(desk.database, READER, now=desk.now))
+    leaving = Aside(
+        lambda: remove_subscriber(desk.database, READER, now=desk.now, pseudonyms=PSEUDONYMS)
+    )
 
     def leave() -> None:
         leaving.start()
@@ -127,14 +130,18 @@ def test_a_suppression_waits_for_an_intent_under_way(
 def test_an_import_and_an_unsubscribe_do_not_wait_for_each_other(desk: Desk) -> None:
     desk.store_readers(2)
     rows = f"email,name,status\n{READER},Ada,\nreader2@example.org,,complained\n"
-    leaving = Aside(lambda: remove_subscriber(desk.database, READER, now=desk.now))
+    leaving = Aside(
+        lambda: remove_subscriber(desk.database, READER, now=desk.now, pseudonyms=PSEUDONYMS)
+    )
 
     def leave() -> None:
         leaving.start()
         assert leaving.waits()
 
     with after_first(desk.database, "UPDATE subscribers", leave):
-        report = import_subscribers(desk.database, io.BytesIO(rows.encode()), now=desk.now)
+        report = import_subscribers(
+            desk.database, io.BytesIO(rows.encode()), now=desk.now, pseudonyms=PSEUDONYMS
+        )
     assert leaving.result()
     assert (report.updated, report.kept_out) == (1, {"complained": 1})
     reader = find_subscriber(desk.database, READER)

@@ -194,7 +194,8 @@ def test_a_day_with_briefs_becomes_a_draft(database: Database) -> None:
     composed = make(database)
 
     assert (composed.outcome, composed.existing, composed.retired) == ("edition", False, ())
-    assert composed.counts == {"in": 2, "late": 0, "too_old": 1, "not_yet": 1}
+    expected = {"in": 2, "late": 0, "too_old": 1, "not_yet": 1, "embargoed": 0, "expired": 0}
+    assert composed.counts == expected
     assert titles(composed) == ["Ferries stop", "Bridge opens"]
     record = composed.record
     assert record is not None
@@ -217,7 +218,8 @@ def test_the_next_edition_goes_on_where_the_last_one_cut_off(database: Database)
     composed = make(database, date(2026, 3, 5), now=SEVEN + 3 * DAY)
 
     assert titles(composed) == ["Between", "Seen late"]
-    assert composed.counts == {"in": 1, "late": 1, "too_old": 1, "not_yet": 0}
+    expected = {"in": 1, "late": 1, "too_old": 1, "not_yet": 0, "embargoed": 0, "expired": 0}
+    assert composed.counts == expected
     assert composed.record is not None
     assert composed.record.window == Window(start=SEVEN, cut_off=SEVEN + 3 * DAY)
 

@@ -102,6 +102,11 @@ def test_an_edition_that_is_being_sent_survives_the_upgrade(tmp_path: Path) -> N
                     "ended_at, outcome, reply) "
                     "VALUES (1, 7, 1, 'relay #1', 8, 9, 'deferred', '450')"
                 ),
+                (
+                    "INSERT INTO subscribers (id, email, email_key, name, status, choices, fields, "
+                    "consent_at, consent_source, created_at, updated_at) VALUES "
+                    "(7, 'A@b.example', 'a@b.example', 'A', 'active', '{}', '{}', 1, 'me', 2, 3)"
+                ),
             ):
                 connection.exec_driver_sql(statement)
         upgrade_database(database)
@@ -109,12 +114,16 @@ def test_an_edition_that_is_being_sent_survives_the_upgrade(tmp_path: Path) -> N
             run = connection.exec_driver_sql("SELECT * FROM runs").one()
             row = connection.exec_driver_sql("SELECT * FROM deliveries").one()
             attempt = connection.exec_driver_sql("SELECT * FROM attempts").one()
-    assert tuple(run) == (1, 4, "me", 5, 1, None)
+            reader = connection.exec_driver_sql("SELECT * FROM subscribers").one()
+    assert tuple(run) == (1, 4, "me", 5, 1, None, None)
     assert tuple(row) == (
         *(1, 7, "a@b.example", "a@b.example", "A", "{}", "{}", "sending", 2, 6, 4, 7),
         *("relay #1", "450 Later", ""),
     )
     assert tuple(attempt) == (1, 7, 1, "relay #1", 8, 9, "deferred", "450")
+    assert tuple(reader) == (
+        *(7, "A@b.example", "a@b.example", "A", "active", "{}", "{}", 1, "me", 2, 3, None),
+    )
 
 
 def _parts(sql: str) -> list[str]:

@@ -27,6 +27,7 @@ from sqlalchemy import Connection, func, select, text
 from newsletter.audience.subscribers import remove_subscriber
 from newsletter.delivery.lifecycle import State
 from newsletter.store.tables import runs
+from tests.audience import PSEUDONYMS
 from tests.postgres import Server, connect
 from tests.proofs.driver import Driver
 from tests.proofs.sink import Sink
@@ -119,7 +120,7 @@ def test_a_sender_that_was_frozen_past_its_lease_says_no_more_dots(
             wait_until(lambda: is_frozen(frozen), "it is not frozen")
             began = time.monotonic()
             last = f"reader{readers}@example.org"
-            assert remove_subscriber(stage.database, last, now=moment())
+            assert remove_subscriber(stage.database, last, now=moment(), pseudonyms=PSEUDONYMS)
             assert time.monotonic() - began < 30, "nobody can unsubscribe meanwhile"
             take_over(stage)
             before = len(sink.copies)
@@ -403,7 +404,7 @@ def test_whoever_leaves_before_the_intent_gets_nothing(stage: Stage, tmp_path: P
                 number = min(staying, key=lambda n: abs(n - ahead))
                 staying.remove(number)
                 address = f"reader{number}@example.org"
-                remove_subscriber(stage.database, address, now=moment())
+                remove_subscriber(stage.database, address, now=moment(), pseudonyms=PSEUDONYMS)
                 left += 1
                 time.sleep(max(0, began + left / 100 - time.monotonic()))
             seconds = time.monotonic() - began

@@ -42,6 +42,10 @@ class Operator:
             subscribers, words, obj=session, input=stdin, catch_exceptions=True
         )
 
+    def imports(self, *words: str, stdin: str | None = None) -> Result:
+        """Import readers who agreed somewhere."""
+        return self.types("import", *words, "--consent-source", "web form", stdin=stdin)
+
     def does(self, *words: str, stdin: str | None = None) -> str:
         result = self.types(*words, stdin=stdin)
         assert result.exit_code == 0, result.output
@@ -61,7 +65,9 @@ def operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Operator:
 
 def test_import_sums_up_and_lists_bad_rows(operator: Operator) -> None:
     rows = "ana@b.example,Bern\n" + "x\n" * 25
-    said = operator.does("import", operator.file("a.csv", "email,city\n" + rows))
+    said = operator.does(
+        "import", "--consent-source", "web form", operator.file("a.csv", "email,city\n" + rows)
+    )
     assert "fields.city" in said
     assert 'email: "x" cannot be mailed' in said
     assert "and 5 more; --rejects FILE writes all" in said
@@ -69,38 +75,51 @@ def test_import_sums_up_and_lists_bad_rows(operator: Operator) -> None:
 
 
 def test_import_as_json(operator: Operator) -> None:
-    said = operator.does("import", operator.file("a.csv", "email\nana@b.example\nx\n"), "--json")
+    said = operator.does(
+        "import",
+        "--consent-source",
+        "web form",
+        operator.file("a.csv", "email\nana@b.example\nx\n"),
+        "--json",
+    )
     report = json.loads(said)
     assert (report["added"], report["bad"], report["bad_rows"][0]["line"]) == (1, 1, 3)
 
 
 def test_import_fails_only_if_every_row_is_bad(operator: Operator) -> None:
-    assert operator.types("import", operator.file("a.csv", "email\nx\ny\n")).exit_code == 1
-    assert operator.types("import", operator.file("b.csv", "email\n")).exit_code == 0
+    assert operator.imports(operator.file("a.csv", "email\nx\ny\n")).exit_code == 1
+    assert operator.imports(operator.file("b.csv", "email\n")).exit_code == 0
 
 
 def test_import_from_standard_input(operator: Operator) -> None:
-    operator.does("import", "-", stdin="email\nana@b.example\n")
+    operator.does("import", "--consent-source", "web form", "-", stdin="email\nana@b.example\n")
     assert len(operator.readers()) == 1
 
 
 def test_import_writes_rejects_only_when_there_are_some(operator: Operator) -> None:
     rejects = operator.folder / "rejects.csv"
     operator.does(
-        "import", operator.file("a.csv", "email\na@b.example\n"), "--rejects", str(rejects)
+        "import",
+        "--consent-source",
+        "web form",
+        operator.file("a.csv", "email\na@b.example\n"),
+        "--rejects",
+        str(rejects),
     )
     assert not rejects.exists()
     file = operator.file("b.csv", "email\nb@b.example\nx\n")
-    assert "mend it" in operator.does("import", file, "--rejects", str(rejects))
+    assert "mend it" in operator.does(
+        "import", "--consent-source", "web form", file, "--rejects", str(rejects)
+    )
     assert '"3"' in rejects.read_text(encoding="utf-8-sig")
-    refused = operator.types("import", file, "--rejects", str(rejects))
+    refused = operator.imports(file, "--rejects", str(rejects))
     assert isinstance(refused.exception, RefusedError)
 
 
 def test_import_of_an_unusable_file_leaves_no_rejects(operator: Operator) -> None:
     rejects = operator.folder / "rejects.csv"
     file = operator.file("a.csv", "name\nAna\n")
-    refused = operator.types("import", file, "--rejects", str(rejects))
+    refused = operator.imports(file, "--rejects", str(rejects))
     assert isinstance(refused.exception, AudienceError)
     assert str(refused.exception).startswith(f"{file}, line 1: ")
     assert not rejects.exists()
@@ -108,21 +127,28 @@ def test_import_of_an_unusable_file_leaves_no_rejects(operator: Operator) -> Non
 
 def test_progress_shows_on_a_terminal_only(operator: Operator) -> None:
     file = operator.file("a.csv", "email\nana@b.example\n")
-    assert operator.types("import", file).stderr == ""
+    assert operator.imports(file).stderr == ""
     session = Session(operator.folder / "newsletter.toml")
     session.err = Console(file=io.StringIO(), force_terminal=True)
-    CliRunner().invoke(subscribers, ["import", file], obj=session)
+    CliRunner().invoke(subscribers, ["import", file, "--consent-source", "web form"], obj=session)
     assert isinstance(session.err.file, io.StringIO)
     assert "Importing" in session.err.file.getvalue()
 
 
 def test_export_and_import_again(operator: Operator) -> None:
-    operator.does("import", operator.file("a.csv", "email,city\n=ana@b.example,=1+1\n"))
+    operator.does(
+        "import",
+        "--consent-source",
+        "web form",
+        operator.file("a.csv", "email,city\n=ana@b.example,=1+1\n"),
+    )
     target = operator.folder / "out.csv"
     operator.does("export", str(target))
     assert target.read_bytes().startswith(b'\xef\xbb\xbf"email"')
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
-    report = json.loads(operator.does("import", str(target), "--json"))
+    report = json.loads(
+        operator.does("import", "--consent-source", "web form", str(target), "--json")
+    )
     assert report["unchanged"] == 1
     assert operator.does("export").startswith('"email"')
     assert "ana" not in operator.does("export", "--status", "bounced")
@@ -147,7 +173,13 @@ def test_export_into_no_folder_is_refused(operator: Operator) -> None:
 
 
 def test_list_as_a_table(operator: Operator) -> None:
-    operator.does("import", "-", stdin="email\n" + "".join(f"r{n}@b.example\n" for n in range(120)))
+    operator.does(
+        "import",
+        "--consent-source",
+        "web form",
+        "-",
+        stdin="email\n" + "".join(f"r{n}@b.example\n" for n in range(120)),
+    )
     said = operator.does("list")
     assert "100 of 120 shown" in said
     assert "r99@b.example" in said
@@ -158,7 +190,13 @@ def test_list_as_a_table(operator: Operator) -> None:
 
 def test_list_as_json(operator: Operator) -> None:
     assert operator.readers() == []
-    operator.does("import", "-", stdin="email,minutes,city\nana@b.example,5,Köln\nbo@b.example\n")
+    operator.does(
+        "import",
+        "--consent-source",
+        "web form",
+        "-",
+        stdin="email,minutes,city\nana@b.example,5,Köln\nbo@b.example\n",
+    )
     ana, bo = operator.readers()
     assert (ana["email"], ana["status"]) == ("ana@b.example", "active")
     assert (ana["choices"], ana["fields"]) == ({"minutes": 5}, {"city": "Köln"})

@@ -22,6 +22,7 @@ from newsletter.errors import AudienceError
 from newsletter.store import Database
 from newsletter.store.database import connect_database
 from newsletter.store.tables import metadata, subscribers, suppressions
+from tests.audience import PSEUDONYMS
 
 NOW = datetime(2025, 6, 1, 6, 0, 0, 123456, tzinfo=UTC)
 FORMULA_STARTS = "=+-@\t\r＝＋－＠"
@@ -46,7 +47,9 @@ def empty(database: Database) -> None:
 def store(database: Database, *entries: Entry) -> None:
     empty(database)
     with database.writing() as connection:
-        store_entries(connection, {e.address.key: e for e in entries}, NOW, Tally())
+        store_entries(
+            connection, {e.address.key: e for e in entries}, NOW, Tally(), pseudonyms=PSEUDONYMS
+        )
 
 
 def export(database: Database) -> str:
@@ -193,11 +196,15 @@ def test_an_export_imports_to_the_same_readers(
 ) -> None:
     store(database, *entries)
     before, text = readers(database), export(database)
-    report = import_subscribers(database, io.BytesIO(text.encode(encoding)), now=NOW)
+    report = import_subscribers(
+        database, io.BytesIO(text.encode(encoding)), now=NOW, pseudonyms=PSEUDONYMS
+    )
     assert (report.added, report.updated, report.bad) == (0, 0, 0)
     assert readers(database) == before
     empty(database)
-    report = import_subscribers(database, io.BytesIO(text.encode(encoding)), now=NOW)
+    report = import_subscribers(
+        database, io.BytesIO(text.encode(encoding)), now=NOW, pseudonyms=PSEUDONYMS
+    )
     assert report.bad == 0
     assert readers(database) == before
     assert export(database) == text
@@ -206,7 +213,7 @@ def test_an_export_imports_to_the_same_readers(
 def test_the_shipped_sample_uses_every_column(database: Database) -> None:
     sample = Path(__file__).parents[2] / "subscribers.example.csv"
     empty(database)
-    report = import_subscribers(database, sample, now=NOW)
+    report = import_subscribers(database, sample, now=NOW, pseudonyms=PSEUDONYMS)
     assert (report.added, report.bad, report.own_fields) == (12, 0, ("city",))
     rows = list(csv.DictReader(io.StringIO(export(database), newline="")))
     assert all(any(row[column] for row in rows) for column in rows[0])

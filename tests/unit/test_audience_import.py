@@ -24,6 +24,7 @@ from newsletter.errors import AudienceError
 from newsletter.store import Database
 from newsletter.store.database import connect_database
 from newsletter.store.tables import metadata, subscribers, suppressions
+from tests.audience import PSEUDONYMS
 
 NOW = datetime(2025, 6, 1, 6, 0, tzinfo=UTC)
 LATER = NOW + timedelta(days=1)
@@ -58,7 +59,7 @@ def empty(database: Database) -> None:
 
 
 def load(database: Database, text: str, *, now: datetime = NOW) -> ImportReport:
-    report = import_subscribers(database, io.BytesIO(text.encode()), now=now)
+    report = import_subscribers(database, io.BytesIO(text.encode()), now=now, pseudonyms=PSEUDONYMS)
     kept_out = sum(report.kept_out.values())
     good = report.added + report.updated + report.unchanged + report.repeated + kept_out
     assert report.rows == good + report.bad
@@ -152,7 +153,7 @@ def test_a_table_not_to_be_guessed_at_is_refused_whole(
     path = tmp_path / "readers.csv"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(AudienceError) as refusal:
-        import_subscribers(database, path, now=NOW)
+        import_subscribers(database, path, now=NOW, pseudonyms=PSEUDONYMS)
     assert str(refusal.value).startswith(str(path))
     assert said in str(refusal.value)
     assert refusal.value.mend
@@ -162,7 +163,7 @@ def test_a_table_not_to_be_guessed_at_is_refused_whole(
 @pytest.mark.parametrize("name", ["missing.csv", "."])
 def test_an_unreadable_file_is_named(database: Database, tmp_path: Path, name: str) -> None:
     with pytest.raises(AudienceError, match="cannot be read"):
-        import_subscribers(database, tmp_path / name, now=NOW)
+        import_subscribers(database, tmp_path / name, now=NOW, pseudonyms=PSEUDONYMS)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +202,7 @@ def test_a_bad_value_refuses_its_row_with_the_reason(
 
 def test_bytes_of_no_encoding_refuse_their_row(database: Database) -> None:
     data = b"email,name\na@b.example,J\x81rg\nb@b.example,J\xf6rg\n"
-    report = import_subscribers(database, io.BytesIO(data), now=NOW)
+    report = import_subscribers(database, io.BytesIO(data), now=NOW, pseudonyms=PSEUDONYMS)
     assert [row.line for row in report.bad_rows] == [2]
     assert "save the file again as UTF-8" in report.bad_rows[0].reason
     assert find(database, "b@b.example").name == "Jörg"
@@ -278,7 +279,7 @@ def test_a_reader_who_is_not_active_is_left_alone(database: Database, status: St
 
 
 def test_a_removed_address_stays_out_without_a_row(database: Database) -> None:
-    remove_subscriber(database, "ana@b.example", now=NOW)
+    remove_subscriber(database, "ana@b.example", now=NOW, pseudonyms=PSEUDONYMS)
     assert load(database, "email\nAna@B.example\n").kept_out == {"unsubscribed": 1}
     assert find_subscriber(database, "ana@b.example") is None
 
@@ -331,7 +332,11 @@ def test_one_in_twenty_rows_bad_is_reported_exactly(database: Database) -> None:
         physical += lines[-1].count("\r\n")
     rejects = io.StringIO(newline="")
     report = import_subscribers(
-        database, io.BytesIO("".join(lines).encode()), now=NOW, rejects=rejects
+        database,
+        io.BytesIO("".join(lines).encode()),
+        now=NOW,
+        rejects=rejects,
+        pseudonyms=PSEUDONYMS,
     )
     assert (report.rows, report.added, report.bad) == (20_000, 19_000, 1_000)
     assert [row.line for row in report.bad_rows] == bad
@@ -350,7 +355,9 @@ def test_reports_are_bounded_and_counts_are_not(database: Database) -> None:
 def test_mended_rejects_import_as_they_are(database: Database) -> None:
     rejects = io.StringIO(newline="")
     text = "email,minutes,note\na@b.example,7,=1+1\nb@b.example,5,-x\nc@b.example,9,'=y\n"
-    report = import_subscribers(database, io.BytesIO(text.encode()), now=NOW, rejects=rejects)
+    report = import_subscribers(
+        database, io.BytesIO(text.encode()), now=NOW, rejects=rejects, pseudonyms=PSEUDONYMS
+    )
     assert (report.added, report.bad) == (1, 2)
     assert '"\'=1+1"' in rejects.getvalue()
     mended = rejects.getvalue().replace('"7"', '"5"').replace('"9"', '"3"')
@@ -362,14 +369,26 @@ def test_mended_rejects_import_as_they_are(database: Database) -> None:
 
 def test_rejects_hold_what_no_encoding_can(database: Database) -> None:
     rejects = io.StringIO(newline="")
-    import_subscribers(database, io.BytesIO(b'email\n"\x81\x00"\n'), now=NOW, rejects=rejects)
+    import_subscribers(
+        database,
+        io.BytesIO(b'email\n"\x81\x00"\n'),
+        now=NOW,
+        rejects=rejects,
+        pseudonyms=PSEUDONYMS,
+    )
     rejects.getvalue().encode()
     assert "\\udc81" in rejects.getvalue()
 
 
 def test_no_bad_rows_leave_rejects_empty(database: Database) -> None:
     rejects = io.StringIO(newline="")
-    import_subscribers(database, io.BytesIO(b"email\na@b.example\n"), now=NOW, rejects=rejects)
+    import_subscribers(
+        database,
+        io.BytesIO(b"email\na@b.example\n"),
+        now=NOW,
+        rejects=rejects,
+        pseudonyms=PSEUDONYMS,
+    )
     assert rejects.getvalue() == ""
 
 
@@ -384,11 +403,13 @@ def test_a_killed_import_leaves_whole_batches_and_can_be_repeated(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        import_subscribers(database, io.BytesIO(data), now=NOW, on_progress=kill)
+        import_subscribers(
+            database, io.BytesIO(data), now=NOW, on_progress=kill, pseudonyms=PSEUDONYMS
+        )
     left = count_by_status(database)["active"]
     assert 0 < left < 20_000
     assert left % 100 == 0
-    report = import_subscribers(database, io.BytesIO(data), now=LATER)
+    report = import_subscribers(database, io.BytesIO(data), now=LATER, pseudonyms=PSEUDONYMS)
     assert (report.unchanged, report.added) == (left, 20_000 - left)
 
 
@@ -407,7 +428,7 @@ _SCRAPS = rb"""a@b.example =b@b.example " , ; x 7 mon 2025-01-01 active complain
 def test_any_bytes_give_a_report_or_a_named_error(kept: Database, data: bytes) -> None:
     empty(kept)
     try:
-        report = import_subscribers(kept, io.BytesIO(data), now=NOW)
+        report = import_subscribers(kept, io.BytesIO(data), now=NOW, pseudonyms=PSEUDONYMS)
     except AudienceError:
         return
     kept_out = sum(report.kept_out.values())
@@ -440,9 +461,9 @@ def test_where_a_batch_ends_makes_no_difference(
         empty(kept)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(importer, "_BATCH_ENTRIES", entries)
-            import_subscribers(kept, io.BytesIO(data), now=NOW)
+            import_subscribers(kept, io.BytesIO(data), now=NOW, pseudonyms=PSEUDONYMS)
         with kept.reading() as connection:
             readers = connection.execute(subscribers.select().order_by("email_key")).all()
             reasons = connection.execute(suppressions.select().order_by("email_key")).all()
-        found.append(([tuple(row)[1:] for row in readers], [tuple(row) for row in reasons]))
+        found.append(([tuple(row)[1:-1] for row in readers], [tuple(row) for row in reasons]))
     assert found[0] == found[1] == found[2]

@@ -138,12 +138,12 @@ def build_mail(
     )
 
 
-def sample_values(url: str, day: str) -> dict[str, str]:
-    """Make up what the slots of a reader say, links as long as real ones."""
+def sample_values(url: str, edition: str) -> dict[str, str]:
+    """Make up what the slots of a reader of an edition say, links as long as real ones."""
     token = "x" * _TOKEN_CHARACTERS
     values = {name: f"{url}/{name}/{token}" for name in SLOTS if name.endswith("_url")}
     reader = {"name": "Reader", "email": "reader@example.com"}
-    return values | reader | {"web_url": f"{url}/editions/{day}"}
+    return values | reader | {"web_url": f"{url}/editions/{edition}"}
 
 
 def parse_html(source: str) -> lxml_html.HtmlElement:

@@ -22,6 +22,7 @@ from newsletter.settings import load_settings
 from newsletter.store import open_database
 from newsletter.store.tables import attempts, deliveries
 from tests.acceptance.project import KEY, Project
+from tests.audience import PSEUDONYMS
 from tests.integration.servers.dovecot import PASSWORD
 from tests.integration.servers.signatures import write_keys
 
@@ -69,7 +70,9 @@ class Publication:
             writer.writerow(("email", "name"))
             writer.writerows(readers.items())
         with self.press() as press:
-            report = import_subscribers(press.database, rows, now=press.now())
+            report = import_subscribers(
+                press.database, rows, now=press.now(), pseudonyms=PSEUDONYMS
+            )
         assert report.added == len(readers), report
 
     def set_password(self, password: str) -> None:

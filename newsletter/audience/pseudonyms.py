@@ -1,0 +1,40 @@
+"""What stands for an erased address: the same for the same address, and no way back to it.
+
+A pseudonym is HMAC-SHA-256 of `Address.key`, cut to 128 bits, under a key derived from the
+signing key for this use alone. It has no "@", so it is nobody's address. A suppression under
+it keeps the erased address out of every later import, and the copies that an erased reader
+was to be sent bear it as their `email_key`: to the sender they are copies of a suppressed one.
+
+Pseudonyms are made with the newest key and looked for with all of them. Who takes an old key
+out of the ring forgets the erasures that were made with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+
+PREFIX = "erased:"
+_USE = b"newsletter:erased address"
+_MAC_BYTES = 16
+
+
+class Pseudonyms:
+    """Makes pseudonyms from the signing keys, newest first."""
+
+    def __init__(self, secrets: Sequence[bytes]) -> None:
+        self._keys = tuple(hmac.digest(secret, _USE, hashlib.sha256) for secret in secrets)
+
+    def make(self, email_key: str) -> str:
+        """Give the pseudonym of an address, by the newest key."""
+        return _make(self._keys[0], email_key)
+
+    def list_all(self, email_key: str) -> tuple[str, ...]:
+        """Give every pseudonym that the address may be known by, the newest key's first."""
+        return tuple(_make(key, email_key) for key in self._keys)
+
+
+def _make(key: bytes, email_key: str) -> str:
+    digest = hmac.digest(key, email_key.encode(), hashlib.sha256)
+    return PREFIX + digest[:_MAC_BYTES].hex()
