@@ -224,6 +224,10 @@ def test_what_finds_no_room_says_which_rank_it_had() -> None:
     choice = choose([story(candidate(n, hours_ago=n)) for n in range(1, 6)], max_briefs=3)
     assert ids(choice) == [1, 2, 3]
     assert choice.left_out[1].why == "no room: it ranks 5, and edition.max_briefs is 3"
+    alone = [story(candidate(n, outlet="a.example", hours_ago=n)) for n in range(1, 7)]
+    for share in (0.4, 1):
+        choice = choose(alone, max_briefs=3, max_outlet_share=share)
+        assert {left.why.partition(":")[0] for left in choice.left_out} == {"no room"}
 
 
 def test_a_topic_does_not_come_a_third_time_in_a_row_where_another_is_at_hand() -> None:
