@@ -44,7 +44,8 @@ from newsletter.delivery.settle import (
 from newsletter.delivery.shift import Lane, Policy, Surroundings
 from newsletter.delivery.signing import choose_signers, read_signers
 from newsletter.editions.candidates import Barred, find_barred, is_overtaken
-from newsletter.editions.desk import Composed, compose_edition
+from newsletter.editions.desk import Composed, Outcome, compose_edition
+from newsletter.editions.explain import Line, explain_items, load_claims, place_by_form
 from newsletter.editions.lifecycle import RELEASED
 from newsletter.editions.model import (
     Edition,
@@ -73,6 +74,7 @@ from newsletter.errors import (
     RelayRefusedUs,
     RelayUnavailable,
     SourceError,
+    TemplateError,
     TemporaryError,
 )
 from newsletter.mail import (
@@ -98,6 +100,7 @@ from newsletter.render.preflight import (
     list_edition_links,
     list_failed,
 )
+from newsletter.render.selection import Selector
 from newsletter.render.site import Build, Written, build_files, check_site, write_site
 from newsletter.render.templates import TemplateSet, find_templates
 from newsletter.render.web import Published, edition_path, file_of
@@ -218,6 +221,39 @@ def compose(
     return compose_edition(press.database, press.settings, day=day, now=now, reports=reports)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """Where everything that was gathered went, by place."""
+
+    day: date
+    outcome: Outcome
+    lines: tuple[Line, ...]
+    remark: str = ""
+    """Why nobody can say how much of each brief readers get; "" where that is said."""
+
+
+def explain(press: Press, reports: tuple[SourceReport, ...]) -> Explained:
+    """Say where each item of a gathering goes today, and why; nothing is composed for good."""
+    day = press.today()
+    composed = compose_edition(
+        press.database, press.settings, day=day, now=press.now(), reports=reports, dry=True
+    )
+    fates, remark = composed.fates, ""
+    if composed.edition and not composed.existing:
+        try:
+            compiled = _lay_out(press, composed.edition)
+        except TemplateError as error:
+            remark = f"The templates cannot be laid out, so full is the most of a brief: {error}"
+        else:
+            forms = Selector(compiled).select(Choices()).forms
+            fates = place_by_form(fates, forms, compiled.minutes)
+    ids = [item.brief_id for report in reports for item in report.items if item.brief_id]
+    with press.database.reading() as connection:
+        claims = load_claims(connection, ids)
+    lines = explain_items(reports, fates, claims)
+    return Explained(day=day, outcome=composed.outcome, lines=lines, remark=remark)
+
+
 # -- 2. render -------------------------------------------------------------------------------------
 
 
@@ -236,16 +272,7 @@ def render(press: Press, composed: Composed) -> Printed:
         with press.database.reading() as connection:
             compiled = CompiledEdition.load(load_compiled(connection, record.id))
     else:
-        settings = press.settings
-        templates = press.templates
-        compiled = within_limits(compile_edition, templates, settings.templates)(
-            edition,
-            publication=publication,
-            vocabulary=settings.vocabulary,
-            templates=templates,
-            settings=settings.edition,
-            look=settings.look,
-        )
+        compiled = _lay_out(press, edition)
         with press.database.writing() as connection:
             record = store_compiled(connection, record.id, compiled.dump())
     findings = check_edition(
@@ -258,6 +285,18 @@ def render(press: Press, composed: Composed) -> Printed:
         web=None if record.state in RELEASED else _build_page(press, edition),
     )
     return Printed(record=record, edition=edition, compiled=compiled, findings=findings)
+
+
+def _lay_out(press: Press, edition: Edition) -> CompiledEdition:
+    settings, templates = press.settings, press.templates
+    return within_limits(compile_edition, templates, settings.templates)(
+        edition,
+        publication=settings.publication,
+        vocabulary=settings.vocabulary,
+        templates=templates,
+        settings=settings.edition,
+        look=settings.look,
+    )
 
 
 def look_at(
