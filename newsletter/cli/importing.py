@@ -37,6 +37,7 @@ _STATES = {
     "finished": "finished",
     "undoing": "undone in part",
     "undone": "undone",
+    "closed": "too old to be undone",
 }
 
 
@@ -142,7 +143,7 @@ def undo(
     with session.database() as database:
         with database.reading() as connection:
             record = find_import(connection, number)
-        if not yes and record.state != "undone":
+        if not yes and record.state not in ("undone", "closed"):
             counts = record.counts
             confirm(
                 session,
