@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn
@@ -19,7 +19,7 @@ from newsletter.cli.tables import shown_count
 if TYPE_CHECKING:
     from newsletter.audience.cleaning import Problem
 
-_KIND = Literal["syntax", "typo", "role", "disposable", "dead"]
+_KINDS = ("syntax", "typo", "role", "disposable", "dead")
 _SHOWN = 50
 
 
@@ -33,12 +33,16 @@ def clean(
         typer.Option(metavar="ADDRESS[:PORT]", help="With --dns: ask this server."),
     ] = "",
     suppress: Annotated[
-        list[_KIND] | None,
-        typer.Option(help="Keep addresses of this kind out from now on; may be repeated."),
+        list[str] | None,
+        typer.Option(
+            metavar="KIND", help="Keep addresses of this kind out from now on; may be repeated."
+        ),
     ] = None,
     remove: Annotated[
-        list[_KIND] | None,
-        typer.Option(help="Take readers of this kind off the list; may be repeated."),
+        list[str] | None,
+        typer.Option(
+            metavar="KIND", help="Take readers of this kind off the list; may be repeated."
+        ),
     ] = None,
     yes: YesOption = False,
     as_json: JsonOption = False,
@@ -55,6 +59,9 @@ def clean(
     )
 
     session: Session = ctx.obj
+    for kind in (*(suppress or ()), *(remove or ())):
+        if kind not in _KINDS:
+            raise typer.BadParameter(f"{kind!r} is none of {', '.join(_KINDS)}")
     both = set(suppress or ()) & set(remove or ())
     if both:
         raise typer.BadParameter(f"is given for {both.pop()} twice", param_hint="--remove")
