@@ -76,6 +76,7 @@ NAMING: tuple[tuple[Table, tuple[str, ...]], ...] = (
 
 TRACES = "the database's file may hold traces still"
 _CODES = re.compile(r"[2-5]\d\d(?:[ -]\d\.\d{1,3}\.\d{1,3})?(?![\d.])")
+_ASCII = re.compile(r"[\x21-\x7e]+")
 _UNDER_WAY = ("leased", "sending")
 _PATIENCE_SECONDS = 30.0
 _PAUSE_SECONDS = 0.25
@@ -266,6 +267,15 @@ def _is_under_way(database: Database, pseudonym: str, copies: set[_Copy], now: d
         return bool(connection.scalar(query))
 
 
+def may_name(column: Any, address: str) -> Any:
+    """Find text that may name an address, whatever its capitals; surely none that does is missed.
+
+    SQLite lowers ASCII letters alone, so of an address beyond ASCII a part is looked for.
+    """
+    part = max(_ASCII.findall(address), key=len)
+    return func.lower(column).contains(part, autoescape=True)
+
+
 def _replace_mentions(database: Database, addresses: Sequence[str], pseudonym: str) -> int:
     """Put the pseudonym wherever an address stands; all is read, and little is written."""
     pattern = re.compile("|".join(map(re.escape, addresses)), re.IGNORECASE)
@@ -273,13 +283,7 @@ def _replace_mentions(database: Database, addresses: Sequence[str], pseudonym: s
     for table, names in NAMING:
         keys = list(table.primary_key)
         columns = [type_coerce(table.c[name], Text) for name in names]
-        mentions = or_(
-            *(
-                func.lower(column).contains(address, autoescape=True)
-                for column in columns
-                for address in addresses
-            )
-        )
+        mentions = or_(*(may_name(column, address) for column in columns for address in addresses))
         with database.reading() as connection:
             rows = connection.execute(select(*keys, *columns).where(mentions)).all()
         if not rows:

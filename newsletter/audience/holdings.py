@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Text, func, or_, select, type_coerce
+from sqlalchemy import Connection, Row, Text, or_, select, type_coerce
 
 from newsletter.audience.address import parse_address
-from newsletter.audience.erasure import NAMING
+from newsletter.audience.erasure import NAMING, may_name
 from newsletter.audience.pseudonyms import Pseudonyms
 from newsletter.audience.suppression import find_suppression
 from newsletter.store.tables import (
@@ -127,9 +127,13 @@ def _list_mentions(connection: Connection, addresses: set[str]) -> list[dict[str
             continue
         for name in names:
             column = type_coerce(table.c[name], Text)
-            named = (func.lower(column).contains(a, autoescape=True) for a in sorted(addresses))
+            named = (may_name(column, address) for address in sorted(addresses))
             texts = connection.scalars(select(column).where(or_(*named)))
-            found += [{"where": f"{table.name}.{name}", "text": said} for said in texts]
+            found += [
+                {"where": f"{table.name}.{name}", "text": said}
+                for said in texts
+                if any(address in said.lower() for address in addresses)
+            ]
     return found
 
 

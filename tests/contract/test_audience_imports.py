@@ -22,6 +22,7 @@ from newsletter.delivery.ledger import Ledger
 from newsletter.errors import AudienceError, RefusedError
 from newsletter.store import Database
 from newsletter.store.tables import editions, import_changes, subscribers, suppressions
+from newsletter.store.tables import imports as imports_table
 from tests.audience import PSEUDONYMS
 
 NOW = datetime(2026, 6, 1, 6, 0, tzinfo=UTC)
@@ -301,7 +302,7 @@ def test_an_import_that_is_undone_while_it_runs_stops(
 def test_an_import_too_old_is_not_undone(database: Database) -> None:
     report = load(database, "email\nn@b.example\n", now=LATER)
     with database.writing() as connection:
-        connection.execute(update(imports.imports).values(state="closed"))
+        connection.execute(update(imports_table).values(state="closed"))
     with pytest.raises(RefusedError, match=r"retention\.imports"):
         undo(database, report.number)
 
