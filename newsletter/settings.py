@@ -720,6 +720,33 @@ class Database(Section):
     )
 
 
+class Retention(Section):
+    """How long what is no longer needed is kept; `newsletter db prune` forgets it then."""
+
+    attempts: Duration = Field(
+        default=timedelta(days=90),
+        description="Each try of a delivery, and the relay's words, are kept this long; "
+        "0 = for ever.",
+    )
+    deliveries: Duration = Field(
+        default=timedelta(days=730),
+        description="Who was sent an edition, and what became of it; then only the counts are "
+        "left. 0 = for ever.",
+    )
+    gatherings: Duration = Field(
+        default=timedelta(days=90),
+        description="What each gathering of a source brought; 0 = for ever.",
+    )
+    imports: Duration = Field(
+        default=timedelta(days=90),
+        description="How long an import of readers can be undone; 0 = for ever.",
+    )
+    pending: Duration = Field(
+        default=timedelta(days=7),
+        description="A sign-up that nobody confirmed; 0 = for ever.",
+    )
+
+
 class Web(Section):
     """Where `newsletter serve` listens, and where the web copy goes."""
 
@@ -781,6 +808,7 @@ class Settings(BaseSettings):
     domains: tuple[DomainSettings, ...] = ()
     dkim: tuple[DkimKey, ...] = ()
     database: Database = Database()
+    retention: Retention = Retention()
     web: Web = Web()
     templates: Templates = Templates()
     secret_key: SecretStr = Field(
