@@ -235,6 +235,7 @@ reviews = Table(  # what was said of a brief or an edition; the newest of the sa
     Column("brief_id", ForeignKey("briefs.id", ondelete="CASCADE"), index=True),
     Column("edition_id", ForeignKey("editions.id", ondelete="CASCADE"), index=True),
     Column("content_hash", Text, nullable=False),  # an edit makes it another: approval is void
+    Column("document", Document),  # the brief as it was read; NULL for an edition
     Column("verdict", Text, nullable=False),  # approved | rejected
     Column("note", Text, nullable=False, server_default=""),
     Column("decided_at", Instant, nullable=False),
