@@ -19,6 +19,9 @@ from newsletter.errors import RefusedError
 from newsletter.settings import Settings
 from newsletter.store import Database
 
+_ALL_OF_THEM = {"max_outlet_share": 1.0, "max_per_topic": 0}
+"""No rule leaves out what a person named."""
+
 
 def compose_special(
     database: Database,
@@ -59,14 +62,7 @@ def compose_special(
             day=day,
             window=window,
             publication=settings.publication,
-            # Whoever names briefs has weighed them.
-            settings=rules.model_copy(
-                update={
-                    "max_briefs": max(len(chosen), rules.max_briefs),
-                    "max_outlet_share": 1.0,
-                    "max_per_topic": 0,
-                }
-            ),
+            settings=rules.model_copy(update=_ALL_OF_THEM | {"max_briefs": len(chosen)}),
         )
         edition = replace(draft.edition, kind="special")
         record = store_edition(
