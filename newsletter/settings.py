@@ -468,11 +468,12 @@ class Weekly(Section):
     """The week's round-up, for readers who chose it."""
 
     day: Literal["", "mon", "tue", "wed", "thu", "fri", "sat", "sun"] = Field(
-        default="", description="Weekday on which it is sent, by name; empty = only by hand."
+        default="",
+        description="Weekday of the week's round-up, by name; empty = only by hand.",
     )
-    send_at: Clock = Field(default=time(9, 0), description="When it is sent.")
+    send_at: Clock = Field(default=time(9, 0), description="When the round-up is sent.")
     max_briefs: int = Field(
-        default=10, ge=1, le=60, description="Most briefs in it; the rest is counted."
+        default=10, ge=1, le=60, description="Most briefs in a round-up; the rest is counted."
     )
 
 
