@@ -184,7 +184,7 @@ def approve_edition(
             decided_by=by,
         )
     )
-    shown = connection.scalar(select(editions.c.content).where(editions.c.id == edition_id))
+    shown: Any = connection.scalar(select(editions.c.content).where(editions.c.id == edition_id))
     told = load_told(connection, edition_id, rules)
     waiting = [
         each

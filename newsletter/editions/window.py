@@ -101,7 +101,7 @@ def classify_candidate(
     due_at = published_at if not_before is None else max(published_at, not_before)
     if due_at >= window.start:
         return "in"
-    if beginning is None or first_seen_at > window.cut_off:
+    if beginning is None:
         return "too_old"
     was_news = first_seen_at - due_at <= lookback
     if first_seen_at >= window.start:

@@ -155,8 +155,8 @@ START, CUT_OFF = utc(2026, 3, 2, 12), utc(2026, 3, 3, 12)
         (START - DAY - HOUR, START - INSTANT, "too_old", "too_old"),
         # Or it was there before the first edition, and older than that looked back.
         (START - 10 * DAY - INSTANT, START - 10 * DAY, "too_old", "too_old"),
-        # Seen after the window: the edition that it was seen in the window of decides.
-        (START - HOUR, CUT_OFF + INSTANT, "too_old", "too_old"),
+        # Seen after the window, which was made up for, or a clock was set back: nothing waits.
+        (START - HOUR, CUT_OFF + INSTANT, "late", "too_old"),
         # Dated in the future.
         (CUT_OFF, CUT_OFF - INSTANT, "not_yet", "not_yet"),
         (CUT_OFF, CUT_OFF + INSTANT, "not_yet", "not_yet"),
