@@ -56,8 +56,8 @@ def load_candidates(
 ) -> Candidates:
     """Load the briefs for a window that no edition but `edition_id` has claimed.
 
-    `made_at` and `beginning` are as `classify_candidate` has them. Of briefs that were too old, or had expired,
-    before the window nothing is said again.
+    `made_at` and `beginning` are as `classify_candidate` has them. Of briefs that were too old,
+    or had expired, before the window nothing is said again.
     """
     since = window.start - max(lookback, _CLOCK_ERROR)
     rows = connection.execute(

@@ -87,8 +87,9 @@ def classify_candidate(
 ) -> Standing:
     """Classify a brief that no edition has claimed, for one that is made at a moment.
 
-    That is the cut-off, or later where the edition of a past day is made up for. `beginning` is where the first window of all began; None makes this edition the first, which
-    takes nothing late.
+    That is the cut-off, or later where the edition of a past day is made up for. `beginning` is
+    where the first window of all began; None makes this edition the first, which takes nothing
+    late.
     """
     if expires_at is not None and expires_at <= made_at:
         return "expired"
