@@ -49,14 +49,15 @@ def load_candidates(
     connection: Connection,
     window: Window,
     *,
+    made_at: datetime,
     beginning: datetime | None,
     lookback: timedelta,
     edition_id: int | None = None,
 ) -> Candidates:
     """Load the briefs for a window that no edition but `edition_id` has claimed.
 
-    `beginning` is as `classify_candidate` has it. Of briefs that were too old, or had expired,
-    before the window nothing is said again.
+    `made_at` and `beginning` are as `classify_candidate` has them. Of briefs that were too old,
+    or had expired, before the window nothing is said again.
     """
     since = window.start - max(lookback, _CLOCK_ERROR)
     rows = connection.execute(
@@ -92,6 +93,7 @@ def load_candidates(
             published_at=row.published_at,
             first_seen_at=row.first_seen_at,
             window=window,
+            made_at=made_at,
             lookback=lookback,
             beginning=beginning,
             not_before=brief.not_before,

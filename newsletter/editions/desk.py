@@ -106,6 +106,7 @@ def compose_edition(
         candidates = load_candidates(
             connection,
             window,
+            made_at=now,
             beginning=None if previous is None else first_start(connection, day),
             lookback=rules.lookback,
             edition_id=None if found is None else found.id,

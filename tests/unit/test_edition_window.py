@@ -175,6 +175,7 @@ def test_standing(
             published_at=published_at,
             first_seen_at=first_seen_at,
             window=window,
+            made_at=CUT_OFF,
             lookback=DAY,
             beginning=beginning,
         )
@@ -206,6 +207,7 @@ def test_an_embargo_counts_as_the_time_of_publication(
         published_at=published_at,
         first_seen_at=first_seen_at,
         window=Window(start=START, cut_off=CUT_OFF),
+        made_at=CUT_OFF,
         lookback=DAY,
         beginning=START - 10 * DAY,
         not_before=not_before,
@@ -225,11 +227,25 @@ def test_what_expires_by_the_cut_off_is_in_no_edition(
         published_at=START,
         first_seen_at=START,
         window=Window(start=START, cut_off=CUT_OFF),
+        made_at=CUT_OFF,
         lookback=DAY,
         beginning=beginning,
         expires_at=expires_at,
     )
     assert found == standing
+
+
+def test_a_past_day_that_is_made_up_for_has_nothing_that_expired_since() -> None:
+    found = classify_candidate(
+        published_at=START,
+        first_seen_at=START,
+        window=Window(start=START, cut_off=CUT_OFF),
+        made_at=CUT_OFF + 2 * DAY,
+        lookback=DAY,
+        beginning=None,
+        expires_at=CUT_OFF + DAY,
+    )
+    assert found == "expired"
 
 
 def test_counts_are_said_in_words() -> None:
@@ -292,6 +308,7 @@ def make_editions(
                 published_at=briefs[i].published_at,
                 first_seen_at=briefs[i].first_seen_at,
                 window=window,
+                made_at=making.now,
                 lookback=lookback,
                 beginning=beginning,
             )
