@@ -32,6 +32,8 @@ _HABIT_MARGIN = 1.25
 _LEAST_QUIET = timedelta(hours=12)
 _LASTING_FAILURES = 3
 _LASTING = timedelta(hours=24)
+_SOME_TIME = timedelta(hours=1)
+"""Three failures within minutes, of an edition that is tried again, say no more than one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +149,8 @@ def say_span(span: timedelta) -> str:
 
 def _judge_failing(facts: Facts, now: datetime) -> Health:
     since = facts.failing_since or facts.last_attempt_at or now
-    is_lasting = facts.failures >= _LASTING_FAILURES or now - since >= _LASTING
+    age = now - since
+    is_lasting = age >= _LASTING or (facts.failures >= _LASTING_FAILURES and age >= _SOME_TIME)
     error = facts.last_error
     if facts.next_attempt_at and facts.next_attempt_at > now and not is_lasting:
         until = f"{facts.next_attempt_at:%Y-%m-%d %H:%M} UTC"
