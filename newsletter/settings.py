@@ -13,7 +13,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, time, timedelta
+from datetime import time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 from zoneinfo import ZoneInfo, available_timezones
@@ -900,8 +900,7 @@ class Settings(BaseSettings):
     def review_ends_at(self) -> time:
         """When the review of a day's edition ends, in the publication's time zone."""
         left = _since_midnight(self.schedule.send_at) - self.review.deadline
-        midnight = datetime.min.replace(tzinfo=UTC)
-        return (midnight + left).time()
+        return time(*divmod(int(left.total_seconds()) // 60, 60))
 
     @property
     def weekly_schedule(self) -> Schedule | None:
