@@ -19,6 +19,7 @@ from sqlalchemy import Connection, select
 from newsletter.briefs.gather import SourceReport
 from newsletter.editions.candidates import load_candidates
 from newsletter.editions.compose import Draft, compose
+from newsletter.editions.following import follow_up
 from newsletter.editions.lifecycle import RELEASED
 from newsletter.editions.model import Edition, Kind
 from newsletter.editions.notes import Notes, read_notes
@@ -136,6 +137,7 @@ def compose_edition(
             notes=notes,
             weights={source_name(source): source.weight for source in settings.sources},
         )
+        draft = follow_up(connection, draft, settings)
         record = store_edition(
             connection,
             draft.edition,

@@ -12,6 +12,7 @@ from datetime import date, datetime
 from newsletter.editions.candidates import load_candidates, load_named
 from newsletter.editions.compose import compose
 from newsletter.editions.desk import Composed, find_released, list_left_out
+from newsletter.editions.following import follow_up
 from newsletter.editions.model import Window
 from newsletter.editions.shelf import find_edition, list_claims, retire_unapproved, store_edition
 from newsletter.editions.window import decide_cut_off
@@ -61,7 +62,9 @@ def compose_special(
             publication=settings.publication,
             settings=rules.model_copy(update={"max_briefs": max(len(chosen), rules.max_briefs)}),
         )
-        edition = replace(draft.edition, kind="special")
+        draft = replace(draft, edition=replace(draft.edition, kind="special"))
+        draft = follow_up(connection, draft, settings)
+        edition = draft.edition
         record = store_edition(
             connection,
             edition,
