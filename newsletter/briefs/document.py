@@ -49,6 +49,7 @@ def brief_to_document(brief: Brief) -> dict[str, Any]:
         "priority": brief.priority,
         "pinned": brief.pinned,
         "update": brief.update,
+        "drafted_by": brief.drafted_by,
     }
     return {key: value for key, value in document.items() if value}
 
@@ -160,6 +161,7 @@ def _read_brief(document: object, *, file: str, line: int | None, place: str) ->
         priority=document.get("priority", 0),
         pinned=document.get("pinned", False),
         update=plain_line(document.get("update", "")),
+        drafted_by=document.get("drafted_by", ""),
     )
     named = {
         "title": [brief.title],
@@ -203,6 +205,8 @@ def _explain(error: ValidationError, *, file: str, line: int | None, place: str)
             path, problem = f"{path}.{plain_line(extra)[:60]}", "is not a field of a brief"
         case "type":
             problem = f"must be {_TYPES[schema['type']]}"
+        case "enum":
+            problem = "must be " + " or ".join(f'"{value}"' for value in schema["enum"] if value)
         case "minimum" | "maximum":
             problem = f"must be from {schema['minimum']:,} to {schema['maximum']:,}"
         case _:

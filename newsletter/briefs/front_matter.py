@@ -11,6 +11,7 @@
     priority: 3                            # an editor's weight, -9 to 9
     pinned: yes                            # first, whatever the others weigh
     update: The vote is now on Friday.     # or `what_changed`: since the story was told before
+    drafted_by: ai                         # a machine drafted the analysis; a person reviews it
     sources: [outlet.example]              # or `source`; replaces what the text names
     title: Port reopens                    # the text may then begin without one
     picture:                               # caption and credit may be added
@@ -51,18 +52,8 @@ _ALIASES = {
 }
 _MOMENTS = ("published_at", "not_before", "expires_at")
 _KEYS = frozenset(
-    {
-        "title",
-        "id",
-        "link",
-        "topics",
-        "author",
-        "sources",
-        "picture",
-        "priority",
-        "pinned",
-        "update",
-    }
+    {"title", "id", "link", "topics", "author", "sources", "picture", "priority", "pinned"}
+    | {"drafted_by", "update"}
     | set(_MOMENTS)
 )
 HIGHEST_PRIORITY = 9
@@ -183,6 +174,8 @@ def format_front_matter(brief: Brief, *, sources_in_text: tuple[Source, ...]) ->
         document["priority"] = brief.priority
     if brief.pinned:
         document["pinned"] = True
+    if brief.drafted_by:
+        document["drafted_by"] = brief.drafted_by
     if brief.sources != sources_in_text:
         document["sources"] = [
             {"name": s.name, "url": s.url} if s.url else s.name for s in brief.sources
@@ -282,6 +275,13 @@ def _yes_or_no(value: Any) -> bool:
     return _YES_OR_NO.get(text, False)
 
 
+def _drafted_by(value: Any) -> str:
+    text = _line(value).casefold()
+    if text not in ("", "ai"):
+        raise ValueError('must be "ai", or left out')
+    return text
+
+
 def _sources(value: Any) -> tuple[Source, ...]:
     match value:
         case str():
@@ -312,6 +312,7 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "priority": _priority,
     "pinned": _yes_or_no,
     "update": _line,
+    "drafted_by": _drafted_by,
     "sources": _sources,
     "picture": read_picture,
 }

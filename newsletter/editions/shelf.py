@@ -128,7 +128,7 @@ def list_released(connection: Connection) -> tuple[Released, ...]:
             _E.content.is_not(None),
             or_(_E.state.in_(RELEASED), and_(_E.state == "cancelled", reached)),
         )
-        .order_by(_E.date.desc(), _E.id.desc())
+        .order_by(_E.date.desc(), _E.dated_at.desc(), _E.id.desc())
         .execution_options(yield_per=100)
     )
     return tuple(

@@ -20,6 +20,9 @@ from newsletter.errors import RefusedError
 from newsletter.settings import Settings
 from newsletter.store import Database
 
+_ALL_OF_THEM = {"max_outlet_share": 1.0, "max_per_topic": 0}
+"""No rule leaves out what a person named."""
+
 
 def compose_special(
     database: Database,
@@ -60,7 +63,7 @@ def compose_special(
             day=day,
             window=window,
             publication=settings.publication,
-            settings=rules.model_copy(update={"max_briefs": max(len(chosen), rules.max_briefs)}),
+            settings=rules.model_copy(update=_ALL_OF_THEM | {"max_briefs": len(chosen)}),
         )
         draft = replace(draft, edition=replace(draft.edition, kind="special"))
         draft = follow_up(connection, draft, settings)

@@ -71,6 +71,7 @@ def compose_weekly(database: Database, settings: Settings, *, day: date, now: da
             day=day,
             window=window,
             publication=settings.publication,
+            headings=[heading for heading, _ in settings.edition.sections],
             max_briefs=settings.weekly.max_briefs,
         )
         composed = Composed(outcome="nothing_new", retired=tuple(record.date for record in retired))
@@ -103,8 +104,12 @@ def compose_week(
     window: Window,
     publication: Publication,
     max_briefs: int,
+    headings: Sequence[str] = (),
 ) -> Draft:
-    """Compose a round-up of what was told, given in the order in which it was."""
+    """Compose a round-up of what was told, given in the order in which it was.
+
+    `headings` are those that briefs may stand under, in order.
+    """
     newest: dict[int, Told] = {}
     for each in told:  # stories and lone briefs are numbered apart
         newest[each.brief_id if each.story_id is None else -each.story_id] = each
@@ -112,6 +117,7 @@ def compose_week(
     ranked = sorted(current, key=_rank)
     chosen = ranked[:max_briefs]
     briefs = tuple(each.brief for each in chosen)
+    used = {each.placing.section for each in chosen}
     edition = Edition(
         date=day,
         kind="weekly",
@@ -121,6 +127,7 @@ def compose_week(
         briefs=briefs,
         left_out=len(ranked) - len(chosen),
         placings=tuple(map(_place, chosen)),
+        sections=tuple(heading for heading in headings if heading in used),
     )
     return Draft(
         edition=edition,

@@ -65,7 +65,9 @@ def operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Operator:
 
 def test_import_sums_up_and_lists_bad_rows(operator: Operator) -> None:
     rows = "ana@b.example,Bern\n" + "x\n" * 25
-    said = operator.does("import", "--consent-source", "web form", operator.file("a.csv", "email,city\n" + rows))
+    said = operator.does(
+        "import", "--consent-source", "web form", operator.file("a.csv", "email,city\n" + rows)
+    )
     assert "fields.city" in said
     assert 'email: "x" cannot be mailed' in said
     assert "and 5 more; --rejects FILE writes all" in said
@@ -73,7 +75,13 @@ def test_import_sums_up_and_lists_bad_rows(operator: Operator) -> None:
 
 
 def test_import_as_json(operator: Operator) -> None:
-    said = operator.does("import", "--consent-source", "web form", operator.file("a.csv", "email\nana@b.example\nx\n"), "--json")
+    said = operator.does(
+        "import",
+        "--consent-source",
+        "web form",
+        operator.file("a.csv", "email\nana@b.example\nx\n"),
+        "--json",
+    )
     report = json.loads(said)
     assert (report["added"], report["bad"], report["bad_rows"][0]["line"]) == (1, 1, 3)
 
@@ -90,11 +98,19 @@ def test_import_from_standard_input(operator: Operator) -> None:
 
 def test_import_writes_rejects_only_when_there_are_some(operator: Operator) -> None:
     rejects = operator.folder / "rejects.csv"
-    operator.does("import", "--consent-source", "web form", operator.file("a.csv", "email\na@b.example\n"), "--rejects", str(rejects)
+    operator.does(
+        "import",
+        "--consent-source",
+        "web form",
+        operator.file("a.csv", "email\na@b.example\n"),
+        "--rejects",
+        str(rejects),
     )
     assert not rejects.exists()
     file = operator.file("b.csv", "email\nb@b.example\nx\n")
-    assert "mend it" in operator.does("import", "--consent-source", "web form", file, "--rejects", str(rejects))
+    assert "mend it" in operator.does(
+        "import", "--consent-source", "web form", file, "--rejects", str(rejects)
+    )
     assert '"3"' in rejects.read_text(encoding="utf-8-sig")
     refused = operator.imports(file, "--rejects", str(rejects))
     assert isinstance(refused.exception, RefusedError)
@@ -120,12 +136,19 @@ def test_progress_shows_on_a_terminal_only(operator: Operator) -> None:
 
 
 def test_export_and_import_again(operator: Operator) -> None:
-    operator.does("import", "--consent-source", "web form", operator.file("a.csv", "email,city\n=ana@b.example,=1+1\n"))
+    operator.does(
+        "import",
+        "--consent-source",
+        "web form",
+        operator.file("a.csv", "email,city\n=ana@b.example,=1+1\n"),
+    )
     target = operator.folder / "out.csv"
     operator.does("export", str(target))
     assert target.read_bytes().startswith(b'\xef\xbb\xbf"email"')
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
-    report = json.loads(operator.does("import", "--consent-source", "web form", str(target), "--json"))
+    report = json.loads(
+        operator.does("import", "--consent-source", "web form", str(target), "--json")
+    )
     assert report["unchanged"] == 1
     assert operator.does("export").startswith('"email"')
     assert "ana" not in operator.does("export", "--status", "bounced")
@@ -150,7 +173,13 @@ def test_export_into_no_folder_is_refused(operator: Operator) -> None:
 
 
 def test_list_as_a_table(operator: Operator) -> None:
-    operator.does("import", "--consent-source", "web form", "-", stdin="email\n" + "".join(f"r{n}@b.example\n" for n in range(120)))
+    operator.does(
+        "import",
+        "--consent-source",
+        "web form",
+        "-",
+        stdin="email\n" + "".join(f"r{n}@b.example\n" for n in range(120)),
+    )
     said = operator.does("list")
     assert "100 of 120 shown" in said
     assert "r99@b.example" in said
@@ -161,7 +190,13 @@ def test_list_as_a_table(operator: Operator) -> None:
 
 def test_list_as_json(operator: Operator) -> None:
     assert operator.readers() == []
-    operator.does("import", "--consent-source", "web form", "-", stdin="email,minutes,city\nana@b.example,5,Köln\nbo@b.example\n")
+    operator.does(
+        "import",
+        "--consent-source",
+        "web form",
+        "-",
+        stdin="email,minutes,city\nana@b.example,5,Köln\nbo@b.example\n",
+    )
     ana, bo = operator.readers()
     assert (ana["email"], ana["status"]) == ("ana@b.example", "active")
     assert (ana["choices"], ana["fields"]) == ({"minutes": 5}, {"city": "Köln"})

@@ -82,6 +82,7 @@ briefs = st.builds(
     priority=st.integers(-9, 9),
     pinned=st.booleans(),
     update=st.just("") | lines,
+    drafted_by=st.sampled_from(["", "ai"]),
     picture=st.none() | pictures,
 )
 plain_briefs = st.builds(Brief, title=lines, summary=lines)
