@@ -75,6 +75,30 @@ def test_a_link_is_compared_without_what_cannot_matter(link: str, expected: str)
     assert canonical_link(link) == expected
 
 
+TRACKERS = (
+    "utm_source utm_id fbclid gclid gbraid wbraid dclid msclkid yclid twclid ttclid igshid mc_cid "
+    "mc_eid _hsenc _hsmi mkt_tok vero_id _ga _gl pk_campaign mtm_source at_medium"
+)
+OWN = (
+    "id p page ref source s q lang story utm xutm_source my_gclid gclids pk_ pk_number hsmi mkt "
+    "medium igshidden rss:fbclid"
+)
+
+
+@pytest.mark.parametrize("name", TRACKERS.split())
+def test_a_tracker_is_no_part_of_a_link(name: str) -> None:
+    for tracker in (name, name.upper()):
+        link = f"https://n.example/x?a=1&{tracker}=x%20y&b=2&{tracker}&{tracker}=b=c"
+        assert canonical_link(link) == "https://n.example/x?a=1&b=2"
+        assert canonical_link(f"https://n.example/x?{tracker}=1") == "https://n.example/x"
+
+
+@pytest.mark.parametrize("name", OWN.split())
+def test_a_parameter_that_may_choose_the_page_is_kept(name: str) -> None:
+    link = f"https://n.example/x?{name}=7"
+    assert canonical_link(link) == link
+
+
 @given(st.text())
 def test_a_canonical_link_is_its_own(tail: str) -> None:
     once = canonical_link("https://News.Example/" + tail)

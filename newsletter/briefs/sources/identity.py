@@ -39,7 +39,20 @@ from newsletter.briefs.model import Brief
 from newsletter.briefs.sources.reading import Item
 
 _PORTS = {"http": 80, "https": 443}
-_TRACKING = re.compile(r"(?:utm_[^=]*|fbclid|gclid|mc_cid|mc_eid)(?:=.*)?", re.IGNORECASE)
+# What mail programs, advertisers and networks add to tell where a reader came from. A name that
+# a site may use for itself ("ref", "source", "id", "page") is none, however often it is one.
+_TRACKERS = """
+    fbclid gclid gclsrc gbraid wbraid dclid msclkid yclid ymclid twclid ttclid li_fat_id igshid igsh
+    epik scid rdt_cid irclickid s_kwcid _openstat _gl _ga
+    mc_cid mc_eid _hsenc _hsmi __hstc __hssc __hsfp hsctatracking mkt_tok vero_id vero_conv
+    _kx ck_subscriber_id ml_subscriber ml_subscriber_hash oly_anon_id oly_enc_id bsft_clkid bsft_uid
+    at_medium at_campaign at_custom1 at_custom2
+"""
+_TRACKING = re.compile(
+    rf"(?:(?:utm|mtm|matomo)_[^=]*|pk_(?:campaign|kwd|source|medium|content|cid)"
+    rf"|{'|'.join(_TRACKERS.split())})(?:=.*)?",
+    re.IGNORECASE,
+)
 _WORLDWIDE = re.compile(
     r"[a-z][a-z0-9+.-]*:.+"
     r"|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
