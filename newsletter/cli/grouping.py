@@ -31,9 +31,10 @@ def list_(ctx: typer.Context, day: DateOption = None, as_json: JsonOption = Fals
     session: Session = ctx.obj
     now = session.now()
     today = now.astimezone(session.settings.publication.zone).date()
+    asked = day.date() if day else today
     with session.database() as database:
         composed = compose_edition(
-            database, session.settings, day=day or today, now=now, reports=None, dry=True
+            database, session.settings, day=asked, now=now, reports=None, dry=True
         )
     told = group_fates(composed.fates)
     if as_json:

@@ -26,6 +26,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from newsletter.briefs.model import Brief
 
@@ -37,6 +38,8 @@ _SENTENCE = re.compile(r"(?<=[.!?:;])\s+")
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+")
 _UNSPACED = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")
 _ENDINGS = ("ings", "ing", "ers", "er", "ies", "ied", "ed", "es", "s")
+_SAME_TEXT = 0.5  # of the words of two summaries, shared ones
+_IN_TITLE = 1.0  # of a side: its words stand in the title, not in the summary alone
 _NAME_CHARACTERS = 5  # Europe and European are one name
 
 
@@ -183,13 +186,15 @@ class Corpus:
         )
         self.described = tuple(self._describe(brief, at) for brief, at in pieces)
         self.frequencies = Counter(word for each in self.described for word in each.words)
-        self._count = len(pieces)
+        self._weights = {
+            word: math.log(1 + len(pieces) / count) for word, count in self.frequencies.items()
+        }
 
     def likeness(self, one: Described, other: Described) -> float:
         """Give how likely two pieces tell one event, from 0 to 1."""
         apart = abs(one.at - other.at)
         another_date = one.dates and other.dates and not one.dates & other.dates
-        if apart >= MOST_APART or another_date:
+        if apart >= MOST_APART or another_date or _are_titles_opposed(one, other):
             return 0.0
         odds = sum(w * m for w, m in zip(_WEIGHTS, self._measure(one, other, apart), strict=True))
         return 1 / (1 + math.exp(-odds))
@@ -202,9 +207,15 @@ class Corpus:
         odds = sum(w * m for w, m in zip(_WEIGHTS, measures, strict=True))
         return 1 / (1 + math.exp(-odds))
 
+    def name_shared(self, one: Described, other: Described) -> str:
+        """Name what two pieces share, the rarest first, for operators; "" for nothing."""
+        shared = one.names & other.names or one.title_words & other.title_words
+        found = sorted(shared, key=lambda word: (self.frequencies[word], word))[:3]
+        return ", ".join((*found, *sorted(one.numbers & other.numbers)[:2]))
+
     def weigh(self, word: str) -> float:
         """Give how much a word tells: the rarer the more."""
-        return math.log(1 + self._count / max(1, self.frequencies[word]))
+        return self._weights[word]
 
     def _measure(self, one: Described, other: Described, apart: timedelta) -> Sequence[float]:
         both_named = one.names and other.names
@@ -237,7 +248,9 @@ class Corpus:
         return self._sum(title & words) / least if least else 0.0
 
     def _sum(self, words: Iterable[str]) -> float:
-        return math.fsum(map(self.weigh, words))  # the same in whatever order a set is read
+        return math.fsum(
+            map(self._weights.__getitem__, words)
+        )  # the same in whatever order a set is read
 
     def _describe(self, brief: Brief, at: datetime) -> Described:
         title, summary = _normal(brief.title), _normal(brief.summary)
@@ -263,6 +276,21 @@ class Corpus:
         )
 
 
+def is_column(one: Brief, other: Brief) -> bool:
+    """Decide whether two stand under one standing heading ("Morning briefing, Tuesday")."""
+    headings = [_heading(brief.title) for brief in (one, other)]
+    if not headings[0] or headings[0] != headings[1]:
+        return False
+    told, again = (_stems(_normal(brief.summary)) for brief in (one, other))
+    return 2 * len(told & again) < _SAME_TEXT * (len(told) + len(again))
+
+
+def _heading(title: str) -> tuple[str, ...]:
+    """Give a title without what changes from day to day: dates, weekdays, numbers."""
+    words = (word.casefold() for word in _WORD.findall(_normal(title)))
+    return tuple(word for word in words if not word[0].isdigit() and word not in _CALENDAR)
+
+
 def _normal(text: str) -> str:
     return unicodedata.normalize("NFKC", text)
 
@@ -278,6 +306,7 @@ def _stems(text: str) -> frozenset[str]:
     return frozenset(found)
 
 
+@lru_cache(maxsize=1 << 16)
 def _stem(word: str) -> str:
     """Cut what English adds to a word; other languages lose little by it."""
     stem = word.casefold().replace("’", "'").removesuffix("'s")
@@ -309,6 +338,15 @@ def _number(text: str) -> str:
 def _without(piece: Described) -> frozenset[str]:
     """Give the words that are no names."""
     return frozenset(word for word in piece.words if word[:_NAME_CHARACTERS] not in piece.names)
+
+
+def _are_titles_opposed(one: Described, other: Described) -> bool:
+    """Decide whether one title says the opposite of the other: "Stocks rise", "Stocks fall"."""
+    return any(
+        (left >= _IN_TITLE and to_right >= _IN_TITLE and not (right or to_left))
+        or (right >= _IN_TITLE and to_left >= _IN_TITLE and not (left or to_right))
+        for (left, right), (to_left, to_right) in zip(one.sides, other.sides, strict=True)
+    )
 
 
 def _count_opposites(one: Described, other: Described) -> float:

@@ -1,216 +1,293 @@
-"""Candidates → stories: pieces about one event become one, and a returning story is recognised.
+"""Candidates in, stories out: five outlets' pieces on one event are one story. Pure.
 
-Two pieces are one story where `likeness` says so, or an operator's rule, of which the newest of a
-pair counts. They are joined from the likeliest pair down, and only where every piece of the one
-group is like every piece of the other: a chain of small steps (A like B, B like C) never joins A
-and C. So a piece that a rule keeps from one of a group is kept from all of it. What a rule joins
-is joined last, with all that the two have gathered until then.
+Pieces of the same title and summary are one. Of all others only those are compared that share
+rare words, so that the cost grows with the day and not with its square. Pairs that tell one event
+(`likeness`) are joined, the likeliest first, and never by a chain: two groups become one only if
+each piece of the one could be the same as each piece of the other. Pieces that an operator, a
+text or a page made one count as one there.
 
-Only pieces that share a word that is rare on that day are compared, so that cost grows with the
-number of pieces and not with its square. The result does not depend on their order.
+An operator's rule wins over likeness, and of two that contradict each other the newer one. Rules
+name briefs, so a rule holds for whatever is grouped with them later.
+
+A story that an edition had before is no piece of the old one: it is new, and names what it
+returns to. What stands every day under the same heading ("Morning briefing, Tuesday") neither
+is the same story nor returns.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+import unicodedata
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from datetime import UTC, datetime, time
+from itertools import product
 from typing import Literal
 
 from newsletter.briefs.sources.identity import canonical_link, is_alike
-from newsletter.editions.likeness import Corpus, Described
+from newsletter.editions.likeness import Corpus, Described, is_column
 from newsletter.editions.story import Candidate, Earlier, Story
 
 ALIKE = 0.7
-"""From which likeness on two pieces are one story."""
-LEAST_ALIKE = 0.5
-"""The least likeness of two pieces in one story."""
-AKIN = 0.75
-"""From which kinship on a story is taken to go on from an earlier edition."""
-_RARE_WORDS = 8  # of a piece: what it is looked up by
-_MOST_SHARING = 60  # pieces with one word; more say that it is not rare
+"""From this likeness on two pieces tell one event."""
+LEAST_ALIKE = 0.3
+"""Below this likeness two pieces are never in one story, whatever stands between them."""
+RETURNS = 0.8
+"""From this kinship on a story is one that an edition had before."""
 
-Pair = tuple[int, int]
+_KEYS = 12  # the rarest words of a piece, by which others are found
+_NEIGHBOURS = 12  # pieces with the same key that a piece is compared with, the next ones in time
+_SHARED_KEYS = 3
+_CERTAIN = 2.0  # an operator's word, above every likelihood
+
+RuleKind = Literal["merge", "split"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """An operator's word that two briefs are one story, or are not."""
+    """An operator's word that two briefs are one story, or two."""
 
-    kind: Literal["merge", "split"]
+    kind: RuleKind
     one: int
     other: int
     """Numbers of stored briefs."""
 
 
+class _Groups:
+    """Which pieces are one story so far, and which may never be. Pieces go by their place."""
+
+    def __init__(self, count: int) -> None:
+        self.members = {n: [n] for n in range(count)}
+        self.of = list(range(count))
+        self.apart: dict[int, set[int]] = defaultdict(set)
+        self.why: dict[int, str] = {}
+
+    def join(self, one: int, other: int, why: str) -> None:
+        one, other = sorted((self.of[one], self.of[other]))
+        if one == other:
+            return
+        moved = self.members.pop(other)
+        for piece in moved:
+            self.of[piece] = one
+        self.members[one] += moved
+        for group in self.apart.pop(other, set()):
+            self.apart[group].discard(other)
+            self.part(one, group)
+        self.why[one] = self.why.get(one) or self.why.get(other) or why
+        self.why.pop(other, None)
+
+    def part(self, one: int, other: int) -> None:
+        self.apart[one].add(other)
+        self.apart[other].add(one)
+
+    def are_apart(self, one: int, other: int) -> bool:
+        return self.of[other] in self.apart.get(self.of[one], ())
+
+
 def group_stories(
-    candidates: Sequence[Candidate],
+    candidates: Iterable[Candidate],
     *,
     rules: Sequence[Rule] = (),
     earlier: Sequence[Earlier] = (),
 ) -> tuple[Story, ...]:
-    """Make stories of candidates; `rules` are in the order in which they were made."""
-    pieces = sorted(candidates, key=_lead_first)
-    corpus = Corpus((piece.brief, piece.published_at) for piece in pieces)
-    ruled = {_pair(rule.one, rule.other): rule.kind for rule in rules}
-    groups = _Groups(pieces, corpus, ruled)
-    for position, other in _find_doubles(pieces):
-        groups.join(position, other, is_sure=True)
-    likely = [
-        (-likeness, one, other)
-        for one, other in _find_pairs(corpus)
-        if (likeness := groups.likeness(one, other)) >= ALIKE
-    ]
-    for _, one, other in sorted(likely):
-        groups.join(one, other)
-    at = {piece.brief_id: position for position, piece in enumerate(pieces)}
-    for (one, other), kind in ruled.items():
-        if kind == "merge" and one in at and other in at:
-            groups.join(at[one], at[other], is_sure=True)
-    tellers = _Tellers(earlier)
-    return tuple(
-        Story(
-            lead=pieces[members[0]],
-            others=tuple(pieces[n] for n in members[1:]),
-            why=_explain([corpus.described[n] for n in members]) if members[1:] else "",
-            earlier=tellers.find(pieces[members[0]], ruled),
+    """Group candidates to stories: the same ones for the same candidates in whatever order.
+
+    `rules` are in the order in which they were made. `earlier` is what recent editions told.
+    """
+    pieces = sorted(candidates, key=_order)
+    before = sorted(earlier, key=lambda each: (each.day, each.story_id, each.brief_id))
+    corpus = Corpus(
+        (
+            *((each.brief, each.published_at) for each in pieces),
+            *((each.brief, datetime.combine(each.day, time(), UTC)) for each in before),
         )
-        for members in groups.list()
     )
-
-
-class _Groups:
-    """Pieces by position, joined into groups as long as every two of a group agree."""
-
-    def __init__(
-        self, pieces: Sequence[Candidate], corpus: Corpus, ruled: Mapping[Pair, str]
-    ) -> None:
-        self._pieces, self._corpus, self._ruled = pieces, corpus, ruled
-        self._of = list(range(len(pieces)))
-        self._members = {n: [n] for n in range(len(pieces))}
-
-    def rule(self, one: int, other: int) -> str | None:
-        return self._ruled.get(_pair(self._pieces[one].brief_id, self._pieces[other].brief_id))
-
-    def likeness(self, one: int, other: int) -> float:
-        return self._corpus.likeness(self._corpus.described[one], self._corpus.described[other])
-
-    def join(self, one: int, other: int, *, is_sure: bool = False) -> None:
-        """Join the groups of two pieces, unless two of their pieces speak against it."""
-        left, right = self._of[one], self._of[other]
-        if left == right:
-            return
-        for a in self._members[left]:
-            for b in self._members[right]:
-                rule = self.rule(a, b)
-                if rule == "split" or (
-                    not is_sure and rule is None and self.likeness(a, b) < LEAST_ALIKE
-                ):
-                    return
-        self._members[left] = sorted(self._members[left] + self._members.pop(right))
-        for n in self._members[left]:
-            self._of[n] = left
-
-    def list(self) -> list[list[int]]:
-        """Give the groups by their first piece, which leads."""
-        return sorted(self._members.values())
-
-
-class _Tellers:
-    """The stories of earlier editions, to be found by what goes on from them."""
-
-    def __init__(self, earlier: Sequence[Earlier]) -> None:
-        self._earlier = sorted(earlier, key=lambda e: (e.day, e.brief_id), reverse=True)
-
-    def find(self, candidate: Candidate, ruled: Mapping[Pair, str]) -> Earlier | None:
-        """Find the latest edition's brief that a candidate goes on from."""
-        free = []
-        for each in self._earlier:
-            rule = ruled.get(_pair(candidate.brief_id, each.brief_id))
-            if rule == "merge":
-                return each
-            if rule is None:
-                free.append(each)
-        if not free:
-            return None
-        at = candidate.published_at
-        corpus = Corpus([(candidate.brief, at), *((each.brief, at) for each in free)])
-        own, *theirs = corpus.described
-        return next(
-            (
-                each
-                for each, described in zip(free, theirs, strict=True)
-                if own.names & described.names and corpus.kinship(own, described) >= AKIN
-            ),
-            None,
-        )
-
-
-def _find_pairs(corpus: Corpus) -> Iterator[Pair]:
-    """Give the pairs that share a rare word, each once."""
-    sharing: defaultdict[str, list[int]] = defaultdict(list)
-    for position, described in enumerate(corpus.described):
-        rarest = sorted(described.words, key=lambda w: (corpus.frequencies[w], w))
-        shared = [word for word in rarest if corpus.frequencies[word] > 1]
-        for word in shared[:_RARE_WORDS]:
-            sharing[word].append(position)
-    seen: set[Pair] = set()
-    for _, positions in sorted(sharing.items()):
-        if len(positions) <= _MOST_SHARING:
-            seen.update(combinations(positions, 2))
-    yield from sorted(seen)
-
-
-def _find_doubles(pieces: Sequence[Candidate]) -> Iterator[Pair]:
-    """Give pieces that are one by their very text, or by their page where the texts are alike."""
-    texts: dict[tuple[str, str], int] = {}
-    pages: dict[str, int] = {}
-    for position, piece in enumerate(pieces):
-        first = texts.setdefault(_said(piece), position)
-        if first != position:
-            yield first, position
-        if not (link := canonical_link(piece.brief.link)):
-            continue
-        first = pages.setdefault(link, position)
-        if first != position and is_alike(pieces[first].brief, piece.brief):
-            yield first, position
+    groups = _Groups(len(pieces))
+    numbers: dict[int, int] = {}
+    for n, piece in enumerate(pieces):
+        numbers.setdefault(piece.brief_id, n)
+    _obey(rules, numbers, groups)
+    _join_doubles(pieces, groups)
+    _join_pages(pieces, groups)
+    _join_alike(pieces, corpus, groups)
+    returning = _find_returning(pieces, before, corpus, _ruled(rules))
+    made = (
+        _build_story([pieces[n] for n in members], groups.why.get(group, ""), returning)
+        for group, members in groups.members.items()
+    )
+    return tuple(sorted(made, key=lambda story: _lead_first(story.lead)))
 
 
 def _lead_first(candidate: Candidate) -> tuple[bool, int, bool, float, str, int]:
-    """Put the piece that tells a story best first: pinned, weighed, with analysis, the earliest."""
+    """Put the piece that tells a story best first.
+
+    That is what an editor pinned or gave priority, then what has analysis. Among equals the
+    newest leads: the first reports of an event know the least.
+    """
     brief = candidate.brief
     return (
         not brief.pinned,
         -brief.priority,
         not brief.has_analysis,
-        candidate.published_at.timestamp(),
+        -candidate.published_at.timestamp(),
         brief.title,
         candidate.brief_id,
     )
 
 
-def _said(piece: Candidate) -> tuple[str, str]:
-    return _fold(piece.brief.title), _fold(piece.brief.summary)
+def _order(candidate: Candidate) -> tuple[datetime, str, str, int]:
+    brief = candidate.brief
+    return candidate.published_at, brief.title, brief.summary, candidate.brief_id
+
+
+def _obey(rules: Sequence[Rule], numbers: Mapping[int, int], groups: _Groups) -> None:
+    """Apply the rules about pieces at hand, the newest first; what contradicts one is dropped."""
+    for rule in reversed(rules):
+        one, other = numbers.get(rule.one), numbers.get(rule.other)
+        if one is None or other is None or one == other:
+            continue
+        if rule.kind == "merge" and not groups.are_apart(one, other):
+            groups.join(one, other, "an operator merged them")
+        elif rule.kind == "split" and groups.of[one] != groups.of[other]:
+            groups.part(groups.of[one], groups.of[other])
+
+
+def _join_doubles(pieces: Sequence[Candidate], groups: _Groups) -> None:
+    first: dict[tuple[str, str], list[int]] = {}
+    for n, piece in enumerate(pieces):
+        others = first.setdefault((_fold(piece.brief.title), _fold(piece.brief.summary)), [])
+        double = next((other for other in others if not groups.are_apart(n, other)), None)
+        if double is None:
+            others.append(n)
+        else:
+            groups.join(double, n, "the same title and summary")
+
+
+def _join_pages(pieces: Sequence[Candidate], groups: _Groups) -> None:
+    """Join pieces on one page, unless the page was used again for something else."""
+    first: dict[str, int] = {}
+    for n, piece in enumerate(pieces):
+        link = canonical_link(piece.brief.link)
+        other = first.setdefault(link, n) if link else n
+        if not groups.are_apart(n, other) and is_alike(pieces[other].brief, piece.brief):
+            groups.join(other, n, "the same page")
+
+
+def _join_alike(pieces: Sequence[Candidate], corpus: Corpus, groups: _Groups) -> None:
+    described = corpus.described
+    units = {unit: tuple(members) for unit, members in groups.members.items()}
+    unit_of = tuple(groups.of)  # what is joined so far is surely one, however unlike it looks
+    seen: dict[tuple[int, int], float] = {}
+
+    def likeness(one: int, other: int) -> float:
+        pair = (one, other) if one < other else (other, one)
+        if pair not in seen:
+            a, b = pieces[pair[0]].brief, pieces[pair[1]].brief
+            seen[pair] = 0.0 if is_column(a, b) else corpus.likeness(*(described[n] for n in pair))
+        return seen[pair]
+
+    found = [
+        (-alike, pair)
+        for pair in _find_pairs(corpus, described[: len(pieces)])
+        if (alike := likeness(*pair)) >= ALIKE
+    ]
+    for _, (one, other) in sorted(found):
+        left, right = groups.of[one], groups.of[other]
+        if left == right or groups.are_apart(one, other):
+            continue
+        sides = ({unit_of[n] for n in groups.members[group]} for group in (left, right))
+        if all(
+            max(likeness(*pair) for pair in product(units[a], units[b])) >= LEAST_ALIKE
+            for a, b in product(*sides)
+        ):
+            shared = corpus.name_shared(described[one], described[other])
+            groups.join(one, other, f"both tell of {shared}" if shared else "they say the same")
+
+
+def _find_pairs(corpus: Corpus, described: Sequence[Described]) -> Iterator[tuple[int, int]]:
+    """Find pairs that share rare words; each piece only with its neighbours in time."""
+    holders: dict[str, list[int]] = defaultdict(list)
+    for n, piece in enumerate(described):
+        for key in _keys(corpus, piece):
+            holders[key].append(n)
+    shared: Counter[tuple[int, int]] = Counter()
+    for places in holders.values():  # in the order of time, as the pieces are
+        for at, n in enumerate(places):
+            shared.update((n, other) for other in places[at + 1 : at + 1 + _NEIGHBOURS])
+    return (pair for pair, count in shared.items() if count >= _SHARED_KEYS)
+
+
+def _keys(corpus: Corpus, piece: Described) -> list[str]:
+    """Give the rarest words that a piece shares with any other."""
+    shared = (word for word in piece.words if corpus.frequencies[word] > 1)
+    return sorted(shared, key=lambda word: (corpus.frequencies[word], word))[:_KEYS]
+
+
+def _find_returning(
+    pieces: Sequence[Candidate],
+    earlier: Sequence[Earlier],
+    corpus: Corpus,
+    ruled: Mapping[frozenset[int], RuleKind],
+) -> Mapping[int, tuple[float, Earlier]]:
+    """Find for each piece, by its brief's number, the earlier story that it goes on with."""
+    holders: dict[str, list[int]] = defaultdict(list)
+    told = corpus.described[len(pieces) :]
+    for n, described in enumerate(told):
+        for key in _keys(corpus, described):
+            holders[key].append(n)
+    place = {each.brief_id: n for n, each in enumerate(earlier)}
+    merged: dict[int, set[int]] = defaultdict(set)
+    for pair, kind in ruled.items():
+        for brief_id in pair if kind == "merge" else ():
+            merged[brief_id] |= {place[other] for other in pair - {brief_id} if other in place}
+    found: dict[int, tuple[float, Earlier]] = {}
+    for piece, described in zip(pieces, corpus.described, strict=False):
+        near = Counter(n for key in described.words for n in holders.get(key, ())[-_NEIGHBOURS:])
+        likely = {n for n, count in near.items() if count >= _SHARED_KEYS}
+        for n in likely | merged.get(piece.brief_id, set()):
+            before = earlier[n]
+            rule = ruled.get(frozenset((piece.brief_id, before.brief_id)))
+            if rule == "split" or (rule is None and is_column(piece.brief, before.brief)):
+                continue
+            kin = _CERTAIN if rule == "merge" else corpus.kinship(described, told[n])
+            best = found.get(piece.brief_id)
+            if kin >= RETURNS and (best is None or _is_closer((kin, before), best)):
+                found[piece.brief_id] = (kin, before)
+    return found
+
+
+def _is_closer(one: tuple[float, Earlier], other: tuple[float, Earlier]) -> bool:
+    """Decide which story a piece rather goes on with: the likelier one, then the newer one."""
+
+    def key(found: tuple[float, Earlier]) -> tuple[float, datetime, int]:
+        day = datetime.combine(found[1].day, time(), UTC)
+        return round(found[0], 9), day, found[1].brief_id
+
+    return key(one) > key(other)
+
+
+def _ruled(rules: Sequence[Rule]) -> Mapping[frozenset[int], RuleKind]:
+    """Give the newest word on each two briefs."""
+    return {frozenset((rule.one, rule.other)): rule.kind for rule in rules}
+
+
+def _build_story(
+    members: Iterable[Candidate], why: str, returning: Mapping[int, tuple[float, Earlier]]
+) -> Story:
+    lead, *others = sorted(members, key=_lead_first)
+    best: tuple[float, Earlier] | None = None
+    for each in (lead, *others):
+        found = returning.get(each.brief_id)
+        if found and (best is None or _is_closer(found, best)):
+            best = found
+    return Story(
+        lead=lead,
+        others=tuple(others),
+        why=why if others else "",
+        earlier=best[1] if best else None,
+    )
 
 
 def _fold(text: str) -> str:
-    return " ".join(text.casefold().split())
-
-
-def _pair(one: int, other: int) -> Pair:
-    return (one, other) if one < other else (other, one)
-
-
-def _explain(members: Iterable[Described]) -> str:
-    """Say what all pieces of a story share."""
-    pieces = list(members)
-    names = frozenset.intersection(*(each.names for each in pieces))
-    numbers = frozenset.intersection(*(each.numbers for each in pieces))
-    words = frozenset.intersection(*(each.words for each in pieces)) - names
-    shared = [
-        f"{what} {', '.join(sorted(found)[:3])}"
-        for what, found in (("names", names), ("numbers", numbers), ("words", words))
-        if found
-    ]
-    return f"they share the {' and the '.join(shared)}" if shared else "an operator joined them"
+    """Fold case, width and white space, which tell no two texts apart."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
