@@ -194,13 +194,17 @@ class Corpus:
         """Give how likely two pieces tell one event, from 0 to 1."""
         apart = abs(one.at - other.at)
         another_date = one.dates and other.dates and not one.dates & other.dates
-        if apart >= MOST_APART or another_date or _are_titles_opposed(one, other):
+        if apart >= MOST_APART or another_date:
+            return 0.0
+        if _are_titles_opposed(one, other) or _is_form(one, other):
             return 0.0
         odds = sum(w * m for w, m in zip(_WEIGHTS, self._measure(one, other, apart), strict=True))
         return 1 / (1 + math.exp(-odds))
 
     def kinship(self, one: Described, other: Described) -> float:
         """Give how likely two pieces belong to one story, whatever happened in between."""
+        if _is_form(one, other):
+            return 0.0
         measures = list(self._measure(one, other, timedelta(0)))
         for against in _AGAINST:
             measures[against] = 0.0
@@ -347,6 +351,13 @@ def _are_titles_opposed(one: Described, other: Described) -> bool:
         or (right >= _IN_TITLE and to_left >= _IN_TITLE and not (left or to_right))
         for (left, right), (to_left, to_right) in zip(one.sides, other.sides, strict=True)
     )
+
+
+def _is_form(one: Described, other: Described) -> bool:
+    """Decide whether two are one form, filled in for different things: the weather of two towns."""
+    mine, theirs = one.words - other.words, other.words - one.words
+    in_titles = mine <= one.title_words and theirs <= other.title_words
+    return len(mine) == len(theirs) == 1 and in_titles
 
 
 def _count_opposites(one: Described, other: Described) -> float:

@@ -200,6 +200,15 @@ def test_a_column_is_a_new_one_every_day() -> None:
     assert {s.lead.brief_id: s.earlier for s in stories} == {1: monday, 2: None}
 
 
+def test_a_form_that_is_filled_in_twice_is_two_stories() -> None:
+    text = "Rain until noon over {}, then sun and a light wind from the north-west all day."
+    told = [
+        candidate(n, brief(f"The weather in {town}", text.format(town)))
+        for n, town in enumerate(("Kilm", "Elmira"))
+    ]
+    assert len(group_stories(told)) == 2
+
+
 def test_a_story_that_goes_on_is_known_again() -> None:
     yesterday = Earlier(story_id=7, day=date(2026, 11, 22), brief=STRIKE[0], brief_id=90)
     older = replace(yesterday, day=date(2026, 11, 20), brief_id=80)
