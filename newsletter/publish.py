@@ -23,12 +23,22 @@ from functools import partial
 from pathlib import Path
 
 from newsletter.audience.address import parse_address
+from newsletter.audience.pseudonyms import Pseudonyms
 from newsletter.audience.reader import Choices, Reader
+from newsletter.audience.segment import Segment
 from newsletter.audience.subscribers import read_subscriber
+from newsletter.audience.suppression import find_suppression
 from newsletter.briefs.fetcher import probe
 from newsletter.briefs.gather import SourceReport, describe_us, gather_sources
 from newsletter.delivery.holder import describe_operator, describe_self
-from newsletter.delivery.inquiry import Copy, find_copy, find_copy_at, list_copies_in_doubt
+from newsletter.delivery.inquiry import (
+    FORGOTTEN,
+    Copy,
+    find_copy,
+    find_copy_at,
+    is_forgotten,
+    list_copies_in_doubt,
+)
 from newsletter.delivery.lanes import build_domain_limits, build_lanes, read_relays
 from newsletter.delivery.ledger import Ledger
 from newsletter.delivery.lifecycle import State
@@ -38,13 +48,15 @@ from newsletter.delivery.settle import (
     PutBack,
     Verdict,
     note_override,
+    note_segment,
     put_back,
     settle_doubts,
 )
 from newsletter.delivery.shift import Lane, Policy, Surroundings
 from newsletter.delivery.signing import choose_signers, read_signers
 from newsletter.editions.candidates import Barred, find_barred, is_overtaken
-from newsletter.editions.desk import Composed, compose_edition
+from newsletter.editions.desk import Composed, Outcome, compose_edition
+from newsletter.editions.explain import Line, explain_items, load_claims, place_by_form
 from newsletter.editions.lifecycle import RELEASED
 from newsletter.editions.model import (
     Edition,
@@ -73,6 +85,7 @@ from newsletter.errors import (
     RelayRefusedUs,
     RelayUnavailable,
     SourceError,
+    TemplateError,
     TemporaryError,
 )
 from newsletter.mail import (
@@ -98,6 +111,7 @@ from newsletter.render.preflight import (
     list_edition_links,
     list_failed,
 )
+from newsletter.render.selection import Selector
 from newsletter.render.site import Build, Written, build_files, check_site, write_site
 from newsletter.render.templates import TemplateSet, find_templates
 from newsletter.render.web import Published, edition_path, file_of
@@ -125,6 +139,11 @@ class Press:
     def keyring(self) -> Keyring:
         """The keys that sign links and Message-IDs."""
         return Keyring(self.settings.secret_keys)
+
+    @property
+    def pseudonyms(self) -> Pseudonyms:
+        """What stands for readers who were erased."""
+        return Pseudonyms(self.settings.secret_keys)
 
     @property
     def signers(self) -> tuple[Signer, ...]:
@@ -218,6 +237,39 @@ def compose(
     return compose_edition(press.database, press.settings, day=day, now=now, reports=reports)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """Where everything that was gathered went, by place."""
+
+    day: date
+    outcome: Outcome
+    lines: tuple[Line, ...]
+    remark: str = ""
+    """Why nobody can say how much of each brief readers get; "" where that is said."""
+
+
+def explain(press: Press, reports: tuple[SourceReport, ...]) -> Explained:
+    """Say where each item of a gathering goes today, and why; nothing is composed for good."""
+    day = press.today()
+    composed = compose_edition(
+        press.database, press.settings, day=day, now=press.now(), reports=reports, dry=True
+    )
+    fates, remark = composed.fates, ""
+    if composed.edition and not composed.existing:
+        try:
+            compiled = _lay_out(press, composed.edition)
+        except TemplateError as error:
+            remark = f"The templates cannot be laid out, so full is the most of a brief: {error}"
+        else:
+            forms = Selector(compiled).select(Choices()).forms
+            fates = place_by_form(fates, forms, compiled.minutes)
+    ids = [item.brief_id for report in reports for item in report.items if item.brief_id]
+    with press.database.reading() as connection:
+        claims = load_claims(connection, ids)
+    lines = explain_items(reports, fates, claims)
+    return Explained(day=day, outcome=composed.outcome, lines=lines, remark=remark)
+
+
 # -- 2. render -------------------------------------------------------------------------------------
 
 
@@ -236,16 +288,7 @@ def render(press: Press, composed: Composed) -> Printed:
         with press.database.reading() as connection:
             compiled = CompiledEdition.load(load_compiled(connection, record.id))
     else:
-        settings = press.settings
-        templates = press.templates
-        compiled = within_limits(compile_edition, templates, settings.templates)(
-            edition,
-            publication=publication,
-            vocabulary=settings.vocabulary,
-            templates=templates,
-            settings=settings.edition,
-            look=settings.look,
-        )
+        compiled = _lay_out(press, edition)
         with press.database.writing() as connection:
             record = store_compiled(connection, record.id, compiled.dump())
     findings = check_edition(
@@ -258,6 +301,18 @@ def render(press: Press, composed: Composed) -> Printed:
         web=None if record.state in RELEASED else _build_page(press, edition),
     )
     return Printed(record=record, edition=edition, compiled=compiled, findings=findings)
+
+
+def _lay_out(press: Press, edition: Edition) -> CompiledEdition:
+    settings, templates = press.settings, press.templates
+    return within_limits(compile_edition, templates, settings.templates)(
+        edition,
+        publication=settings.publication,
+        vocabulary=settings.vocabulary,
+        templates=templates,
+        settings=settings.edition,
+        look=settings.look,
+    )
 
 
 def look_at(
@@ -323,11 +378,17 @@ def ask_links(
 # -- 3. enrol --------------------------------------------------------------------------------------
 
 
-def approve(press: Press, record: EditionRecord, overridden: Sequence[Finding] = ()) -> int:
+def approve(
+    press: Press,
+    record: EditionRecord,
+    overridden: Sequence[Finding] = (),
+    *,
+    segment: Segment | None = None,
+) -> int:
     """Approve an edition and freeze its audience, in one transaction; return its size.
 
-    Failed checks that are `overridden` are noted with it: who answers for them, and what they
-    said.
+    The audience is every active reader, or those in a `segment`, which is noted then. Failed
+    checks that are `overridden` are noted with it: who answers for them, and what they said.
 
     From here on content, readers, choices, Date and signing key of every message are fixed:
     all attempts to one reader are the same bytes. Raises `TemporaryError` if another process
@@ -358,29 +419,42 @@ def approve(press: Press, record: EditionRecord, overridden: Sequence[Finding] =
             not_after=now + press.settings.delivery.not_after,
         )
         content = load_content(connection, record.id)
+        repeats = list_dates_repeated(content)
         audience = press.ledger.enrol(
             connection,
             record.id,
             now,
             refers_to=list_dates_referred_to(content),
-            repeats=list_dates_repeated(content),
+            repeats=repeats,
+            segment=segment,
         )
         if not audience:
-            raise nobody_to_mail(record.kind)
+            raise nobody_to_mail(record.kind, segment)
+        if segment:
+            everybody = press.ledger.count_audience(connection, record.id, now, repeats=repeats)
+            said = f"{audience:,} of {everybody:,} active readers: {segment}"
+            note_segment(connection, record.id, said, by=describe_operator(), now=now)
         told = [f"{finding.number} {finding.name}: {finding.detail}" for finding in overridden]
         note_override(connection, record.id, told, by=describe_operator(), now=now)
     return audience
 
 
-def count_audience(press: Press, printed: Printed) -> int:
+def count_audience(press: Press, printed: Printed, segment: Segment | None = None) -> int:
     """Count who would be mailed, were an edition approved now."""
     repeats = list_dates_repeated(printed.edition)
     with press.database.reading() as connection:
-        return press.ledger.count_audience(connection, printed.record.id, repeats=repeats)
+        return press.ledger.count_audience(
+            connection, printed.record.id, press.now(), repeats=repeats, segment=segment
+        )
 
 
-def nobody_to_mail(kind: Kind) -> RefusedError:
+def nobody_to_mail(kind: Kind, segment: Segment | None = None) -> RefusedError:
     """Say that an edition has no audience, and what would give it one."""
+    if segment:
+        return RefusedError(
+            f"no active reader whom the edition is for is in the segment {segment}",
+            mend="`newsletter subscribers list --segment` shows who is in one",
+        )
     if kind == "weekly":
         return RefusedError(
             "the round-up has no reader who chose it and was not sent all of it before",
@@ -614,8 +688,16 @@ def copy_of(press: Press, record: EditionRecord, email: str) -> tuple[Copy, Mess
             if subscriber
             else find_copy_at(connection, record.id, key)  # they may have been a reader then
         )
+        suppressed = find_suppression(connection, key, pseudonyms=press.pseudonyms)
+        forgotten = is_forgotten(connection, record.id)
     if found:
         return found, addresser(press, record.id).address(found.reader)
+    if suppressed and suppressed.reason == "erased":
+        raise RefusedError(
+            f"{key} was erased on {suppressed.since:%Y-%m-%d}, so their copies cannot be made again"
+        )
+    if forgotten:
+        raise RefusedError(f"of the edition of {record.date} {FORGOTTEN}")
     if not subscriber:
         raise RefusedError(
             f"no reader has the address {email}", mend="see `newsletter subscribers list`"
@@ -792,12 +874,14 @@ async def publish(
     printed: Printed,
     *,
     overrides: Sequence[str] = (),
+    segment: Segment | None = None,
     on_start: Callable[[Sender], None] = lambda _sender: None,
     on_progress: Callable[[Counter[State]], None] = lambda _tally: None,
 ) -> Delivered:
     """Approve an edition unless it is approved, and deliver it: what a person's yes sets off.
 
-    `overrides` are failed checks that the person answers for, by name or number. Its pages are
+    `overrides` are failed checks that the person answers for, by name or number; only a
+    `segment` of the readers gets it, if one is given. Its pages are
     there before the first mail leaves, since every mail links to them.
     """
     if printed.record.state in ("draft", "ready"):
@@ -807,7 +891,7 @@ async def publish(
         await check_relay(press)
         check_web(press, printed)
         try:
-            approve(press, printed.record, overridden)
+            approve(press, printed.record, overridden, segment=segment)
         except IllegalMove:
             with press.database.reading() as connection:
                 if read_edition(connection, printed.record.id).state not in RELEASED:

@@ -13,7 +13,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator, Mapping
-from datetime import time, timedelta
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 from zoneinfo import ZoneInfo, available_timezones
@@ -114,6 +114,10 @@ def parse_clock(value: object) -> time:
     if not match:
         raise ValueError('must be a time of day such as "06:00"')
     return time(int(match[1]), int(match[2]))
+
+
+def _since_midnight(clock: time) -> timedelta:
+    return timedelta(hours=clock.hour, minutes=clock.minute)
 
 
 def _check_zone(value: str) -> str:
@@ -417,6 +421,16 @@ class FolderSource(Section):
     weight: float = Field(
         default=1, ge=0, le=5, description="How much its briefs count when they are ranked."
     )
+    trusted: bool = Field(
+        default=False,
+        description="Whether its briefs need no review where review.required is set; what "
+        "drafted_by says a machine drafted is reviewed all the same.",
+    )
+    stale_after: Duration | None = Field(
+        default=None,
+        description="How long nothing new may come before it is an alarm, 0 = for ever; default "
+        "three times the usual gap.",
+    )
 
 
 class FeedSource(Section):
@@ -427,6 +441,16 @@ class FeedSource(Section):
     url: Line = Field(description="Address of the feed, http or https.")
     weight: float = Field(
         default=1, ge=0, le=5, description="How much its briefs count when they are ranked."
+    )
+    trusted: bool = Field(
+        default=False,
+        description="Whether its briefs need no review where review.required is set; what "
+        "drafted_by says a machine drafted is reviewed all the same.",
+    )
+    stale_after: Duration | None = Field(
+        default=None,
+        description="How long nothing new may come before it is an alarm, 0 = for ever; default "
+        "three times the usual gap.",
     )
     allow_private: bool = Field(
         default=False, description="Allow addresses of private networks and this machine."
@@ -474,6 +498,28 @@ class Weekly(Section):
     send_at: Clock = Field(default=time(9, 0), description="When the round-up is sent.")
     max_briefs: int = Field(
         default=10, ge=1, le=60, description="Most briefs in a round-up; the rest is counted."
+    )
+
+
+class Review(Section):
+    """What somebody must approve before `newsletter serve` sends it."""
+
+    required: bool = Field(
+        default=False,
+        description="Whether serve sends only briefs that somebody approved; whoever types "
+        "`newsletter send` and says yes approves what it shows.",
+    )
+    deadline: Duration = Field(
+        default=timedelta(0),
+        description="How long before schedule.send_at the review ends: what is not approved by "
+        "then is left out.",
+    )
+    floor: int = Field(
+        default=1,
+        ge=1,
+        le=60,
+        description="Fewest approved briefs; with fewer, and others waiting, the edition is held "
+        "until somebody approves them.",
     )
 
 
@@ -721,6 +767,33 @@ class Database(Section):
     )
 
 
+class Retention(Section):
+    """How long what is no longer needed is kept; `newsletter db prune` forgets it then."""
+
+    attempts: Duration = Field(
+        default=timedelta(days=90),
+        description="Each try of a delivery, and the relay's words, are kept this long; "
+        "0 = for ever.",
+    )
+    deliveries: Duration = Field(
+        default=timedelta(days=730),
+        description="Who was sent an edition, and what became of it; then only the counts are "
+        "left. 0 = for ever.",
+    )
+    gatherings: Duration = Field(
+        default=timedelta(days=90),
+        description="What each gathering of a source brought; 0 = for ever.",
+    )
+    imports: Duration = Field(
+        default=timedelta(days=90),
+        description="How long an import of readers can be undone; 0 = for ever.",
+    )
+    pending: Duration = Field(
+        default=timedelta(days=7),
+        description="A sign-up that nobody confirmed; 0 = for ever.",
+    )
+
+
 class Web(Section):
     """Where `newsletter serve` listens, and where the web copy goes."""
 
@@ -775,6 +848,7 @@ class Settings(BaseSettings):
     sources: tuple[SourceSettings, ...] = ()
     schedule: Schedule = Schedule()
     weekly: Weekly = Weekly()
+    review: Review = Review()
     edition: EditionSettings = EditionSettings()
     look: Look = Look()
     delivery: Delivery = Delivery()
@@ -782,6 +856,7 @@ class Settings(BaseSettings):
     domains: tuple[DomainSettings, ...] = ()
     dkim: tuple[DkimKey, ...] = ()
     database: Database = Database()
+    retention: Retention = Retention()
     web: Web = Web()
     templates: Templates = Templates()
     secret_key: SecretStr = Field(
@@ -801,6 +876,14 @@ class Settings(BaseSettings):
                 raise ValueError(f'two are called "{name}"; give one a name of its own')
         return sources
 
+    @field_validator("review")
+    @classmethod
+    def _review_ends_on_its_day(cls, review: Review, info: ValidationInfo) -> Review:
+        schedule = info.data.get("schedule")  # not there if it is wrong itself
+        if schedule and _since_midnight(schedule.send_at) < review.deadline:
+            raise ValueError("deadline reaches into the day before schedule.send_at; choose less")
+        return review
+
     @field_validator("look")
     @classmethod
     def _logo_is_allowed(cls, look: Look, info: ValidationInfo) -> Look:
@@ -812,6 +895,12 @@ class Settings(BaseSettings):
                         f'the logo is on {host}; add "{host}" to edition.picture_hosts'
                     )
         return look
+
+    @property
+    def review_ends_at(self) -> time:
+        """When the review of a day's edition ends, in the publication's time zone."""
+        left = _since_midnight(self.schedule.send_at) - self.review.deadline
+        return (datetime.min + left).time()
 
     @property
     def weekly_schedule(self) -> Schedule | None:

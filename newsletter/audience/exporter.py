@@ -15,22 +15,27 @@ from typing import TextIO
 
 from newsletter.audience.cells import defuse, format_list
 from newsletter.audience.columns import COLUMNS
-from newsletter.audience.reader import Status, Subscriber
-from newsletter.audience.subscribers import read_field_names, read_subscribers
+from newsletter.audience.reader import Subscriber
+from newsletter.audience.subscribers import (
+    ALL,
+    Selection,
+    read_field_names,
+    read_subscribers,
+)
 from newsletter.store import Database
 
 
-def export_subscribers(database: Database, stream: TextIO, *, status: Status | None = None) -> int:
-    """Write all readers, or those of one status, to `stream`; give their number.
+def export_subscribers(database: Database, stream: TextIO, which: Selection = ALL) -> int:
+    """Write all readers, or some, to `stream`; give their number.
 
     `stream` is to be opened with `newline=""`.
     """
     writer = csv.writer(stream, quoting=csv.QUOTE_ALL)
     count = 0
     with database.reading() as connection:
-        own = read_field_names(connection, status=status)
+        own = read_field_names(connection, which)
         writer.writerow([*COLUMNS, *own])
-        for subscriber in read_subscribers(connection, status=status):
+        for subscriber in read_subscribers(connection, which):
             cells = _format_cells(subscriber)
             fields = subscriber.fields
             writer.writerow(map(defuse, (*cells, *[fields.get(name, "") for name in own])))

@@ -117,7 +117,7 @@ def read_table(
     left_over = _rename(
         [headings[p] for p in kept],
         renamed or {},
-        f"the file, a {service.name} export, that is left",
+        f"this {service.name} export that is left",
     )
     return Table(
         headings=(*makes, *left_over),

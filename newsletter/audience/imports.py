@@ -1,6 +1,7 @@
 """The imports there were: what each brought and changed, and how it is taken back.
 
     running ─▶ finished ─▶ undoing ─▶ undone        (an import that was killed stays running)
+          └──────┴─▶ closed    when the values before it are no longer kept (`retention.imports`)
 
 A reader who was brought bears the import's number, and every row that an import writes has
 its `started_at` as `updated_at`: a reader with another `updated_at` was changed since. Of
@@ -23,6 +24,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, exists, insert, select, text, update
 
 from newsletter.audience.entry import Plan, build_values, read_values, store_plan
+from newsletter.audience.suppression import keep_audiences_out
 from newsletter.errors import AudienceError, RefusedError
 from newsletter.store import Database
 from newsletter.store.tables import (
@@ -47,7 +49,7 @@ class ImportRecord:
     number: int
     file: str
     state: str
-    """running (unless it is under way: killed), finished, undoing, undone."""
+    """running (unless it is under way: killed), finished, undoing, undone, closed."""
     started_at: datetime
     ended_at: datetime | None
     made_by: str
@@ -185,6 +187,11 @@ def undo_import(
             raise RefusedError(
                 f"import {number} was undone on {record.ended_at:%Y-%m-%d at %H:%M} UTC"
             )
+        if record.state == "closed":
+            raise RefusedError(
+                f"import {number} is older than retention.imports: what was there before it is "
+                "no longer known"
+            )
         connection.execute(update(imports).where(imports.c.id == number).values(state="undoing"))
     run = _Undo(database, record, now, on_progress)
     run.remove_readers()
@@ -216,6 +223,7 @@ class _Undo:
         after = 0
         while True:
             with self._database.writing() as connection:
+                keep_audiences_out(connection)
                 rows = connection.execute(self._brought(after)).all()
                 if not rows:
                     return

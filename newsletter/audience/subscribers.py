@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, get_args
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, and_, func, select, true, update
 
 from newsletter.audience.address import parse_address
 from newsletter.audience.entry import Entry, Tally, store_entries
 from newsletter.audience.pseudonyms import Pseudonyms
 from newsletter.audience.reader import Choices, Status, Subscriber
+from newsletter.audience.segment import Segment
+from newsletter.audience.segment_sql import build_condition
 from newsletter.audience.suppression import (
     FINAL_REASONS,
     lift_suppression,
@@ -92,34 +94,65 @@ def read_subscriber(connection: Connection, key: str) -> Subscriber | None:
     return None if row is None else _build_subscriber(row)
 
 
-def list_subscribers(database: Database, *, status: Status | None = None) -> Iterator[Subscriber]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which readers are asked for."""
+
+    status: Status | None = None
+    segment: Segment | None = None
+    now: datetime | None = None
+    """What the ages of a segment count from."""
+
+    def build_condition(self, connection: Connection) -> Any:
+        """Give the condition on a row of `subscribers`."""
+        _s = subscribers.c
+        status = true() if self.status is None else _s.status == self.status
+        if self.segment is None:
+            return status
+        assert self.now is not None, "a segment has ages"
+        is_sqlite = connection.dialect.name == "sqlite"
+        return and_(status, build_condition(self.segment, self.now, is_sqlite=is_sqlite))
+
+
+ALL = Selection()
+
+
+def list_subscribers(database: Database, which: Selection = ALL) -> Iterator[Subscriber]:
     """Give readers in the order in which they came, in constant memory.
 
     Each page is read by itself, so that a slow consumer does not keep a transaction open.
     """
     after = 0
-    while page := _read_alone(database, status, after):
+    while page := _read_alone(database, which, after):
         yield from page
         after = page[-1].id
 
 
-def read_subscribers(connection: Connection, *, status: Status | None) -> Iterator[Subscriber]:
+def read_subscribers(connection: Connection, which: Selection) -> Iterator[Subscriber]:
     """Give readers like `list_subscribers`, but all within the connection's transaction."""
     after = 0
-    while page := _read_page(connection, status, after):
+    while page := _read_page(connection, which, after):
         yield from page
         after = page[-1].id
 
 
-def read_field_names(connection: Connection, *, status: Status | None) -> list[str]:
+def read_field_names(connection: Connection, which: Selection) -> list[str]:
     """Give the names of all own fields in use, sorted."""
-    query = select(subscribers.c.fields).where(subscribers.c.fields != {})
-    if status:
-        query = query.where(subscribers.c.status == status)
+    query = select(subscribers.c.fields).where(
+        subscribers.c.fields != {}, which.build_condition(connection)
+    )
     names: set[str] = set()
     for row in connection.execute(query.execution_options(yield_per=_PAGE_ROWS)):
         names.update(row.fields)
     return sorted(names)
+
+
+def count_subscribers(database: Database, which: Selection) -> int:
+    """Count the readers who are asked for."""
+    with database.reading() as connection:
+        query = select(func.count()).select_from(subscribers)
+        found = connection.execute(query.where(which.build_condition(connection)))
+        return found.scalar_one()
 
 
 def count_by_status(database: Database) -> dict[Status, int]:
@@ -155,15 +188,13 @@ def _check_again(entry: Entry, against: str, *, again: bool) -> None:
         )
 
 
-def _read_alone(database: Database, status: Status | None, after: int) -> list[Subscriber]:
+def _read_alone(database: Database, which: Selection, after: int) -> list[Subscriber]:
     with database.reading() as connection:
-        return _read_page(connection, status, after)
+        return _read_page(connection, which, after)
 
 
-def _read_page(connection: Connection, status: Status | None, after: int) -> list[Subscriber]:
-    query = select(subscribers).where(subscribers.c.id > after)
-    if status:
-        query = query.where(subscribers.c.status == status)
+def _read_page(connection: Connection, which: Selection, after: int) -> list[Subscriber]:
+    query = select(subscribers).where(subscribers.c.id > after, which.build_condition(connection))
     rows = connection.execute(query.order_by(subscribers.c.id).limit(_PAGE_ROWS))
     return [_build_subscriber(row) for row in rows]
 

@@ -64,6 +64,11 @@ ORDER_LOCK = 7_310_579_603
 number will do that no other program in the database uses."""
 _KEEP_OUT = text(f"SELECT pg_advisory_xact_lock({ORDER_LOCK})")
 
+AUDIENCE_LOCK = 7_310_579_604
+"""The one that whoever freezes an audience shares, and who takes readers off the list takes."""
+_KEEP_AUDIENCES_OUT = text(f"SELECT pg_advisory_xact_lock({AUDIENCE_LOCK})")
+_FREEZE_AUDIENCE = text(f"SELECT pg_advisory_xact_lock_shared({AUDIENCE_LOCK})")
+
 _INSERT = text(
     "INSERT INTO suppressions (email_key, reason, detail, suppressed_at)"
     " VALUES (:email_key, :reason, :detail, :suppressed_at) ON CONFLICT (email_key) DO NOTHING"
@@ -111,6 +116,21 @@ def keep_intents_out(connection: Connection) -> None:
     """
     if connection.dialect.name == "postgresql":
         connection.execute(_KEEP_OUT)
+
+
+def keep_audiences_out(connection: Connection) -> None:
+    """Wait for audiences that are being frozen, and let none be before this transaction ends.
+
+    So no copy is made of a row that is gone. Comes before `keep_intents_out`.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(_KEEP_AUDIENCES_OUT)
+
+
+def freeze_audience(connection: Connection) -> None:
+    """Wait for whoever takes readers off the list, and let nobody do it until this is over."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(_FREEZE_AUDIENCE)
 
 
 def lift_suppression(connection: Connection, email_key: str) -> None:

@@ -37,6 +37,29 @@ _MOST_AT_ONCE = 8
 _KEYS_A_QUERY = 500  # old builds of SQLite take 999 parameters
 
 Status = Literal["read", "unchanged", "failed"]
+ItemOutcome = Literal["new", "changed", "known", "elsewhere", "fixed", "repeats"]
+
+ITEM_OUTCOMES: Mapping[ItemOutcome, str] = {
+    "new": "new",
+    "changed": "changed",
+    "known": "known, and unchanged",
+    "elsewhere": "known from another source",
+    "fixed": "changed after an edition took it up",
+    "repeats": "the same as another item of its source",
+}
+"""Every outcome of an item, and how it is said to a person."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemReport:
+    """What came of one item that a source holds."""
+
+    title: str
+    origin: str
+    """The file or entry that it came from."""
+    outcome: ItemOutcome
+    brief_id: int | None
+    """What it is stored under; None for one that repeats another new one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +78,7 @@ class SourceReport:
     """What is odd about new and changed briefs, and changes that came too late."""
     error: str = ""
     """Why the source could not be read."""
+    items: tuple[ItemReport, ...] = ()
 
 
 def gather_sources(
@@ -159,9 +183,9 @@ def _store_reading(
     shelf = _Shelf(connection, name, now)
     shelf.load({key for keys_of_item in keys for key in keys_of_item})
     matches = decide_matches(reading.items, keys, source=name, known=shelf.known)
-    for item, match in zip(reading.items, matches, strict=True):
-        if not match.repeats:
-            shelf.put(item, match)
+    items = tuple(
+        shelf.put(item, match) for item, match in zip(reading.items, matches, strict=True)
+    )
     return SourceReport(
         name=name,
         status="unchanged" if reading.unchanged else "read",
@@ -170,6 +194,7 @@ def _store_reading(
         changed=shelf.changed,
         problems=reading.problems,
         warnings=tuple(shelf.warnings),
+        items=items,
     )
 
 
@@ -215,27 +240,40 @@ class _Shelf:
                     )
                 self.known[row.key] = self._briefs[row.id]
 
-    def put(self, item: Item, match: Match) -> None:
-        """Store an item as a new brief, or what is new about a known one."""
+    def put(self, item: Item, match: Match) -> ItemReport:
+        """Store an item as a new brief, or what is new about a known one; say which it was."""
+        outcome, brief_id = self._put(item, match)
+        return ItemReport(
+            title=item.brief.title, origin=item.origin, outcome=outcome, brief_id=brief_id
+        )
+
+    def _put(self, item: Item, match: Match) -> tuple[ItemOutcome, int | None]:
+        if match.repeats:
+            return "repeats", match.known.brief_id if match.known else None
         lasting = {key for key in match.keys if not key.startswith("text:")}
         if match.known is None:
-            self._add_keys(self._insert(item), lasting)
-            return
+            brief_id = self._insert(item)
+            self._add_keys(brief_id, lasting)
+            return "new", brief_id
         known, row = match.known, self._rows[match.known.brief_id]
         if match.replaces:
             self._forget_keys(known.brief_id)
         self._add_keys(known.brief_id, lasting)
         same = row.document == _to_document(item.brief, published_at=row.published_at)
-        if same or known.source != self._source:
-            return
+        if known.source != self._source:
+            return "elsewhere", known.brief_id
+        if same:
+            return "known", known.brief_id
         if not known.in_edition:
             self._update(item, row)
-        elif not any(key in self.known for key in match.keys if key not in lasting):
+            return "changed", known.brief_id
+        if not any(key in self.known for key in match.keys if key not in lasting):
             self._add_keys(known.brief_id, set(match.keys) - lasting)
             self.warnings.append(
                 f"{item.origin}: was changed after an edition took it up; readers have the "
                 "earlier text."
             )
+        return "fixed", known.brief_id
 
     def _insert(self, item: Item) -> int:
         values = self._values(item, otherwise=self._now)

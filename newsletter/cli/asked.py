@@ -57,6 +57,12 @@ EditionArgument = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+SegmentOption = Annotated[
+    str,
+    typer.Option(
+        metavar="SEGMENT", help='Only some readers: "topics:markets language:de active:<90d".'
+    ),
+]
 
 
 def check_briefs(brief_ids: list[int] | None, kind: Kind) -> tuple[int, ...]:

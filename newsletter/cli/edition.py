@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -113,6 +114,24 @@ def edition_table(printed: Printed, *, audience: str = "", relay: str = "") -> T
     return table
 
 
+def placings_table(printed: Printed) -> Table:
+    """Show each brief with its section, and why it stands where it does."""
+    edition = printed.edition
+    table = Table(title="Briefs", title_justify="left")
+    table.add_column("No.", justify="right", no_wrap=True)
+    table.add_column("Brief", overflow="fold", ratio=5)
+    if edition.sections:
+        table.add_column("Section", overflow="fold", ratio=2)
+    table.add_column("Why here", overflow="fold", ratio=5)
+    for position, brief in enumerate(edition.briefs):
+        placing = edition.placing(position)
+        also = ", ".join(report.outlet for report in placing.also)
+        told = f"{brief.title}\nalso reported by {also}" if also else brief.title
+        section = [escape(placing.section)] if edition.sections else []
+        table.add_row(str(position + 1), escape(told), *section, escape(placing.why))
+    return table
+
+
 def what_next(printed: Printed) -> str:
     """Say what state the edition is in, and what sends it."""
     options = printed.record.options
@@ -140,6 +159,16 @@ def edition_document(printed: Printed) -> dict[str, Any]:
         "subject": printed.edition.subject,
         "preheader": printed.edition.preheader,
         "briefs": [brief.title for brief in printed.edition.briefs],
+        "placings": [
+            {
+                "section": placing.section,
+                "prominence": placing.prominence,
+                "also": [asdict(report) for report in placing.also],
+                "why": placing.why,
+                "is_late": placing.is_late,
+            }
+            for placing in map(printed.edition.placing, range(len(printed.edition.briefs)))
+        ],
         "left_out": printed.edition.left_out,
         "note": printed.edition.note.text if printed.edition.note else "",
         "sponsor": printed.edition.sponsor.name if printed.edition.sponsor else "",

@@ -37,6 +37,7 @@ _STATES = {
     "finished": "finished",
     "undoing": "undone in part",
     "undone": "undone",
+    "closed": "too old to be undone",
 }
 
 
@@ -142,7 +143,7 @@ def undo(
     with session.database() as database:
         with database.reading() as connection:
             record = find_import(connection, number)
-        if not yes and record.state != "undone":
+        if not yes and record.state not in ("undone", "closed"):
             counts = record.counts
             confirm(
                 session,
@@ -246,7 +247,8 @@ def _build_document(record: ImportRecord) -> dict[str, Any]:
 def _print_report(session: Session, report: ImportReport, rejects: Path | None) -> None:
     title = "Dry run: nothing was changed" if report.number is None else f"Import {report.number}"
     title += f", {report.service} export" if report.service else ""
-    table = Table(title=title, title_justify="left", show_footer=True)
+    session.out.print(Text(f"{title}."))
+    table = Table(show_footer=True)
     table.add_column("Rows", footer="all")
     table.add_column("Number", footer=f"{report.rows:,}", justify="right")
     for label, count in (

@@ -24,11 +24,13 @@ from rich.progress import (
 )
 
 from newsletter.audience.address import parse_address
+from newsletter.audience.segment import Segment, parse_segment
 from newsletter.cli.asked import (
     BriefOption,
     DateOption,
     JsonOption,
     KindOption,
+    SegmentOption,
     YesOption,
     check_briefs,
     confirm,
@@ -99,6 +101,7 @@ def send(
             help="Send although this check fails, and answer for it; may be given again.",
         ),
     ] = None,
+    segment: SegmentOption = "",
     day: DateOption = None,
     kind: KindOption = "daily",
     brief: BriefOption = None,
@@ -113,6 +116,9 @@ def send(
         raise typer.BadParameter("goes with --retry-failed", param_hint="--including-dead")
     if retry_failed and test_email:
         raise typer.BadParameter("mails readers, and --test none", param_hint="--retry-failed")
+    wanted = parse_segment(segment) if segment else None
+    if wanted and (test_email or retry_failed):
+        raise typer.BadParameter("is for an edition's first send", param_hint="--segment")
     if overrides and (test_email or retry_failed):
         raise typer.BadParameter("is for an edition's first send", param_hint="--override")
     with session.database() as database:
@@ -141,34 +147,41 @@ def send(
                 f"the edition of {printed.record.name} was approved before: no check stops it",
                 mend="leave --override out",
             )
+        if wanted and printed.record.state not in _UNSENT:
+            raise RefusedError(
+                f"the edition of {printed.record.date} was approved before: its readers are fixed",
+                mend="leave --segment out",
+            )
         if printed.record.state in _UNSENT:
             if session.settings.edition.browser_checks:
                 printed = look_at_edition(session, press, printed)
-            audience = to_mail = count_audience(press, printed)
+            audience, shown = _count_audience(press, printed, wanted)
+            to_mail = audience
         else:
             counts = press.ledger.counts(printed.record.id)
             audience, to_mail = sum(counts.values()), count_open(counts)
+            shown = f"{audience:,}"
         if not as_json:
             relay = "" if dry_run else ", ".join(map(str, press.relays))
-            session.out.print(edition_table(printed, audience=f"{audience:,}", relay=relay))
+            session.out.print(edition_table(printed, audience=shown, relay=relay))
         if printed.record.state in _UNSENT:
             if not as_json:
                 session.out.print(findings_table(printed.findings, only_trouble=True))
             if dry_run:
-                _print_dry_run(session, printed, audience, as_json=as_json)
+                _print_dry_run(session, printed, audience, wanted, as_json=as_json)
                 return
             overridden = check_fit_to_send(printed, overrides)
             _say_overridden(session, overridden)
             if audience == 0:
-                raise nobody_to_mail(printed.record.kind)
+                raise nobody_to_mail(printed.record.kind, wanted)
         elif dry_run or printed.record.state == "sent":
             _print_outcome(session, press, printed, mailed=False, as_json=as_json)
             return
         elif printed.record.state == "paused":
             raise paused(printed.record)
         if not yes:
-            _ask(session, printed, to_mail, as_json=as_json)
-        _deliver(session, press, printed, audience, overrides=overrides)
+            _ask(session, printed, to_mail, wanted, as_json=as_json)
+        _deliver(session, press, printed, audience, overrides=overrides, segment=wanted)
         record = _print_outcome(session, press, printed, mailed=True, as_json=as_json)
         _check_end(record)
 
@@ -256,12 +269,29 @@ def _retry_failed(
     _check_end(_print_outcome(session, press, printed, mailed=True, as_json=as_json))
 
 
-def _ask(session: Session, printed: Printed, to_mail: int, *, as_json: bool) -> None:
+def _count_audience(press: Press, printed: Printed, segment: Segment | None) -> tuple[int, str]:
+    """Count whom the edition would be sent to; also as it is shown, "412 of 1,204 readers"."""
+    audience = count_audience(press, printed, segment)
+    if segment is None:
+        return audience, f"{audience:,}"
+    return audience, f"{audience:,} of {count_audience(press, printed):,} readers ({segment})"
+
+
+def _ask(
+    session: Session,
+    printed: Printed,
+    to_mail: int,
+    segment: Segment | None = None,
+    *,
+    as_json: bool,
+) -> None:
     """Return on a yes."""
     is_new = printed.record.state in _UNSENT
+    # An edition is sent once: it has no second audience.
+    only = ", and to nobody else" if segment else ""
     confirm(
         session,
-        f"{'Send' if is_new else 'Go on sending'} to {shown_count(to_mail, 'reader')}?",
+        f"{'Send' if is_new else 'Go on sending'} to {shown_count(to_mail, 'reader')}{only}?",
         declined="Nobody was mailed. The edition waits: "
         f"`newsletter send {printed.record.options}` asks again.",
         as_json=as_json,
@@ -305,6 +335,7 @@ def _deliver(
     audience: int,
     *,
     overrides: Sequence[str] = (),
+    segment: Segment | None = None,
 ) -> Delivered:
     """Deliver with a progress bar; Ctrl-C and SIGTERM end the run in order."""
     before = press.ledger.counts(printed.record.id)
@@ -339,6 +370,7 @@ def _deliver(
                 press,
                 printed,
                 overrides=overrides,
+                segment=segment,
                 on_start=_stop_on_signal,
                 on_progress=show,
             )
@@ -356,9 +388,12 @@ def _stop_on_signal(sender: Sender) -> None:
 # -- what is shown ---------------------------------------------------------------------------------
 
 
-def _print_dry_run(session: Session, printed: Printed, audience: int, *, as_json: bool) -> None:
+def _print_dry_run(
+    session: Session, printed: Printed, audience: int, segment: Segment | None, *, as_json: bool
+) -> None:
     if as_json:
-        session.print_json(edition_document(printed) | {"audience": audience, "dry_run": True})
+        told = {"audience": audience, "segment": str(segment or ""), "dry_run": True}
+        session.print_json(edition_document(printed) | told)
     else:
         session.out.print(f"Dry run: {shown_count(audience, 'reader')} would be mailed; none was.")
 

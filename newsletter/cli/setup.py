@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from newsletter.cli.session import Session
-from newsletter.errors import RefusedError
+from newsletter.errors import RefusedError, TemporaryError
 
 db = typer.Typer(help="The database.", no_args_is_help=True)
 
@@ -78,3 +78,26 @@ def upgrade(ctx: typer.Context) -> None:
     finally:
         database.close()
     session.out.print(f"{escape(shown_url(url))} is up to date.", soft_wrap=True)
+
+
+@db.command()
+def prune(
+    ctx: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a script.")] = False,
+) -> None:
+    """Forget what is older than [retention] says; small steps, which no send waits for."""
+    from newsletter.delivery.retention import prune as forget
+
+    session: Session = ctx.obj
+    with session.database() as database:
+        done = forget(database, session.settings.retention, now=session.now())
+    if as_json:
+        session.print_json({"forgotten": done.rows, "has_traces": done.has_traces})
+    else:
+        forgotten = ", ".join(f"{what} {rows:,}" for what, rows in done.rows.items() if rows)
+        session.out.print(f"Forgotten: {forgotten or 'nothing was old enough'}.")
+    if done.has_traces:
+        raise TemporaryError(
+            "the database's file may hold traces of erased readers while an edition is being sent",
+            mend="run the same command once it is sent",
+        )

@@ -18,29 +18,39 @@ from rich.text import Text
 
 from newsletter.audience.columns import build_columns, parse_row
 from newsletter.audience.exporter import export_subscribers
+from newsletter.audience.holdings import read_holdings
 from newsletter.audience.pseudonyms import Pseudonyms
 from newsletter.audience.reader import Status, Subscriber
+from newsletter.audience.segment import parse_segment
 from newsletter.audience.subscribers import (
+    Selection,
     add_subscriber,
     count_by_status,
+    count_subscribers,
     find_subscriber,
     list_subscribers,
     remove_subscriber,
 )
+from newsletter.cli.asked import SegmentOption
+from newsletter.cli.cleaning import clean
+from newsletter.cli.erasing import erase
 from newsletter.cli.importing import import_, imports, undo
 from newsletter.cli.session import Session
 from newsletter.cli.tables import shown_readers
 from newsletter.cli.writing import build_write_error
 from newsletter.errors import RefusedError
+from newsletter.store import Database
 
 subscribers = typer.Typer(
     name="subscribers",
-    help="The readers: import, export, list, add, remove.",
+    help="The readers: import, export, list, add, remove, clean, erase.",
     no_args_is_help=True,
 )
 subscribers.command("import")(import_)
 subscribers.command("imports")(imports)
 subscribers.command("undo")(undo)
+subscribers.command("erase")(erase)
+subscribers.command("clean")(clean)
 
 _SHOWN_READERS = 100
 
@@ -50,16 +60,27 @@ def export(
     ctx: typer.Context,
     file: Annotated[Path | None, typer.Argument(help="File; default standard output.")] = None,
     status: Annotated[Status | None, typer.Option(help="Only readers of this status.")] = None,
+    segment: SegmentOption = "",
+    everything: Annotated[
+        str,
+        typer.Option(metavar="ADDRESS", help="All that is held about one address, as JSON."),
+    ] = "",
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
 ) -> None:
     """Export readers as CSV that a spreadsheet opens safely and `import` reads back."""
     session: Session = ctx.obj
+    if everything and (status or segment):
+        raise typer.BadParameter("is about one address alone", param_hint="--everything")
+    which = _select(session, status, segment)
     with session.database() as database:
+        if everything:
+            _export_everything(session, database, everything, file, force=force)
+            return
         if file is None:
-            export_subscribers(database, sys.stdout, status=status)
+            export_subscribers(database, sys.stdout, which)
             return
         with _replace_file(file, force=force) as stream:
-            count = export_subscribers(database, stream, status=status)
+            count = export_subscribers(database, stream, which)
     session.err.print(Text(f"{count:,} readers written to {file}."))
 
 
@@ -67,6 +88,7 @@ def export(
 def list_(
     ctx: typer.Context,
     status: Annotated[Status | None, typer.Option(help="Only readers of this status.")] = None,
+    segment: SegmentOption = "",
     limit: Annotated[
         int | None, typer.Option(min=1, help="Most readers shown; default 100, with --json all.")
     ] = None,
@@ -75,7 +97,8 @@ def list_(
     """List readers in the order in which they came."""
     session: Session = ctx.obj
     with session.database() as database:
-        readers = list_subscribers(database, status=status)
+        which = _select(session, status, segment)
+        readers = list_subscribers(database, which)
         if as_json:
             _print_list_as_json(islice(readers, limit))
             return
@@ -89,7 +112,7 @@ def list_(
                 f"{reader.created_at:%Y-%m-%d}",
             )
         counts = count_by_status(database)
-    total = counts[status] if status else sum(counts.values())
+        total = count_subscribers(database, which)
     session.out.print(table)
     session.out.print(f"{table.row_count:,} of {total:,} shown ({shown_readers(counts)})")
 
@@ -148,6 +171,30 @@ def remove(
             session.out.print(Text(f"{address} {said}."))
 
 
+def _select(session: Session, status: Status | None, segment: str) -> Selection:
+    parsed = parse_segment(segment) if segment else None
+    return Selection(status=status, segment=parsed, now=session.now())
+
+
+def _export_everything(
+    session: Session, database: Database, address: str, file: Path | None, *, force: bool
+) -> None:
+    """Write what is held about one address; the answer to "what do you know about me?"."""
+    with database.reading() as connection:
+        pseudonyms = Pseudonyms(session.settings.secret_keys)
+        found = read_holdings(connection, address, pseudonyms=pseudonyms)
+    if found is None:
+        raise RefusedError(
+            f"nothing is held about {address}", mend="see `newsletter subscribers list`"
+        )
+    if file is None:
+        session.print_json(found)
+        return
+    with _replace_file(file, force=force, encoding="utf-8") as stream:
+        stream.write(json.dumps(found, ensure_ascii=False, indent=2) + "\n")
+    session.err.print(Text(f"All that is held about {address} is in {file}."))
+
+
 def _split_pair(value: str) -> tuple[str, str]:
     column, equals, content = value.partition("=")
     if not equals:
@@ -156,7 +203,7 @@ def _split_pair(value: str) -> tuple[str, str]:
 
 
 @contextmanager
-def _replace_file(path: Path, *, force: bool) -> Iterator[TextIO]:
+def _replace_file(path: Path, *, force: bool, encoding: str = "utf-8-sig") -> Iterator[TextIO]:
     """Write a file that is there whole or not at all, readable by its owner alone."""
     if path.exists() and not force:
         raise RefusedError("exists already", file=path, mend="name another file, or add --force")
@@ -164,7 +211,7 @@ def _replace_file(path: Path, *, force: bool) -> Iterator[TextIO]:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         unfinished = Path(name)
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8-sig", newline="") as stream:
+            with os.fdopen(descriptor, "w", encoding=encoding, newline="") as stream:
                 yield stream
         except BaseException:
             unfinished.unlink()

@@ -15,7 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from newsletter.audience.address import parse_address
+from newsletter.audience.pseudonyms import Pseudonyms
 from newsletter.audience.reader import Choices, Subscriber
+from newsletter.audience.suppression import Suppressed
 from newsletter.cli.asked import (
     AnyKindOption,
     JsonOption,
@@ -27,7 +29,7 @@ from newsletter.cli.session import Session
 from newsletter.cli.tables import decision_documents, shown_moment, shown_state
 from newsletter.cli.words import explain_outcome
 from newsletter.cli.writing import writing_to
-from newsletter.delivery.inquiry import Chapter, Decision, Story, Suppressed, tell_story
+from newsletter.delivery.inquiry import Chapter, Decision, Story, tell_story
 from newsletter.delivery.lifecycle import State
 from newsletter.editions.shelf import list_editions
 from newsletter.errors import RefusedError
@@ -58,7 +60,8 @@ def explain(
         editions = (
             list_editions_of(connection, day.date()) if day else list_editions(connection, limit)
         )
-        story = tell_story(connection, key, editions)
+        pseudonyms = Pseudonyms(session.settings.secret_keys)
+        story = tell_story(connection, key, editions, pseudonyms=pseudonyms)
     if story.subscriber is None and story.suppressed is None and not story.chapters:
         raise RefusedError(
             f"nothing is known of {key}: it is no reader, and not kept out",
@@ -113,6 +116,11 @@ def _shown_stranger(story: Story, zone: ZoneInfo) -> str:
     if story.suppressed is None:
         return f"{story.email_key} is no reader any more, and not kept out."
     since = shown_moment(story.suppressed.since, zone)
+    if story.suppressed.reason == "erased":
+        return (
+            f"{story.email_key} was erased on {since}: nothing is held about it but a keyed hash, "
+            "which keeps it out of every import."
+        )
     why = ", ".join(filter(None, (story.suppressed.reason, story.suppressed.detail)))
     return f"{story.email_key} is no reader, and is kept out since {since} ({why})."
 

@@ -196,10 +196,10 @@ def _what_stands(report: _Report, zone: ZoneInfo) -> list[str]:
         for alert in report.alerts[-_SHOWN_ALERTS:]
     ]
     raised += [
-        f"override at {shown_moment(decision.decided_at, zone)} by {decision.decided_by}: "
+        f"{decision.action} at {shown_moment(decision.decided_at, zone)} by {decision.decided_by}: "
         f"{decision.detail.rstrip('.')}."
         for decision in report.decisions
-        if decision.action == "override"
+        if decision.action in ("override", "segment")
     ]
     if report.is_being_sent:
         return [*raised, _what_goes_on(report, zone)]

@@ -28,8 +28,10 @@ from sqlalchemy import (
     text,
 )
 
+from newsletter.audience.pseudonyms import Pseudonyms
 from newsletter.audience.reader import Choices, Reader, Subscriber
 from newsletter.audience.subscribers import read_subscriber
+from newsletter.audience.suppression import Suppressed, find_suppression
 from newsletter.delivery.holder import is_gone
 from newsletter.delivery.lifecycle import State
 from newsletter.editions.shelf import EditionRecord
@@ -118,15 +120,6 @@ class Attempt:
     ended_at: datetime
     outcome: State
     reply: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Suppressed:
-    """Why an address must not be mailed, and since when."""
-
-    reason: str
-    detail: str
-    since: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,25 +272,31 @@ def count_unreached(connection: Connection, edition_id: int) -> Unreached:
 # -- a reader --------------------------------------------------------------------------------------
 
 
-def tell_story(connection: Connection, email_key: str, editions: Sequence[EditionRecord]) -> Story:
+def tell_story(
+    connection: Connection,
+    email_key: str,
+    editions: Sequence[EditionRecord],
+    *,
+    pseudonyms: Pseudonyms,
+) -> Story:
     """Tell one reader's whole story over some editions.
 
-    Who is no reader any more has the chapters of the editions that they were enrolled for.
+    Who is no reader any more has the chapters of the editions that they were enrolled for;
+    of who was erased nothing is left but that.
     """
     subscriber = read_subscriber(connection, email_key)
-    row = connection.execute(
-        select(suppressions).where(suppressions.c.email_key == email_key)
-    ).one_or_none()
-    suppressed = (
-        Suppressed(reason=row.reason, detail=row.detail, since=row.suppressed_at) if row else None
-    )
+    suppressed = find_suppression(connection, email_key, pseudonyms=pseudonyms)
     chapters = []
     for record in editions:
         copy = _find_copy_of(connection, record.id, email_key, subscriber)
         if copy is not None:
             chapters.append(_tell_chapter(connection, copy, record))
         elif subscriber is not None:
-            absence = explain_absence(subscriber, suppressed, record)
+            absence = (
+                FORGOTTEN
+                if is_forgotten(connection, record.id)
+                else explain_absence(subscriber, suppressed, record)
+            )
             chapters.append(Chapter(edition=record, copy=None, absence=absence))
     return Story(
         email_key=email_key,
@@ -319,6 +318,14 @@ def find_copy_at(connection: Connection, edition_id: int, email_key: str) -> Cop
     given = {"edition": edition_id, "at": email_key}
     row = connection.execute(_COPY_AT, given).one_or_none()
     return None if row is None else _read_copy(row)
+
+
+def is_forgotten(connection: Connection, edition_id: int) -> bool:
+    """Tell whether only the counts are left of who was sent an edition."""
+    query = select(runs.c.edition_id).where(
+        runs.c.edition_id == edition_id, runs.c.counts.is_not(None)
+    )
+    return connection.execute(query).first() is not None
 
 
 def list_copies_in_doubt(connection: Connection, edition_id: int) -> list[Copy]:
@@ -384,6 +391,7 @@ def explain_absence(
 
 
 _A = {"draft": "a draft"}
+FORGOTTEN = "who was sent it is no longer known: it is older than retention.deliveries"
 
 
 def read_had(days: str) -> frozenset[date]:

@@ -46,9 +46,10 @@ from sqlalchemy import (
     update,
 )
 
-from newsletter.audience.address import build_key
 from newsletter.audience.reader import Choices, Reader
-from newsletter.audience.suppression import suppress
+from newsletter.audience.segment import Segment
+from newsletter.audience.segment_sql import build_condition
+from newsletter.audience.suppression import freeze_audience, suppress
 from newsletter.delivery.entries import Grant, Intent, Job, Leased, Outcome, Run
 from newsletter.delivery.guards import Alert
 from newsletter.delivery.holder import is_gone, shown_holder
@@ -101,8 +102,11 @@ class Ledger:
         *,
         refers_to: Sequence[date] = (),
         repeats: Sequence[date] = (),
+        segment: Segment | None = None,
     ) -> int:
         """Freeze the audience and each reader's choices; return how many there are.
+
+        It is every active reader, or those in a `segment`.
 
         `refers_to` are dates of daily editions: which of these a reader was sent is frozen too.
         The round-up goes to those who chose it, unless they were sent all of `repeats`: the dates
@@ -110,6 +114,7 @@ class Ledger:
         those who did not choose the round-up alone. The caller's transaction also approves the
         edition, so that both happen or neither.
         """
+        freeze_audience(connection)
         _s = subscribers.c
         # SQLite would go by the index on the status and look each reader up: nearly all are
         # active, so it reads the table, in the order in which the rows are then appended.
@@ -131,6 +136,7 @@ class Ledger:
             status == "active",
             ~_is_suppressed(_s.email_key),
             _is_for(connection, edition_id, repeats),
+            build_condition(segment, now, is_sqlite=in_order),
         )
         columns = (
             "edition_id",
@@ -153,13 +159,20 @@ class Ledger:
 
     @staticmethod
     def count_audience(
-        connection: Connection, edition_id: int, *, repeats: Sequence[date] = ()
+        connection: Connection,
+        edition_id: int,
+        now: datetime,
+        *,
+        repeats: Sequence[date] = (),
+        segment: Segment | None = None,
     ) -> int:
         """Count whom `enrol` would take."""
+        is_sqlite = connection.dialect.name == "sqlite"
         audience = select(func.count()).where(
             subscribers.c.status == "active",
             ~_is_suppressed(subscribers.c.email_key),
             _is_for(connection, edition_id, repeats),
+            build_condition(segment, now, is_sqlite=is_sqlite),
         )
         return connection.execute(audience).scalar_one()
 
@@ -170,6 +183,9 @@ class Ledger:
         what is left of its audience: nothing makes or ends a row any more.
         """
         with self._database.reading() as connection:
+            kept = connection.scalar(_KEPT_COUNTS, {"edition": edition_id})
+            if kept is not None:
+                return {State(state): count for state, count in kept.items()}
             sent_to = connection.scalar(_AUDIENCE_OF_SENT, {"edition": edition_id})
             if sent_to is not None:
                 return count_states(connection, edition_id, sent_to)
@@ -306,7 +322,10 @@ class Ledger:
                     ],
                 )
             for reader, said in dead:
-                suppress(connection, [build_key(reader.email)], "bounced", now, detail=said)
+                # By the copy's own key: who was erased meanwhile is not named anew.
+                given = {"edition": run.edition_id, "of": reader.subscriber_id}
+                keys = connection.scalars(_KEY_OF, given).all()
+                suppress(connection, keys, "bounced", now, detail=said)
             known = set(connection.scalars(select(relay_states.c.relay)))
             forgotten = known - lessons.keys()
             if forgotten:
@@ -492,6 +511,7 @@ _FENCE = (
     # transaction is alone anyway, ignores it.
     .with_for_update(read=True, of=runs)
 )
+_KEPT_COUNTS = select(runs.c.counts).where(runs.c.edition_id == bindparam("edition"))
 _AUDIENCE_OF_SENT = (
     select(runs.c.audience)
     .join_from(runs, editions)
@@ -524,6 +544,7 @@ _GIVE_BACK = (
     .where(_OF_EDITION, _D.fence == bindparam("mine"), in_state(State.LEASED))
     .values(state=State.PENDING.value, changed_at=_NOW)
 )
+_KEY_OF = select(_D.email_key).where(_OF_EDITION, _D.subscriber_id == bindparam("of"))
 _STATE = select(editions.c.state).where(editions.c.id == bindparam("edition"))
 _PUT_OFF = (
     update(deliveries)

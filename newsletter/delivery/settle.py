@@ -77,6 +77,13 @@ def note_override(
         _note(connection, edition_id, "override", "; ".join(findings), by=by, now=now)
 
 
+def note_segment(
+    connection: Connection, edition_id: int, said: str, *, by: str, now: datetime
+) -> None:
+    """Note that not every active reader is an edition's audience, and who is."""
+    _note(connection, edition_id, "segment", said, by=by, now=now)
+
+
 # -- an edition ------------------------------------------------------------------------------------
 
 

@@ -43,7 +43,7 @@ class Draft:
 
 _NO_NOTES = Notes()
 _NO_WEIGHTS: Mapping[str, float] = {}
-_LOST = "the next edition will not have it either, since its window begins where this one ends"
+_LOST = "no later edition has it, since this one could have had it"
 
 
 def compose(

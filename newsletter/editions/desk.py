@@ -115,19 +115,20 @@ def compose_edition(
             outcome="nothing_new",
             counts=candidates.counts,
             retired=tuple(record.date for record in retired),
+            fates=candidates.fates,
         )
         if blind or not candidates.chosen:
             reason = _explain_failures(connection, settings, reports, since=window.start)
             if reason:
                 held = hold_edition(connection, day, reason, window, now)
-                return replace(nothing_new, outcome="held", record=held)
+                return _hold(nothing_new, held, candidates.chosen)
             if rules.quiet_day == "skip":
                 if found is not None and found.state != "cancelled":
                     change_state(connection, found.id, "cancelled", reason="nothing new", now=now)
                 return replace(nothing_new, remarks=_name_unsent(notes, unreadable, day))
         if unreadable:
             held = hold_edition(connection, day, unreadable, window, now)
-            return replace(nothing_new, outcome="held", record=held)
+            return _hold(nothing_new, held, candidates.chosen)
         draft = compose(
             candidates.chosen,
             day=day,
@@ -155,6 +156,12 @@ def compose_edition(
             remarks=draft.remarks,
             fates=(*candidates.fates, *draft.fates),
         )
+
+
+def _hold(composed: Composed, record: EditionRecord, waiting: Sequence[Candidate]) -> Composed:
+    """Give what became of a day whose edition is held, and of the briefs that wait for it."""
+    fates = (Fate(candidate=each, place="held", why=record.reason) for each in waiting)
+    return replace(composed, outcome="held", record=record, fates=(*composed.fates, *fates))
 
 
 def find_released(connection: Connection, day: date, kind: Kind = "daily") -> Composed | None:

@@ -104,7 +104,7 @@ def choose_stories(ranked: Sequence[Ranked], rules: EditionSettings) -> Choice:
     reasons: dict[int, str] = {}
     for size in range(most, -1, -1):
         # Of a smaller edition the same share is fewer briefs.
-        cap = max(1, math.floor(share * max(size, LEAST_SHARED))) if is_shared else most
+        cap = max(1, math.floor(share * max(size, LEAST_SHARED))) if is_shared else len(ranked)
         chosen, reasons = _take(ranked, rules, size, cap)
         if len(chosen) == size:
             break
@@ -225,7 +225,7 @@ def _take(
     topics: Counter[str] = Counter()
     for position, each in enumerate(ranked):
         before = outlets[each.outlet], topics[each.topic]
-        if each.outlet and before[0] >= cap and not each.is_pinned:
+        if each.outlet and cap < size and before[0] >= cap and not each.is_pinned:
             reasons[position] = (
                 f"{each.outlet} has {before[0]} of {size} briefs already "
                 f"(edition.max_outlet_share = {rules.max_outlet_share:g})"

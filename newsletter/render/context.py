@@ -408,7 +408,7 @@ def _brief(
         lenses=tuple(speaking),
         silent=tuple(silent),
         has_analysis=brief.has_analysis,
-        has_more=bool(len(points) > (watch is not None) or speaking or silent),
+        has_more=bool(len(points) > (watch is not None) or speaking or silent or brief.pinned),
         contents_key=f"contents:{position}",
         full_key=f"full:{position}",
         standard_key=f"standard:{position}",

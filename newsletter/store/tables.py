@@ -235,6 +235,7 @@ reviews = Table(  # what was said of a brief or an edition; the newest of the sa
     Column("brief_id", ForeignKey("briefs.id", ondelete="CASCADE"), index=True),
     Column("edition_id", ForeignKey("editions.id", ondelete="CASCADE"), index=True),
     Column("content_hash", Text, nullable=False),  # an edit makes it another: approval is void
+    Column("document", Document),  # the brief as it was read; NULL for an edition
     Column("verdict", Text, nullable=False),  # approved | rejected
     Column("note", Text, nullable=False, server_default=""),
     Column("decided_at", Instant, nullable=False),
@@ -271,7 +272,7 @@ imports = Table(  # what was imported, and can be taken back
     metadata,
     Column("id", _Id, primary_key=True),
     Column("file", Text, nullable=False),
-    Column("state", Text, nullable=False),  # running | finished | undoing | undone
+    Column("state", Text, nullable=False),  # running | finished | undoing | undone | closed
     Column("started_at", Instant, nullable=False),  # updated_at of every row it wrote
     Column("ended_at", Instant),
     Column("made_by", Text, nullable=False),
@@ -392,7 +393,7 @@ decisions = Table(  # what an operator decided about an edition, or about one re
     Column("subscriber_id", BigInteger),  # NULL: about the whole edition
     Column("decided_at", Instant, nullable=False),
     Column("decided_by", Text, nullable=False),
-    # pause | resume | cancel | resolve | retry_failed | override
+    # pause | resume | cancel | resolve | retry_failed | override | segment
     Column("action", Text, nullable=False),
     Column("detail", Text, nullable=False, server_default=""),
 )

@@ -31,6 +31,7 @@ from newsletter.delivery.lifecycle import State
 from newsletter.editions.shelf import list_editions
 from newsletter.store import Database
 from newsletter.store.tables import alerts, attempts, decisions, runs, subscribers
+from tests.audience import PSEUDONYMS
 from tests.contract.desk import Desk
 
 SECOND = timedelta(seconds=1)
@@ -178,7 +179,9 @@ def test_alerts_and_decisions_come_in_order_and_each_reader_has_their_own(desk: 
 def tell(desk: Desk, number: int) -> Story:
     with desk.database.reading() as connection:
         editions = list_editions(connection, 10)
-        return tell_story(connection, f"reader{number}@example.org", editions)
+        return tell_story(
+            connection, f"reader{number}@example.org", editions, pseudonyms=PSEUDONYMS
+        )
 
 
 def test_a_story_has_every_attempt_and_who_the_reader_was_then(desk: Desk) -> None:

@@ -114,7 +114,7 @@ def enrolled(desk: Desk, kind: str, *repeats: date) -> list[int]:
     edition_id = desk.store_edition()
     desk.set_edition(edition_id, kind=kind)
     with desk.database.writing() as connection:
-        expected = Ledger.count_audience(connection, edition_id, repeats=repeats)
+        expected = Ledger.count_audience(connection, edition_id, desk.now, repeats=repeats)
         assert Ledger.enrol(connection, edition_id, desk.now, repeats=repeats) == expected
     jobs = desk.lease_all(desk.take(edition_id))
     return sorted(job.reader.subscriber_id for job in jobs)

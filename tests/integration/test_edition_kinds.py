@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, update
 
+from newsletter.audience.pseudonyms import Pseudonyms
 from newsletter.delivery.inquiry import tell_story
 from newsletter.delivery.lifecycle import State
 from newsletter.editions.model import Kind
@@ -37,6 +38,7 @@ from newsletter.store import Database, open_database
 from newsletter.store.tables import briefs, deliveries, subscribers
 from tests.acceptance.project import BRIEF
 
+NOBODY = Pseudonyms([b"nobody was erased with this key"])
 DAY = date(2026, 11, 23)  # a Monday
 SIX = datetime(2026, 11, 23, 6, tzinfo=UTC)
 SEVEN = SIX + timedelta(hours=1)
@@ -351,7 +353,9 @@ def test_the_round_up_has_the_weeks_briefs_for_those_who_chose_it_and_had_them_n
         record = find_edition(connection, saturday, "weekly")
         assert record is not None
         absent = {
-            name: tell_story(connection, f"{name}@reader.example", [record]).chapters[0].absence
+            name: tell_story(connection, f"{name}@reader.example", [record], pseudonyms=NOBODY)
+            .chapters[0]
+            .absence
             for name in ("bob", "dan", "ada")
         }
     assert absent["bob"].startswith("had been sent all that the round-up tells again; ")

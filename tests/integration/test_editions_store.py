@@ -751,3 +751,27 @@ def test_over_any_history_each_brief_seen_in_time_reaches_readers_once(
         ]
     assert len(told) == len(set(told))
     assert owed <= set(told)
+
+
+def test_what_is_composed_to_see_what_would_come_of_it_is_not_stored(database: Database) -> None:
+    brief_id = add_brief(database, "Rates hold", SEVEN - HOUR)
+    seen = compose_edition(database, SETTINGS, day=MONDAY, now=SEVEN, reports=ALL_READ, dry=True)
+    assert seen.edition is not None
+    assert [(fate.candidate.brief_id, fate.place) for fate in seen.fates] == [(brief_id, "full")]
+    with database.reading() as connection:
+        assert find_edition(connection, MONDAY) is None
+        assert connection.scalar(select(func.count()).select_from(edition_briefs)) == 0
+    made = compose_edition(database, SETTINGS, day=MONDAY, now=SEVEN, reports=ALL_READ)
+    assert made.edition == seen.edition
+
+
+def test_what_waits_for_a_held_edition_says_so(database: Database) -> None:
+    brief_id = add_brief(database, "Rates hold", SEVEN - HOUR)
+    held = compose_edition(database, SETTINGS, day=MONDAY, now=SEVEN, reports=ALL_FAILED)
+    assert held.record is not None
+    (fate,) = held.fates
+    assert (fate.candidate.brief_id, fate.place, fate.why) == (
+        brief_id,
+        "held",
+        held.record.reason,
+    )

@@ -17,7 +17,7 @@ from newsletter.audience.entry import Entry, Tally, store_entries
 from newsletter.audience.exporter import export_subscribers
 from newsletter.audience.importer import import_subscribers
 from newsletter.audience.reader import DETAILS, MINUTES, Choices, Subscriber
-from newsletter.audience.subscribers import list_subscribers
+from newsletter.audience.subscribers import Selection, list_subscribers
 from newsletter.errors import AudienceError
 from newsletter.store import Database
 from newsletter.store.database import connect_database
@@ -110,7 +110,7 @@ def test_only_readers_and_fields_of_a_status(database: Database) -> None:
         Entry(address=parse_address("b@b.example"), status="bounced", fields={"age": "4"}),
     )
     stream = io.StringIO(newline="")
-    assert export_subscribers(database, stream, status="bounced") == 1
+    assert export_subscribers(database, stream, Selection(status="bounced")) == 1
     assert "b@b.example" in stream.getvalue()
     assert "age" in stream.getvalue()
     assert "city" not in stream.getvalue()

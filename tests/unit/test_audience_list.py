@@ -10,6 +10,7 @@ from newsletter.audience.address import parse_address
 from newsletter.audience.entry import Entry, Tally, store_entries
 from newsletter.audience.reader import Choices, Status
 from newsletter.audience.subscribers import (
+    Selection,
     add_subscriber,
     count_by_status,
     find_subscriber,
@@ -188,7 +189,7 @@ def test_lists_in_pages_and_counts(database: Database) -> None:
     with database.writing() as connection:
         store_entries(connection, entries, NOW, Tally(), pseudonyms=PSEUDONYMS)
     assert [r.email for r in list_subscribers(database)] == [a.email for a in addresses]
-    assert len(list(list_subscribers(database, status="pending"))) == 1_000
+    assert len(list(list_subscribers(database, Selection(status="pending")))) == 1_000
     assert count_by_status(database) == {
         "pending": 1_000,
         "active": 1_001,

@@ -81,6 +81,7 @@ briefs = st.builds(
     expires_at=st.none() | st.datetimes(timezones=st.just(UTC)),
     priority=st.integers(-9, 9),
     pinned=st.booleans(),
+    drafted_by=st.sampled_from(["", "ai"]),
     picture=st.none() | pictures,
 )
 plain_briefs = st.builds(Brief, title=lines, summary=lines)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from newsletter.audience.subscribers import list_subscribers
+from newsletter.audience.subscribers import Selection, list_subscribers
 from newsletter.delivery.lifecycle import State
 from newsletter.errors import RelayRefusedUs, RelayUnavailable
 from tests.integration.servers.conftest import StartPostfix, Trust
@@ -177,7 +177,9 @@ def test_a_relay_that_knows_nobody_is_not_believed(
     with pytest.raises(RelayRefusedUs, match=r"said not to exist \(550 5\.1\.1 <gone\d+@example"):
         publication.send()
     with publication.press() as press:
-        assert len(list(list_subscribers(press.database, status="active"))) == len(readers)
+        assert len(list(list_subscribers(press.database, Selection(status="active")))) == len(
+            readers
+        )
 
 
 @pytest.mark.parametrize("window", [1, 8])

@@ -10,6 +10,7 @@ import pytest
 from lxml import html as lxml_html
 from sqlalchemy import select
 
+from newsletter.audience.pseudonyms import Pseudonyms
 from newsletter.audience.subscribers import remove_subscriber
 from newsletter.mail.tokens import Keyring, Purpose, TokenSigner, sign_until_later
 from newsletter.publish import Press
@@ -19,6 +20,7 @@ from newsletter.web.app import serving
 from tests.acceptance.project import KEY, Project
 from tests.integration.web.stage import Stage
 
+NOBODY = Pseudonyms([b"nobody was erased with this key"])
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 
 
@@ -118,7 +120,7 @@ def test_taking_back_is_for_who_has_just_left_by_themselves(stage: Stage) -> Non
     other = stage.link(2)
     form = forms(stage.web.post(other, data=ONE_CLICK))[f"{other}/back"]
     assert stage.web.post(f"{link}/back", data=form).status_code == 404  # of another reader
-    remove_subscriber(stage.database, "reader3@example.org", now=stage.clock.now)
+    remove_subscriber(stage.database, "reader3@example.org", now=stage.clock.now, pseudonyms=NOBODY)
     third = stage.link(3)
     form = forms(stage.web.get(third))[f"{third}/back"]
     stage.web.post(f"{third}/back", data=form)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from newsletter.store.tables import Instant
+from newsletter.store.tables import Document, Instant
 
 revision = "0003"
 down_revision = "0002"
@@ -95,6 +95,7 @@ def upgrade() -> None:
         sa.Column("brief_id", _ID, nullable=True),
         sa.Column("edition_id", _ID, nullable=True),
         sa.Column("content_hash", sa.Text(), nullable=False),
+        sa.Column("document", Document(), nullable=True),
         sa.Column("verdict", sa.Text(), nullable=False),
         sa.Column("note", sa.Text(), server_default="", nullable=False),
         sa.Column("decided_at", Instant(), nullable=False),

@@ -1,0 +1,336 @@
+"""Erase a reader so that nothing names them, and they stay erased.
+
+    1  one transaction: the row goes, the copies that they were sent or are to be sent lose
+       address, name and fields, and a suppression under their pseudonym keeps them out
+    2  wait for a message that is under way: the relay's answer may name them
+    3  find what else names the address (replies, alerts, decisions, other readers' fields)
+    4  rewrite the database's file: what SQLite deletes stays in its pages and its log
+
+Counts stay as they were: a copy is still a copy, only nobody's. Its `email_key` is the
+pseudonym from step 1 on, which is suppressed, so no message to them is begun after that
+(G7), and the sender needs to know nothing of erasures.
+
+Step 4 needs the database alone, for as long as it takes to copy it. While an edition is being
+sent it is put off: the suppression remembers that, and `wipe_traces` does it later.
+
+What an edition or a brief says is the publication's own and is left alone.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Table,
+    Text,
+    and_,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    text,
+    type_coerce,
+    update,
+)
+
+from newsletter.audience.address import parse_address
+from newsletter.audience.pseudonyms import PREFIX, Pseudonyms
+from newsletter.audience.suppression import keep_audiences_out, keep_intents_out, suppress
+from newsletter.store import Database
+from newsletter.store.tables import (
+    alerts,
+    attempts,
+    decisions,
+    deliveries,
+    editions,
+    import_changes,
+    imports,
+    relay_states,
+    runs,
+    subscribers,
+    suppressions,
+)
+
+NAMING: tuple[tuple[Table, tuple[str, ...]], ...] = (
+    (subscribers, ("name", "fields", "consent_source")),
+    (suppressions, ("detail",)),
+    (imports, ("file", "made_by", "consent_source", "counts")),
+    (import_changes, ("changes",)),
+    (editions, ("reason",)),
+    (runs, ("holder", "progress", "counts")),
+    (deliveries, ("email", "email_key", "name", "fields", "via", "reply")),
+    (attempts, ("via", "reply")),
+    (decisions, ("decided_by", "action", "detail")),
+    (alerts, ("kind", "sentence")),
+    (relay_states, ("learned",)),
+)
+"""Every column in which an address may stand, of a reader's own row or of anybody else's."""
+
+TRACES = "the database's file may hold traces still"
+_CODES = re.compile(r"[2-5]\d\d(?:[ -]\d\.\d{1,3}\.\d{1,3})?(?![\d.])")
+_ASCII = re.compile(r"[\x21-\x7e]+")
+_UNDER_WAY = ("leased", "sending")
+_PATIENCE_SECONDS = 30.0
+_PAUSE_SECONDS = 0.25
+_Copy = tuple[int, int]
+"""Edition and subscriber number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erasure:
+    """What an erasure did."""
+
+    was_reader: bool
+    copies: int
+    """Copies of editions that are nobody's now."""
+    mentions: int
+    """Other places that named the address."""
+    is_under_way: bool
+    """Whether a message to them was still under way: its relay's answer may name them."""
+    has_traces: bool
+    """Whether the database's file is still to be rewritten."""
+
+
+def erase_reader(
+    database: Database,
+    email: str,
+    *,
+    now: Callable[[], datetime],
+    pseudonyms: Pseudonyms,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Erasure:
+    """Erase all that is held about an address; idempotent, and goes on where it was stopped.
+
+    An address that nothing is known of is kept out from then on all the same. Raises
+    `AudienceError` for what is no address.
+    """
+    address = parse_address(email)
+    pseudonym = pseudonyms.make(address.key)
+    with database.reading() as connection:
+        copies = _list_copies_at(connection, address.key)
+    with database.writing() as connection:
+        keep_audiences_out(connection)
+        keep_intents_out(connection)
+        number = connection.scalar(
+            select(subscribers.c.id).where(subscribers.c.email_key == address.key)
+        )
+        copies |= _list_copies_of(connection, number)
+        found = {address.key, address.email.lower(), *_list_old_addresses(connection, copies)}
+        suppress(connection, [pseudonym], "erased", now(), detail=TRACES)
+        connection.execute(  # also where it was erased before: something may have come anew
+            update(suppressions).where(suppressions.c.email_key == pseudonym).values(detail=TRACES)
+        )
+        connection.execute(delete(suppressions).where(suppressions.c.email_key.in_(found)))
+        _take_name(connection, copies, pseudonym)
+        if number is not None:
+            _delete_reader(connection, number)
+    patience = _PATIENCE_SECONDS
+    while is_under_way := _is_under_way(database, pseudonym, copies, now()):
+        if patience <= 0:
+            break
+        sleep(_PAUSE_SECONDS)
+        patience -= _PAUSE_SECONDS
+    mentions = _replace_mentions(database, sorted(found), pseudonym)
+    return Erasure(
+        was_reader=number is not None,
+        copies=len(copies),
+        mentions=mentions,
+        is_under_way=is_under_way,
+        has_traces=not wipe_traces(database, now=now(), sleep=sleep),
+    )
+
+
+def wipe_traces(
+    database: Database, *, now: datetime, sleep: Callable[[float], None] = time.sleep
+) -> bool:
+    """Rewrite the database's file, if somebody was erased since that was done last.
+
+    False where it cannot be done now, since an edition is being sent or somebody reads on.
+    PostgreSQL frees the old rows' place; when it is written over is the server's to say.
+    """
+    with database.reading() as connection:
+        waiting = connection.scalar(select(func.count()).where(_HAS_TRACES))
+        is_sending = connection.scalar(
+            select(func.count()).where(runs.c.holder != "", runs.c.lease_until > now)
+        )
+    if not waiting:
+        return True
+    if is_sending or not (
+        _rewrite_sqlite(database, sleep) if database.is_sqlite else _vacuum(database)
+    ):
+        return False
+    with database.writing() as connection:
+        connection.execute(update(suppressions).where(_HAS_TRACES).values(detail=""))
+    return True
+
+
+# -- 1: the reader's own rows ----------------------------------------------------------------------
+
+
+def _list_copies_at(connection: Connection, key: str) -> set[_Copy]:
+    """List the copies that bear an address; no index knows, so all are read."""
+    _d = deliveries.c
+    query = select(_d.edition_id, _d.subscriber_id).where(_d.email_key == key)
+    return {(edition, reader) for edition, reader in connection.execute(query)}
+
+
+def _list_copies_of(connection: Connection, number: int | None) -> set[_Copy]:
+    """List a reader's copies by their keys, edition by edition."""
+    _d = deliveries.c
+    query = select(_d.edition_id, _d.subscriber_id).where(
+        _d.edition_id.in_(select(editions.c.id)), _d.subscriber_id == number
+    )
+    return {(edition, reader) for edition, reader in connection.execute(query)}
+
+
+def _list_old_addresses(connection: Connection, copies: set[_Copy]) -> set[str]:
+    """List other addresses that the reader had, unless they are somebody else's by now."""
+    _d = deliveries.c
+    found = set()
+    for edition, reader in copies:
+        query = select(_d.email, _d.email_key).where(*_is_copy(deliveries, edition, reader))
+        found |= {part.lower() for part in connection.execute(query).one()}
+    found = {part for part in found if not part.startswith(PREFIX)}
+    taken = select(subscribers.c.email_key).where(subscribers.c.email_key.in_(found))
+    return found - set(connection.scalars(taken))
+
+
+def _take_name(connection: Connection, copies: set[_Copy], pseudonym: str) -> None:
+    """Make copies nobody's: what is left is that there was one, and what became of it."""
+    for edition, reader in copies:
+        connection.execute(
+            update(deliveries)
+            .where(*_is_copy(deliveries, edition, reader))
+            .values(email=pseudonym, email_key=pseudonym, name="", choices={}, fields={})
+        )
+        connection.execute(
+            update(decisions).where(*_is_copy(decisions, edition, reader)).values(detail="")
+        )
+        for table in (deliveries, attempts):
+            _shorten_replies(connection, table, edition, reader)
+
+
+def _delete_reader(connection: Connection, number: int) -> None:
+    connection.execute(
+        delete(import_changes).where(
+            import_changes.c.import_id.in_(select(imports.c.id)),
+            import_changes.c.subscriber_id == number,
+        )
+    )
+    connection.execute(delete(subscribers).where(subscribers.c.id == number))
+
+
+def _is_copy(table: Table, edition: int, reader: int) -> tuple[Any, Any]:
+    return table.c.edition_id == edition, table.c.subscriber_id == reader
+
+
+def _shorten_replies(connection: Connection, table: Table, edition: int, reader: int) -> None:
+    """Keep of a relay's words about them the codes: it may name them in its own way."""
+    keys = list(table.primary_key)
+    query = select(*keys, table.c.reply).where(*_is_copy(table, edition, reader))
+    for row in connection.execute(query).all():
+        codes = _CODES.match(row.reply)
+        if codes and codes[0] != row.reply:
+            connection.execute(update(table).where(*_is_row(keys, row)).values(reply=codes[0]))
+
+
+def _is_row(keys: Sequence[Column[Any]], row: Any) -> list[Any]:
+    return [key == value for key, value in zip(keys, row, strict=False)]
+
+
+# -- 2 and 3: what else may name them --------------------------------------------------------------
+
+
+def _is_under_way(database: Database, pseudonym: str, copies: set[_Copy], now: datetime) -> bool:
+    """Tell whether a live sender has a message to them in its hands."""
+    _d = deliveries.c
+    query = select(
+        exists().where(
+            _d.edition_id.in_({edition for edition, _ in copies}),
+            _d.subscriber_id.in_({reader for _, reader in copies}),
+            _d.email_key == pseudonym,
+            _d.state.in_(_UNDER_WAY),
+            runs.c.edition_id == _d.edition_id,
+            runs.c.holder != "",
+            runs.c.lease_until > now,
+        )
+    )
+    with database.reading() as connection:
+        return bool(connection.scalar(query))
+
+
+def may_name(column: Any, address: str) -> Any:
+    """Find text that may name an address, whatever its capitals; surely none that does is missed.
+
+    SQLite lowers ASCII letters alone, so of an address beyond ASCII a part is looked for.
+    """
+    part = max(_ASCII.findall(address), key=len)
+    return func.lower(column).contains(part, autoescape=True)
+
+
+def _replace_mentions(database: Database, addresses: Sequence[str], pseudonym: str) -> int:
+    """Put the pseudonym wherever an address stands; all is read, and little is written."""
+    pattern = re.compile("|".join(map(re.escape, addresses)), re.IGNORECASE)
+    replaced = 0
+    for table, names in NAMING:
+        keys = list(table.primary_key)
+        columns = [type_coerce(table.c[name], Text) for name in names]
+        mentions = or_(*(may_name(column, address) for column in columns for address in addresses))
+        with database.reading() as connection:
+            rows = connection.execute(select(*keys, *columns).where(mentions)).all()
+        if not rows:
+            continue
+        with database.writing() as connection:
+            for row in rows:
+                for name, value in zip(names, row[len(keys) :], strict=True):
+                    if value and (said := pattern.sub(pseudonym, value)) != value:
+                        column = table.c[name]
+                        connection.execute(
+                            update(table)
+                            .where(*_is_row(keys, row), type_coerce(column, Text) == value)
+                            .values({name: type_coerce(said, Text)})
+                        )
+                        replaced += 1
+    return replaced
+
+
+# -- 4: the file -----------------------------------------------------------------------------------
+
+_HAS_TRACES = and_(suppressions.c.reason == "erased", suppressions.c.detail == TRACES)
+
+
+def _rewrite_sqlite(database: Database, sleep: Callable[[float], None]) -> bool:
+    """Write the file anew and empty its log; False while somebody else reads or writes."""
+    with database.plain_words():
+        connection: Any = database.engine.raw_connection()
+        try:
+            connection.driver_connection.execute("VACUUM")
+            patience = _PATIENCE_SECONDS
+            while True:
+                # (busy, pages in the log, pages copied): it waits for readers by itself as well
+                busy, *_ = connection.driver_connection.execute(
+                    "PRAGMA wal_checkpoint(TRUNCATE)"
+                ).fetchone()
+                if not busy:
+                    return True
+                if patience <= 0:
+                    return False
+                sleep(_PAUSE_SECONDS)
+                patience -= _PAUSE_SECONDS
+        finally:
+            connection.close()
+
+
+def _vacuum(database: Database) -> bool:
+    names = ", ".join(dict.fromkeys(table.name for table, _ in NAMING))
+    with database.plain_words(), database.engine.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT").execute(text(f"VACUUM {names}"))
+    return True
