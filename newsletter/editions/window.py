@@ -28,7 +28,9 @@ from zoneinfo import ZoneInfo
 from newsletter.editions.model import Window
 from newsletter.errors import RefusedError
 
-Standing = Literal["in", "late", "too_old", "not_yet", "embargoed", "expired"]
+Standing = Literal[
+    "in", "late", "too_old", "not_yet", "embargoed", "expired", "unreviewed", "rejected"
+]
 
 STANDINGS: Mapping[Standing, str] = {
     "in": "in the window",
@@ -37,6 +39,8 @@ STANDINGS: Mapping[Standing, str] = {
     "not_yet": "not yet published",
     "embargoed": "under embargo",
     "expired": "expired",
+    "unreviewed": "not reviewed in time",
+    "rejected": "rejected by a reviewer",
 }
 """Every standing, and how it is said to a person after a number."""
 
