@@ -48,12 +48,14 @@ def test_each_item_has_a_place_and_a_reason(tmp_path: Path) -> None:
     assert "blank.txt" in told["briefs"]["why"]
     project.import_readers(1)
     assert project.run("send", "--yes").code == 0
+    write(project, "fresh", "Ferry Timetable Grows")
     again = project.run("gather", "--explain")
     assert again.code == 0, again.err
     text = " ".join(again.out.split())
     assert "An edition had them already (4)" in text
     assert "which is sent, has it" in text
     assert "which is sent, left it out" in text
+    assert "Waiting for the next edition (1)" in text
     assert "Not readable (1)" in text
 
 
