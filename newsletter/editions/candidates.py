@@ -63,9 +63,9 @@ def load_candidates(
 ) -> Candidates:
     """Load the briefs for a window that no edition but `edition_id` has claimed.
 
-    `made_at` and `beginning` are as `classify_candidate` has them. Of briefs that were too old, or had expired,
-    before the window nothing is said again. What is rejected is left out, and once the review is
-    `closed` what waits for its reviewers too; that may come late into the next edition.
+    `made_at` and `beginning` are as `classify_candidate` has them. Of briefs that were too old, or
+    had expired, before the window nothing is said again. What is rejected is left out, and once the
+    review is `closed` what waits for its reviewers too; that may come late into the next edition.
     """
     since = window.start - max(lookback, _CLOCK_ERROR)
     rows = connection.execute(

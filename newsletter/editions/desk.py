@@ -19,6 +19,7 @@ from sqlalchemy import Connection, select
 from newsletter.briefs.gather import SourceReport
 from newsletter.editions.candidates import load_candidates
 from newsletter.editions.compose import Draft, compose
+from newsletter.editions.following import follow_up
 from newsletter.editions.lifecycle import RELEASED
 from newsletter.editions.model import Edition, Kind
 from newsletter.editions.notes import Notes, read_notes
@@ -35,6 +36,7 @@ from newsletter.editions.shelf import (
     store_edition,
 )
 from newsletter.editions.story import Candidate, Fate
+from newsletter.editions.storylines import load_earlier, load_rules
 from newsletter.editions.verdicts import Reviewed, load_reviewed, read_rules, store_trust
 from newsletter.editions.window import Standing, decide_window, local_date
 from newsletter.errors import ConfigurationError, InputError
@@ -153,7 +155,10 @@ def compose_edition(
             settings=rules,
             notes=notes,
             weights={source_name(source): source.weight for source in settings.sources},
+            rules=load_rules(connection),
+            earlier=load_earlier(connection, day),
         )
+        draft = follow_up(connection, draft, settings)
         record = store_edition(
             connection,
             draft.edition,
@@ -230,6 +235,7 @@ def list_waiting(
     candidates = load_candidates(
         connection,
         window,
+        made_at=now,
         beginning=None if previous is None else first_start(connection, before),
         lookback=lookback,
         edition_id=None if found is None or is_over else found.id,

@@ -105,6 +105,7 @@ def load_waiting(
     found = load_candidates(
         connection,
         Window(start=cut_off, cut_off=max(now, cut_off)),
+        made_at=now,
         beginning=first_start(connection, released.date + timedelta(days=1)),
         lookback=lookback,
     )

@@ -27,8 +27,10 @@ from sqlalchemy import (
 )
 
 from newsletter.editions.content import edition_from_document, edition_to_document
+from newsletter.editions.corrections import give_back_corrections
 from newsletter.editions.lifecycle import MOVES, RELEASED, EditionState, move
 from newsletter.editions.model import Edition, Kind, Window, name_edition
+from newsletter.editions.promises import withdraw_promises
 from newsletter.errors import IllegalMove, RefusedError
 from newsletter.store.tables import deliveries, edition_briefs, editions, stories
 
@@ -366,6 +368,8 @@ def change_state(
     if moved.rowcount != 1:
         raise IllegalMove(f"the edition of {record.date}", record.state, to)
     if to == "cancelled" and not _any_delivery(connection, edition_id, _REACHED):
+        withdraw_promises(connection, edition_id)
+        give_back_corrections(connection, edition_id)
         _release_briefs(connection, edition_id)
     return record
 

@@ -13,6 +13,7 @@ from datetime import date, datetime
 from newsletter.editions.candidates import load_candidates, load_named
 from newsletter.editions.compose import compose
 from newsletter.editions.desk import Composed, find_released, list_left_out
+from newsletter.editions.following import follow_up
 from newsletter.editions.model import Window
 from newsletter.editions.shelf import (
     find_edition,
@@ -73,8 +74,11 @@ def compose_special(
             window=window,
             publication=settings.publication,
             settings=rules.model_copy(update=_ALL_OF_THEM | {"max_briefs": len(chosen)}),
+            is_grouped=False,
         )
-        edition = replace(draft.edition, kind="special")
+        draft = replace(draft, edition=replace(draft.edition, kind="special"))
+        draft = follow_up(connection, draft, settings)
+        edition = draft.edition
         record = store_edition(
             connection,
             edition,
