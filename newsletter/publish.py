@@ -57,8 +57,15 @@ from newsletter.delivery.settle import (
 from newsletter.delivery.shift import Lane, Policy, Surroundings
 from newsletter.delivery.signing import choose_signers, read_signers
 from newsletter.editions.candidates import Barred, find_barred, is_overtaken
-from newsletter.editions.desk import Composed, Outcome, compose_edition
+from newsletter.editions.corrections import (
+    Wrong,
+    build_correction,
+    is_missing_owed,
+    list_corrected,
+)
+from newsletter.editions.desk import Composed, Outcome, compose_edition, find_released
 from newsletter.editions.explain import Line, explain_items, load_claims, place_by_form
+from newsletter.editions.following import note_approved
 from newsletter.editions.lifecycle import RELEASED
 from newsletter.editions.model import (
     Edition,
@@ -78,6 +85,7 @@ from newsletter.editions.shelf import (
     load_letterhead,
     read_edition,
     store_compiled,
+    store_edition,
     store_letterhead,
 )
 from newsletter.editions.special import compose_special
@@ -106,6 +114,7 @@ from newsletter.mail import (
     decode_message,
 )
 from newsletter.mail.dkim import Signer
+from newsletter.render.addresses import edition_path
 from newsletter.render.apart import within_limits
 from newsletter.render.browser_checks import check_in_browser
 from newsletter.render.compile import compile_edition
@@ -123,7 +132,7 @@ from newsletter.render.preflight import (
 from newsletter.render.selection import Selector
 from newsletter.render.site import Build, Written, build_files, check_site, write_site
 from newsletter.render.templates import TemplateSet, find_templates
-from newsletter.render.web import Published, edition_path, file_of
+from newsletter.render.web import Published, file_of
 from newsletter.render.web_pages import build_pages
 from newsletter.settings import Settings
 from newsletter.smtp.protocol import Phase, Refused
@@ -445,6 +454,7 @@ def approve(
             now,
             refers_to=list_dates_referred_to(content),
             repeats=repeats,
+            only_had=list_corrected(connection, content),
             segment=segment,
         )
         if not audience:
@@ -453,6 +463,9 @@ def approve(
             everybody = press.ledger.count_audience(connection, record.id, now, repeats=repeats)
             said = f"{audience:,} of {everybody:,} active readers: {segment}"
             note_segment(connection, record.id, said, by=describe_operator(), now=now)
+        note_approved(
+            connection, record.id, content, press.settings, by=describe_operator(), now=now
+        )
         told = [f"{finding.number} {finding.name}: {finding.detail}" for finding in overridden]
         note_override(connection, record.id, told, by=describe_operator(), now=now)
     return audience
@@ -480,10 +493,15 @@ def _check_reviewed(
 
 def count_audience(press: Press, printed: Printed, segment: Segment | None = None) -> int:
     """Count who would be mailed, were an edition approved now."""
-    repeats = list_dates_repeated(printed.edition)
+    edition = printed.edition
     with press.database.reading() as connection:
         return press.ledger.count_audience(
-            connection, printed.record.id, press.now(), repeats=repeats, segment=segment
+            connection,
+            printed.record.id,
+            press.now(),
+            repeats=list_dates_repeated(edition),
+            only_had=list_corrected(connection, edition),
+            segment=segment,
         )
 
 
@@ -498,6 +516,11 @@ def nobody_to_mail(kind: Kind, segment: Segment | None = None) -> RefusedError:
         return RefusedError(
             "the round-up has no reader who chose it and was not sent all of it before",
             mend='readers choose it by "weekly" or "both" in the column rhythm',
+        )
+    if kind == "correction":
+        return RefusedError(
+            "nobody who was sent the wrong edition is an active reader any more",
+            mend="make the correction minor, for its pages",
         )
     return RefusedError(
         "there is no active reader", mend="add some with `newsletter subscribers import FILE`"
@@ -823,12 +846,19 @@ def prepare(
         ready = found if found and found.has_compiled and found.state == "ready" else None
         if ready and is_overtaken(connection, ready.id, ready.window.cut_off, press.now()):
             anew = True
+        if ready and is_missing_owed(connection, load_content(connection, ready.id)):
+            anew = True
         is_let_go = ready is None or _is_let_go(connection, press, ready, closed=closed)
     waits = found and found.state == "held" and found.reason.startswith(WAITS_FOR_REVIEW)
     is_gathered = not anew and (waits or not is_let_go)
     fixed = found if found and found.has_compiled and found.state in RELEASED else None
     if standing := fixed or (None if anew or not is_let_go else ready):
         return _take_standing(press, standing)
+    if kind == "correction":
+        raise RefusedError(
+            f"there is no correction of {day} that was approved",
+            mend="`newsletter correct DATE --severity severe` makes one and sends it",
+        )
     # A round-up tells what was told: no source has anything to add to it.
     reports = () if is_gathered or kind == "weekly" else gather(press, on_source=on_source)
     if ready and reports and all(report.status == "failed" for report in reports):
@@ -886,6 +916,31 @@ def _take_standing(
         existing=True,
     )
     return Prepared(composed=composed, printed=render(press, composed), reports=reports)
+
+
+def prepare_correction(press: Press, wrong: Wrong, text: str) -> Printed:
+    """Make the mail that corrects an edition at once, for exactly those who were sent that one.
+
+    It is of today, and takes the place of what nobody approved. Raises `RefusedError` where one
+    of today is approved already.
+    """
+    now = press.now()
+    edition = build_correction(
+        wrong,
+        text,
+        day=press.today(),
+        now=now,
+        publication=press.settings.publication,
+        vocabulary=press.settings.vocabulary,
+    )
+    with press.database.writing() as connection:
+        if find_released(connection, edition.date, "correction"):
+            raise RefusedError(
+                f"a correction was mailed already on {edition.date}",
+                mend="make this one normal, for the next edition, or mail it tomorrow",
+            )
+        record = store_edition(connection, edition, brief_ids=(), now=now)
+    return render(press, Composed(outcome="edition", record=record, edition=edition))
 
 
 def make_ready(press: Press, day: date, kind: Kind = "daily") -> Prepared:

@@ -400,6 +400,10 @@ class Vocabulary(Section):
     sponsor_label: Annotated[Line, Field(min_length=1)] = Field(
         default="Sponsor", description="What every sponsor's block is labelled with."
     )
+    correction_label: Annotated[Line, Field(min_length=1)] = Field(
+        default="Correction",
+        description="What the subject of a correction's own mail begins with.",
+    )
     other_heading: Annotated[Line, Field(min_length=1)] = Field(
         default="Other news", description="Heading of what belongs to none of edition.sections."
     )
@@ -410,6 +414,11 @@ class Vocabulary(Section):
         "Summary Disclosure for details.",
         description="The disclosure; {sources} stands for the outlets.",
     )
+
+    @property
+    def watch_label(self) -> str:
+        """The label of what to watch next, the last of the points; "" where there is none."""
+        return self.points[-1] if self.points else ""
 
 
 class FolderSource(Section):
@@ -492,11 +501,12 @@ class Weekly(Section):
     """The week's round-up, for readers who chose it."""
 
     day: Literal["", "mon", "tue", "wed", "thu", "fri", "sat", "sun"] = Field(
-        default="", description="Weekday on which it is sent, by name; empty = only by hand."
+        default="",
+        description="Weekday of the week's round-up, by name; empty = only by hand.",
     )
-    send_at: Clock = Field(default=time(9, 0), description="When it is sent.")
+    send_at: Clock = Field(default=time(9, 0), description="When the round-up is sent.")
     max_briefs: int = Field(
-        default=10, ge=1, le=60, description="Most briefs in it; the rest is counted."
+        default=10, ge=1, le=60, description="Most briefs in a round-up; the rest is counted."
     )
 
 
@@ -568,6 +578,18 @@ class EditionSettings(Section):
         default=Path("notes"),
         description="Folder of what you add to an edition, in a file named by its date: a note, "
         "a sponsor, corrections.",
+    )
+    watch_days: int = Field(
+        default=21,
+        ge=1,
+        le=366,
+        description="For how many days what a brief tells readers to watch next is waited for.",
+    )
+    expired_watched: int = Field(
+        default=0,
+        ge=0,
+        le=10,
+        description="Most of what came to nothing that an edition tells under Still watching.",
     )
     picture_hosts: Hosts = Field(
         default=(),

@@ -48,6 +48,7 @@ def brief_to_document(brief: Brief) -> dict[str, Any]:
         "expires_at": format_moment(brief.expires_at) if brief.expires_at else "",
         "priority": brief.priority,
         "pinned": brief.pinned,
+        "update": brief.update,
         "drafted_by": brief.drafted_by,
     }
     return {key: value for key, value in document.items() if value}
@@ -159,6 +160,7 @@ def _read_brief(document: object, *, file: str, line: int | None, place: str) ->
         author=plain_line(document.get("author", "")),
         priority=document.get("priority", 0),
         pinned=document.get("pinned", False),
+        update=plain_line(document.get("update", "")),
         drafted_by=document.get("drafted_by", ""),
     )
     named = {

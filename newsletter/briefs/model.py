@@ -80,6 +80,8 @@ class Brief:
     """An editor's weight from -9 to 9; 0 for nearly all."""
     pinned: bool = False
     """An editor wants it first, whatever the others weigh."""
+    update: str = ""
+    """What changed since the story was told before, in an editor's words; one line."""
     drafted_by: Literal["", "ai"] = ""
     """"ai" for a brief whose analysis a machine drafted: where review is required, a person reads
     it whatever its source."""

@@ -36,6 +36,8 @@ _FILES = {
     "pause": "deciding",
     "resume": "deciding",
     "cancel": "deciding",
+    "correct": "correcting",
+    "promises": "following",
     "subscribers": "subscribers",
     "serve": "running",
     "db": "setup",

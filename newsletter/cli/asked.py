@@ -32,7 +32,7 @@ BriefOption = Annotated[
     typer.Option(metavar="NUMBER", help="With --kind special: a brief of it; may be given again."),
 ]
 AnyKindOption = Annotated[
-    Literal["daily", "weekly", "special"] | None,
+    Literal["daily", "weekly", "special", "correction"] | None,
     typer.Option("--kind", help="Only editions of this kind; with --date default daily."),
 ]
 LatestDateOption = Annotated[
@@ -45,8 +45,11 @@ LatestDateOption = Annotated[
     ),
 ]
 KindOption = Annotated[
-    Literal["daily", "weekly", "special"],
-    typer.Option("--kind", help="The daily edition, the week's round-up, or a special one."),
+    Literal["daily", "weekly", "special", "correction"],
+    typer.Option(
+        "--kind",
+        help="The daily edition, the week's round-up, a special one, or a correction under way.",
+    ),
 ]
 EditionArgument = Annotated[
     str,

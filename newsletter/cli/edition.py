@@ -149,7 +149,7 @@ def edition_table(
         )
     if gaps.missing:
         table.add_row("Missing", escape(f"{', '.join(gaps.missing)}: could not be read"))
-    if not edition.briefs:
+    if not edition.briefs and edition.kind != "correction":
         table.add_row("Briefs", "none: this is the quiet-day note")
     if edition.left_out:
         table.add_row("", f"{edition.left_out} more found no room")
@@ -158,7 +158,10 @@ def edition_table(
     if edition.sponsor:
         table.add_row("Sponsor", escape(edition.sponsor.name))
     for correction in edition.corrections:
-        table.add_row("Correction", escape(correction.text[:70]))
+        who = f" (for who had the edition of {correction.day})" if correction.is_owed else ""
+        table.add_row("Correction", escape(correction.text[:70] + who))
+    for watched in edition.watching:
+        table.add_row("Still watching", escape(f"{watched.text[:70]} ({watched.outcome})"))
     for name, value in (("Readers", audience), ("Relay", relay)):
         if value:
             table.add_row(name, escape(value))
@@ -224,6 +227,15 @@ def edition_document(printed: Printed) -> dict[str, Any]:
         "note": printed.edition.note.text if printed.edition.note else "",
         "sponsor": printed.edition.sponsor.name if printed.edition.sponsor else "",
         "corrections": [correction.text for correction in printed.edition.corrections],
+        "watching": [
+            {
+                "id": watched.promise_id,
+                "text": watched.text,
+                "outcome": watched.outcome,
+                "news": watched.news,
+            }
+            for watched in printed.edition.watching
+        ],
         "findings": [
             {
                 "number": finding.number,

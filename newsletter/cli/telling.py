@@ -29,7 +29,7 @@ from newsletter.cli.session import Session
 from newsletter.cli.tables import decision_documents, shown_moment, shown_state
 from newsletter.cli.words import explain_outcome
 from newsletter.cli.writing import writing_to
-from newsletter.delivery.inquiry import Chapter, Decision, Story, tell_story
+from newsletter.delivery.inquiry import Chapter, Decision, Owed, Story, tell_story
 from newsletter.delivery.lifecycle import State
 from newsletter.editions.shelf import list_editions
 from newsletter.errors import RefusedError
@@ -182,6 +182,7 @@ def _show_chapter(chapter: Chapter, zone: ZoneInfo) -> list[RenderableType]:
     if told.row_count:
         parts.append(_indented(told))
     parts.append(_indented(Text(_shown_standing(chapter, zone))))
+    parts += [_indented(Text(_shown_owed(owed, zone))) for owed in chapter.corrections]
     return parts
 
 
@@ -202,6 +203,18 @@ def _shown_decision(decision: Decision) -> str:
     about = "" if decision.subscriber_id is not None else ", the whole edition"
     detail = f" ({decision.detail})" if decision.detail else ""
     return f"{decision.decided_by} decided: {action}{about}{detail}"
+
+
+def _shown_owed(owed: Owed, zone: ZoneInfo) -> str:
+    """Say that a reader is owed a correction, and what became of it."""
+    made = f"Owed a correction ({owed.severity}, {shown_moment(owed.made_at, zone)})"
+    if not owed.carried_in:
+        became = "it waits for the next edition"
+    elif owed.state is None:
+        became = f"not in the audience of the edition of {owed.carried_in}, which told of it"
+    else:
+        became = f"told in the edition of {owed.carried_in}, {shown_state(owed.state)}"
+    return f"{made}: “{owed.text}”; {became}."
 
 
 def _shown_standing(chapter: Chapter, zone: ZoneInfo) -> str:
@@ -300,4 +313,14 @@ def _chapter_document(chapter: Chapter) -> dict[str, Any]:
             for attempt in chapter.attempts
         ],
         "decisions": decision_documents(chapter.decisions),
+        "corrections": [
+            {
+                "text": owed.text,
+                "severity": owed.severity,
+                "made_at": owed.made_at.isoformat(),
+                "carried_in": owed.carried_in,
+                "state": owed.state and owed.state.value,
+            }
+            for owed in chapter.corrections
+        ],
     }

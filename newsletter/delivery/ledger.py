@@ -35,10 +35,12 @@ from sqlalchemy import (
     case,
     delete,
     exists,
+    false,
     func,
     insert,
     literal,
     literal_column,
+    or_,
     select,
     text,
     type_coerce,
@@ -102,6 +104,7 @@ class Ledger:
         *,
         refers_to: Sequence[date] = (),
         repeats: Sequence[date] = (),
+        only_had: Sequence[int] = (),
         segment: Segment | None = None,
     ) -> int:
         """Freeze the audience and each reader's choices; return how many there are.
@@ -110,9 +113,10 @@ class Ledger:
 
         `refers_to` are dates of daily editions: which of these a reader was sent is frozen too.
         The round-up goes to those who chose it, unless they were sent all of `repeats`: the dates
-        of the editions that it repeats, where nothing else stands in it. Every other kind goes to
-        those who did not choose the round-up alone. The caller's transaction also approves the
-        edition, so that both happen or neither.
+        of the editions that it repeats, where nothing else stands in it. A correction goes to
+        those who were sent one of the editions `only_had`, whatever they chose. Every other kind
+        goes to those who did not choose the round-up alone. The caller's transaction also approves
+        the edition, so that both happen or neither.
         """
         freeze_audience(connection)
         _s = subscribers.c
@@ -135,7 +139,7 @@ class Ledger:
         ).where(
             status == "active",
             ~_is_suppressed(_s.email_key),
-            _is_for(connection, edition_id, repeats),
+            _is_for(connection, edition_id, repeats, only_had),
             build_condition(segment, now, is_sqlite=in_order),
         )
         columns = (
@@ -164,6 +168,7 @@ class Ledger:
         now: datetime,
         *,
         repeats: Sequence[date] = (),
+        only_had: Sequence[int] = (),
         segment: Segment | None = None,
     ) -> int:
         """Count whom `enrol` would take."""
@@ -171,7 +176,7 @@ class Ledger:
         audience = select(func.count()).where(
             subscribers.c.status == "active",
             ~_is_suppressed(subscribers.c.email_key),
-            _is_for(connection, edition_id, repeats),
+            _is_for(connection, edition_id, repeats, only_had),
             build_condition(segment, now, is_sqlite=is_sqlite),
         )
         return connection.execute(audience).scalar_one()
@@ -407,7 +412,9 @@ def _is_suppressed(email_key: Any) -> Any:
     return exists().where(suppressions.c.email_key == email_key)
 
 
-def _is_for(connection: Connection, edition_id: int, repeats: Sequence[date]) -> Any:
+def _is_for(
+    connection: Connection, edition_id: int, repeats: Sequence[date], only_had: Sequence[int]
+) -> Any:
     """Give the condition that an edition of this kind is for a reader.
 
     Choices are text with sorted keys, and what a reader wrote into them has its quotes escaped.
@@ -418,12 +425,15 @@ def _is_for(connection: Connection, edition_id: int, repeats: Sequence[date]) ->
         for rhythm in ("weekly", "both")
     }
     kind = connection.scalar(select(editions.c.kind).where(editions.c.id == edition_id))
+    if kind == "correction":
+        return or_(false(), *map(_was_sent, only_had))
     if kind != "weekly":
         return ~takes["weekly"]
     chose = takes["weekly"] | takes["both"]
     days = _find_dailies(connection, repeats)
-    had_all = and_(*(_was_sent(daily_id) for _, daily_id in days))
-    return chose & ~had_all if days and len(days) == len(set(repeats)) else chose
+    if not days or len(days) < len(set(repeats)):  # there is one that they cannot have had
+        return chose
+    return chose & ~and_(*(_was_sent(daily_id) for _, daily_id in days))
 
 
 def _dates_had(connection: Connection, days: Sequence[date]) -> Any:

@@ -54,6 +54,7 @@ def load_candidates(
     connection: Connection,
     window: Window,
     *,
+    made_at: datetime,
     beginning: datetime | None,
     lookback: timedelta,
     edition_id: int | None = None,
@@ -62,9 +63,9 @@ def load_candidates(
 ) -> Candidates:
     """Load the briefs for a window that no edition but `edition_id` has claimed.
 
-    `beginning` is as `classify_candidate` has it. Of briefs that were too old, or had expired,
-    before the window nothing is said again. What is rejected is left out, and once the review is
-    `closed` what waits for its reviewers too; that may come late into the next edition.
+    `made_at` and `beginning` are as `classify_candidate` has them. Of briefs that were too old, or
+    had expired, before the window nothing is said again. What is rejected is left out, and once the
+    review is `closed` what waits for its reviewers too; that may come late into the next edition.
     """
     since = window.start - max(lookback, _CLOCK_ERROR)
     rows = connection.execute(
@@ -100,6 +101,7 @@ def load_candidates(
             published_at=row.published_at,
             first_seen_at=row.first_seen_at,
             window=window,
+            made_at=made_at,
             lookback=lookback,
             beginning=beginning,
             not_before=brief.not_before,

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, select
 from newsletter.briefs.gather import SourceReport
 from newsletter.editions.candidates import load_candidates
 from newsletter.editions.compose import Draft, compose
+from newsletter.editions.following import follow_up
 from newsletter.editions.lifecycle import RELEASED
 from newsletter.editions.model import Edition, Kind
 from newsletter.editions.notes import Notes, read_notes
@@ -114,6 +115,7 @@ def compose_edition(
         candidates = load_candidates(
             connection,
             window,
+            made_at=now,
             beginning=None if previous is None else first_start(connection, day),
             lookback=rules.lookback,
             edition_id=None if found is None else found.id,
@@ -153,6 +155,7 @@ def compose_edition(
             notes=notes,
             weights={source_name(source): source.weight for source in settings.sources},
         )
+        draft = follow_up(connection, draft, settings)
         record = store_edition(
             connection,
             draft.edition,
@@ -229,6 +232,7 @@ def list_waiting(
     candidates = load_candidates(
         connection,
         window,
+        made_at=now,
         beginning=None if previous is None else first_start(connection, before),
         lookback=lookback,
         edition_id=None if found is None or is_over else found.id,

@@ -17,6 +17,13 @@ round-up takes them from the week's editions. A correction goes to those who had
 
 KINDS: tuple[Kind, ...] = ("daily", "weekly", "special", "correction")
 
+Outcome = Literal["happened", "moved", "expired"]
+"""What became of what readers were told to watch.
+
+Moved: a later brief goes on with the story, which says no more than that. Happened: an operator
+says so. Expired: its time passed.
+"""
+
 Prominence = Literal["full", "standard", "one-line"]
 """The most that any reader gets of a brief."""
 
@@ -63,6 +70,14 @@ class Correction:
     """Where the corrected text stands."""
     is_owed: bool = False
     """Only readers who were sent the edition of `day` get it."""
+    kind: Kind = "daily"
+    """The kind of the edition of `day`."""
+    number: int = 0
+    """The number there of the brief that was wrong; 0 for none of them."""
+    title: str = ""
+    """The title of that brief."""
+    correction_id: int = 0
+    """Its row in the database; 0 for one from a notes file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,9 +103,15 @@ class Placing:
     is_late: bool = False
     """It was published in time for an earlier edition, and came too late for it."""
     moved: str = ""
-    """What changed since the edition of `had_on`; "" for a story that is new."""
+    """What changed since the edition of `had_on`, in an editor's words; "" where nobody said."""
     had_on: date | None = None
-    """The date of the daily edition that had the story before."""
+    """The date of the edition that had the story before."""
+    had_kind: Kind = "daily"
+    """The kind of that edition."""
+    had_number: int = 0
+    """The number of the story's brief there; 0 where it is not known."""
+    had_title: str = ""
+    """The title of that brief."""
     is_repeat: bool = False
     """Readers who had the edition of `had_on` do not get it again: a round-up's."""
 
@@ -105,10 +126,19 @@ class Watched:
     """The title of the brief that said it."""
     day: date
     """The date of the edition that said it."""
-    outcome: Literal["happened", "moved", "expired"]
+    outcome: Outcome
     news: str = ""
     """What is known now; "" for what expired."""
-    link: str = ""
+    kind: Kind = "daily"
+    """The kind of the edition of `day`."""
+    said_number: int = 0
+    """The number there of the brief that said it."""
+    number: int = 0
+    """The number of the brief in this edition that goes on with the story; 0 for none."""
+    topics: tuple[str, ...] = ()
+    """Who wants none of these does not get it."""
+    promise_id: int = 0
+    """Its row in the database."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,8 +27,10 @@ from sqlalchemy import (
 )
 
 from newsletter.editions.content import edition_from_document, edition_to_document
+from newsletter.editions.corrections import give_back_corrections
 from newsletter.editions.lifecycle import MOVES, RELEASED, EditionState, move
 from newsletter.editions.model import Edition, Kind, Window, name_edition
+from newsletter.editions.promises import withdraw_promises
 from newsletter.errors import IllegalMove, RefusedError
 from newsletter.store.tables import deliveries, edition_briefs, editions, stories
 
@@ -366,6 +368,8 @@ def change_state(
     if moved.rowcount != 1:
         raise IllegalMove(f"the edition of {record.date}", record.state, to)
     if to == "cancelled" and not _any_delivery(connection, edition_id, _REACHED):
+        withdraw_promises(connection, edition_id)
+        give_back_corrections(connection, edition_id)
         _release_briefs(connection, edition_id)
     return record
 
@@ -381,6 +385,20 @@ def retire_unapproved(
     ).all()
     reason = f"it was not approved before the edition of {before} was composed"
     return tuple(change_state(connection, i, "cancelled", reason=reason, now=now) for i in stale)
+
+
+def reopen_dailies(connection: Connection) -> None:
+    """Have daily editions that nobody approved give their briefs back: they are to be made again.
+
+    What they were is not to be sent any more, so what was compiled of them is dropped.
+    """
+    unapproved = connection.scalars(
+        select(_E.id).where(_E.kind == "daily", _E.state.in_(("draft", "ready")))
+    ).all()
+    for edition_id in unapproved:
+        _release_briefs(connection, edition_id)
+        again = {"state": "draft", "compiled": None}
+        connection.execute(update(editions).where(_E.id == edition_id).values(again))
 
 
 def _put(

@@ -184,6 +184,8 @@ class CompiledEdition:
     """The briefs, in order."""
     owed: tuple[date | None, ...] = ()
     """For each correction whom it is for: who was sent the edition of a date; None: everybody."""
+    watched: tuple[tuple[str, ...], ...] = ()
+    """For each thing that is still watched its topics: who wants none of them does not get it."""
     lenses: tuple[str, ...] = ()
     """The publication's lenses, in its order."""
     left_out: int = 0
@@ -209,6 +211,7 @@ class CompiledEdition:
                 for s in self.stories
             ],
             "owed": [_write_day(day) for day in self.owed],
+            "watched": [list(topics) for topics in self.watched],
             "lenses": self.lenses,
             "left_out": self.left_out,
             "detail": self.detail,
@@ -233,6 +236,7 @@ class CompiledEdition:
                 words={key: int(count) for key, count in document["words"].items()},
                 stories=tuple(_story_from_json(*values) for values in document["stories"]),
                 owed=tuple(map(_read_day, document.get("owed", ()))),
+                watched=tuple(map(tuple, document.get("watched", ()))),
                 lenses=tuple(document["lenses"]),
                 left_out=int(document["left_out"]),
                 detail=document["detail"],

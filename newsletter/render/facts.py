@@ -91,6 +91,8 @@ def read_text(html: str) -> str:
 
 def _read(brief: BriefView, language: Language) -> Iterable[str]:
     yield from (brief.title, *brief.summary, *brief.why)
+    if brief.since:
+        yield brief.since.text or brief.since.title
     for point in brief.points:
         yield from (language.say(point.label), *point.text)
     for lens in (*brief.lenses, *brief.silent):
@@ -103,7 +105,9 @@ def _read_whole(edition: EditionView) -> Iterable[str]:
     if sponsor := edition.sponsor:
         yield from (sponsor.name, *sponsor.text, *_read_picture(sponsor.picture))
     for correction in edition.corrections:
-        yield from correction.text
+        yield from (correction.title, *correction.text)
+    for watched in edition.watching:
+        yield from (watched.title, *watched.text, watched.news)
 
 
 def _read_picture(picture: PictureView | None) -> Iterable[str]:

@@ -19,18 +19,18 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from newsletter.editions.corrections import list_corrections
 from newsletter.editions.model import Kind
 from newsletter.editions.shelf import Released, list_released, list_withdrawn, load_content
 from newsletter.errors import RefusedError, StorageError
+from newsletter.render.addresses import ARCHIVE_PATH, edition_path
 from newsletter.render.feeds import ENTRIES
 from newsletter.render.web import (
-    ARCHIVE_PATH,
     FEEDS,
     MARK,
     Listed,
     Published,
     choose_headline,
-    edition_path,
     file_of,
 )
 from newsletter.store import Database
@@ -156,11 +156,13 @@ def _load(database: Database, released: tuple[Released, ...], position: int) -> 
     later, earlier = released[max(0, position - 1) : position], released[position + 1 :][:1]
     with database.reading() as connection:
         edition = load_content(connection, own.id)
+        corrections = list_corrections(connection, own.id)
     return Published(
         edition=edition,
         published_at=own.dated_at,
         previous=next(map(_list, earlier), None),
         next=next(map(_list, later), None),
+        corrections=corrections[::-1],
     )
 
 

@@ -30,9 +30,11 @@ from urllib.parse import urlsplit
 import regex
 
 from newsletter.briefs.model import Brief
-from newsletter.editions.model import Edition, name_edition
+from newsletter.editions.corrections import Made
+from newsletter.editions.model import Edition
 from newsletter.editions.model import Kind as EditionKind
 from newsletter.errors import TemplateError
+from newsletter.render.addresses import ARCHIVE_PATH, brief_path, edition_path
 from newsletter.render.compiled import WORDS_PER_MINUTE
 from newsletter.render.context import (
     Context,
@@ -40,6 +42,7 @@ from newsletter.render.context import (
     build_context,
     build_look,
     clean_line,
+    clean_paragraphs,
     fit_picture,
 )
 from newsletter.render.facts import count_edition_words
@@ -53,7 +56,6 @@ from newsletter.render.languages import (
 from newsletter.render.templates import TemplateSet
 from newsletter.settings import SHIPPED_LOOK, Look, Publication, Vocabulary
 
-ARCHIVE_PATH = "/editions"
 MARK = "newsletter web copy"
 """What our own files say of themselves; a file without it is never overwritten."""
 
@@ -104,6 +106,23 @@ class Published:
     published_at: datetime
     previous: Listed | None = None
     next: Listed | None = None
+    corrections: tuple[Made, ...] = ()
+    """What was found wrong in it since, the earliest first."""
+
+    @property
+    def changed_at(self) -> datetime:
+        """When it was approved, or corrected last."""
+        return max(self.published_at, *(each.made_at for each in self.corrections))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorrectedView:
+    """What was found wrong in an edition since; `number` is the brief's, or 0."""
+
+    number: int
+    text: tuple[str, ...]
+    date: str
+    date_text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +155,7 @@ class PageView:
     headline: str
     description: str = ""
     published: str = ""
+    changed: str = ""
     style: str
     policy: str
     feeds: tuple[FeedLink, ...]
@@ -169,6 +189,21 @@ class Site:
     def root(self) -> str:
         """What links begin with: "" unless the publication stands in a folder of its host."""
         return urlsplit(self.url).path.rstrip("/")
+
+    def see_corrections(self, published: Published) -> tuple[CorrectedView, ...]:
+        """Give what was found wrong in an edition since, dated as the publication's days are."""
+        made = [
+            (c, c.made_at.astimezone(self.publication.zone).date()) for c in published.corrections
+        ]
+        return tuple(
+            CorrectedView(
+                number=each.number,
+                text=clean_paragraphs(each.text),
+                date=day.isoformat(),
+                date_text=self.write_date(day),
+            )
+            for each, day in made
+        )
 
     def see(self, edition: Edition) -> Context:
         """Give what the mail's templates see of an edition; pictures have the room of a page."""
@@ -227,16 +262,6 @@ def open_site(
     return replace(site, style=style)
 
 
-def edition_path(day: date, kind: EditionKind = "daily") -> str:
-    """Give the path of an edition's page, as the mail links to it."""
-    return f"{ARCHIVE_PATH}/{name_edition(day, kind)}"
-
-
-def brief_path(day: date, number: int, kind: EditionKind = "daily") -> str:
-    """Give the path of a brief's page; briefs are counted from 1."""
-    return f"{edition_path(day, kind)}/briefs/{number}"
-
-
 def file_of(path: str) -> str:
     """Give the file, relative to the site's folder, that a server shows at a page's path."""
     return f"{path.lstrip('/')}/index.html"
@@ -268,12 +293,14 @@ def build_edition(site: Site, published: Published) -> dict[str, bytes]:
         page,
         edition=site.root + path,
         published=format_moment(published.published_at),
+        changed=format_moment(published.changed_at) if published.corrections else "",
         picture=next(filter(None, map(_shared_picture, published.edition.briefs)), None),
         previous=_link(site, published.previous) if published.previous else None,
         next=_link(site, published.next) if published.next else None,
     )
     urls = story_urls(site.root, published.edition)
-    variables = {"page": _count(page, context), "story_url": urls}
+    corrected = site.see_corrections(published)
+    variables = {"page": _count(page, context), "story_url": urls, "corrected": corrected}
     files = {file_of(path): _run(site, "web/edition.html.j2", context, variables)}
     for number in range(1, len(context.edition.briefs) + 1):
         files |= _build_brief(site, published, context, number)
@@ -310,11 +337,17 @@ def _build_brief(
         page,
         edition=site.root + edition_path(edition.date, edition.kind),
         published=format_moment(published.published_at),
+        changed=format_moment(published.changed_at) if published.corrections else "",
         picture=_shared_picture(edition.briefs[number - 1]),
         previous=links.get(number - 1),
         next=links.get(number + 1),
     )
-    variables = {"page": _count(page, own), "story_url": urls, "brief": brief}
+    variables = {
+        "page": _count(page, own),
+        "story_url": urls,
+        "corrected": site.see_corrections(published),
+        "brief": brief,
+    }
     return {file_of(path): _run(site, "web/brief.html.j2", own, variables)}
 
 
@@ -336,9 +369,14 @@ def build_archive(site: Site, context: Context, listed: Sequence[Listed]) -> dic
     return {file_of(ARCHIVE_PATH): _run(site, "web/archive.html.j2", context, variables)}
 
 
-def build_content(site: Site, edition: Edition) -> str:
+def build_content(site: Site, published: Published) -> str:
     """Build what a feed carries of an edition: all its briefs, with whole addresses."""
-    variables = {**_variables(site.see(edition)), "story_url": story_urls(site.url, edition)}
+    edition = published.edition
+    variables = {
+        **_variables(site.see(edition)),
+        "story_url": story_urls(site.url, edition),
+        "corrected": site.see_corrections(published),
+    }
     return site.render("web/entry.html.j2", variables)
 
 

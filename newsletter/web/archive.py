@@ -22,7 +22,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from newsletter.publish import Press, build_web
-from newsletter.render.web import ARCHIVE_PATH, FEEDS, file_of
+from newsletter.render.addresses import ARCHIVE_PATH
+from newsletter.render.web import FEEDS, file_of
 
 _KEPT_SECONDS = 60.0
 _EDITIONS_KEPT = 32

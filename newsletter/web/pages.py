@@ -18,8 +18,9 @@ from starlette.responses import HTMLResponse
 
 from newsletter.editions.model import Edition, Window
 from newsletter.publish import Press
+from newsletter.render.addresses import ARCHIVE_PATH
 from newsletter.render.context import clean_line
-from newsletter.render.web import ARCHIVE_PATH, Site, open_site
+from newsletter.render.web import Site, open_site
 
 _LANGUAGES_KEPT = 32
 

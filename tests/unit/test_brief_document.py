@@ -43,6 +43,7 @@ BRIEF = Brief(
     expires_at=datetime(2026, 3, 6, tzinfo=UTC),
     priority=-2,
     pinned=True,
+    update="The vote is now on Friday.",
     drafted_by="ai",
 )
 PICTURE = {"url": "https://pictures.example/a.jpg", "alt": "A", "width": 2, "height": 1}

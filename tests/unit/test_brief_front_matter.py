@@ -40,6 +40,8 @@ DEFAULT = Vocabulary()
         ("expires: 2026-03-06", "expires_at", datetime(2026, 3, 6, tzinfo=UTC)),
         ("priority: -3", "priority", -3),
         ("pinned: Yes", "pinned", True),
+        ("update: It moved.", "update", "It moved."),
+        ("what_changed: It moved.", "update", "It moved."),
         ("drafted-by: AI", "drafted_by", "ai"),
         (r'author: "A\uD800da"', "author", "Ada"),
     ],

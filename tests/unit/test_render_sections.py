@@ -12,13 +12,14 @@ from hypothesis import given, settings
 
 from newsletter.audience.reader import Choices
 from newsletter.editions.model import Edition, Placing, Report
+from newsletter.render.addresses import edition_path
 from newsletter.render.compile import compile_edition
 from newsletter.render.compiled import CompiledEdition
 from newsletter.render.preflight import check_edition, list_failed
 from newsletter.render.preview import decode_part
 from newsletter.render.selection import Selector
 from newsletter.render.templates import find_templates
-from newsletter.render.web import Published, edition_path, file_of
+from newsletter.render.web import Published, file_of
 from newsletter.render.web_pages import build_pages
 from newsletter.settings import EditionSettings, Vocabulary
 from tests.unit.test_render_compile import (
