@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pytest
 from sqlalchemy import select
 from typer.testing import CliRunner, Result
 
+from newsletter import schedule
 from newsletter.cli import build_app
 from newsletter.cli.session import Session
 from newsletter.editions.desk import list_waiting
@@ -31,6 +33,7 @@ from newsletter.editions.verdicts import (
 )
 from newsletter.errors import RefusedError, TemporaryError
 from newsletter.publish import Prepared, Press, compose, gather, make_ready, prepare, publish
+from newsletter.schedule import Keeper
 from newsletter.settings import load_settings
 from newsletter.store import Database
 from newsletter.store.tables import alerts, reviews
@@ -189,11 +192,12 @@ def test_at_the_deadline_the_unreviewed_is_left_out_and_may_come_the_next_day(
 def test_what_found_no_reviewer_twice_is_not_asked_for_again(house: House) -> None:
     house.write("tram", "Trams halt")
     for day in range(3):
-        house.now = SEVEN + timedelta(days=day)
+        house.now = SIX + timedelta(days=day)
         house.write(f"quay{day}", f"Quay opens {day}")
         gather(house.press)
         assert ("Trams halt" in house.waiting()) is (day < 2)
         house.judge(f"Quay opens {day}")
+        house.now = SEVEN + timedelta(days=day)
         made = compose(house.press, DAY + timedelta(days=day), None, closed=True)
         assert made.record
         with house.database.writing() as connection:  # as if it were sent
@@ -378,6 +382,44 @@ def test_an_edition_tells_the_text_that_was_approved_not_an_earlier_one(house: H
     gather(house.press)
     house.judge("Quay opens on Monday")
     assert titles(house.make_at(SEVEN)) == ["Quay opens on Monday"]
+
+
+def test_serve_holds_says_so_once_and_sends_what_is_approved(
+    house: House,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(schedule, "RETRY_SECONDS", 0.05)
+    caplog.set_level(logging.INFO, logger="newsletter")
+    house.configure('[review]\nrequired = true\ndeadline = "15m"')
+    house.write("quay", "Quay opens")
+    house.write("tram", "Trams halt")
+    house.now = SEVEN
+
+    def said(words: str) -> int:
+        return sum(words in record.getMessage() for record in caplog.records)
+
+    async def keep() -> None:
+        keeper = Keeper(house.press)
+        kept = asyncio.create_task(keeper.keep())
+        while not said("held: not reviewed: 2 briefs wait"):  # noqa: ASYNC110 - a log
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.3)
+        assert not server.kept
+        house.judge("Quay opens")
+        while not said(": sent: 2 accepted"):  # noqa: ASYNC110 - a log
+            await asyncio.sleep(0.01)
+        keeper.stop()
+        await kept
+
+    asyncio.run(asyncio.wait_for(keep(), 60))
+    assert said("end the review: next at") == 1
+    assert said("held: not reviewed") == 1
+    assert said("1 brief is left out, since nobody approved them") == 1
+    assert all(
+        b"Trams halt" not in content for each in server.contents.values() for content in each
+    )
 
 
 # -- the command line ------------------------------------------------------------------------------
