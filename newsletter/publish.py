@@ -1036,8 +1036,7 @@ async def publish(
         await check_relay(press)
         check_web(press, printed)
         try:
-            approve(press, printed.record, overridden, segment=segment)
-            approve(press, printed.record, overridden, approved_by=approved_by)
+            approve(press, printed.record, overridden, segment=segment, approved_by=approved_by)
         except IllegalMove:
             with press.database.reading() as connection:
                 if read_edition(connection, printed.record.id).state not in RELEASED:
