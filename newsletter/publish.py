@@ -18,15 +18,16 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
+
+from sqlalchemy import Connection
 
 from newsletter.audience.address import parse_address
 from newsletter.audience.pseudonyms import Pseudonyms
 from newsletter.audience.reader import Choices, Reader
 from newsletter.audience.segment import Segment
-from newsletter.audience.segment_sql import count_segment
 from newsletter.audience.subscribers import read_subscriber
 from newsletter.audience.suppression import find_suppression
 from newsletter.briefs.fetcher import probe
@@ -55,27 +56,53 @@ from newsletter.delivery.settle import (
 )
 from newsletter.delivery.shift import Lane, Policy, Surroundings
 from newsletter.delivery.signing import choose_signers, read_signers
-from newsletter.editions.desk import Composed, compose_edition
+from newsletter.editions.candidates import Barred, find_barred, is_overtaken
+from newsletter.editions.corrections import (
+    Wrong,
+    build_correction,
+    is_missing_owed,
+    list_corrected,
+)
+from newsletter.editions.desk import Composed, Outcome, compose_edition, find_released
+from newsletter.editions.explain import Line, explain_items, load_claims, place_by_form
+from newsletter.editions.following import note_approved
 from newsletter.editions.lifecycle import RELEASED
-from newsletter.editions.model import Edition, list_dates_referred_to
+from newsletter.editions.model import (
+    Edition,
+    Kind,
+    list_dates_referred_to,
+    list_dates_repeated,
+)
+from newsletter.editions.review import WAITS_FOR_REVIEW
 from newsletter.editions.shelf import (
     EditionRecord,
     change_state,
     find_edition,
+    has_left,
     hold_edition,
     load_compiled,
     load_content,
     load_letterhead,
     read_edition,
     store_compiled,
+    store_edition,
     store_letterhead,
 )
+from newsletter.editions.special import compose_special
+from newsletter.editions.verdicts import (
+    approve_edition,
+    find_unsendable,
+    is_edition_approved,
+    read_rules,
+)
+from newsletter.editions.weekly import compose_weekly
 from newsletter.errors import (
     IllegalMove,
     RefusedError,
     RelayRefusedUs,
     RelayUnavailable,
     SourceError,
+    TemplateError,
     TemporaryError,
 )
 from newsletter.mail import (
@@ -87,6 +114,7 @@ from newsletter.mail import (
     decode_message,
 )
 from newsletter.mail.dkim import Signer
+from newsletter.render.addresses import edition_path
 from newsletter.render.apart import within_limits
 from newsletter.render.browser_checks import check_in_browser
 from newsletter.render.compile import compile_edition
@@ -101,9 +129,10 @@ from newsletter.render.preflight import (
     list_edition_links,
     list_failed,
 )
-from newsletter.render.site import Build, Written, check_site, write_site
+from newsletter.render.selection import Selector
+from newsletter.render.site import Build, Written, build_files, check_site, write_site
 from newsletter.render.templates import TemplateSet, find_templates
-from newsletter.render.web import Published, edition_path, file_of
+from newsletter.render.web import Published, file_of
 from newsletter.render.web_pages import build_pages
 from newsletter.settings import Settings
 from newsletter.smtp.protocol import Phase, Refused
@@ -207,11 +236,62 @@ def gather(
     return gather_sources(press.database, press.settings, now=press.now(), on_source=on_source)
 
 
-def compose(press: Press, day: date, reports: tuple[SourceReport, ...] | None) -> Composed:
-    """Compose the edition of a day from what was gathered."""
+def compose(
+    press: Press,
+    day: date,
+    reports: tuple[SourceReport, ...] | None,
+    *,
+    kind: Kind = "daily",
+    brief_ids: Sequence[int] = (),
+    closed: bool = False,
+) -> Composed:
+    """Compose the edition of a day from what was gathered; `brief_ids` are a special one's.
+
+    Once the review is `closed`, the daily one is made of what is approved.
+    """
+    now = press.now()
+    if kind == "weekly":
+        return compose_weekly(press.database, press.settings, day=day, now=now)
+    if kind == "special":
+        return compose_special(
+            press.database, press.settings, day=day, now=now, brief_ids=brief_ids
+        )
     return compose_edition(
-        press.database, press.settings, day=day, now=press.now(), reports=reports
+        press.database, press.settings, day=day, now=now, reports=reports, closed=closed
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """Where everything that was gathered went, by place."""
+
+    day: date
+    outcome: Outcome
+    lines: tuple[Line, ...]
+    remark: str = ""
+    """Why nobody can say how much of each brief readers get; "" where that is said."""
+
+
+def explain(press: Press, reports: tuple[SourceReport, ...]) -> Explained:
+    """Say where each item of a gathering goes today, and why; nothing is composed for good."""
+    day = press.today()
+    composed = compose_edition(
+        press.database, press.settings, day=day, now=press.now(), reports=reports, dry=True
+    )
+    fates, remark = composed.fates, ""
+    if composed.edition and not composed.existing:
+        try:
+            compiled = _lay_out(press, composed.edition)
+        except TemplateError as error:
+            remark = f"The templates cannot be laid out, so full is the most of a brief: {error}"
+        else:
+            forms = Selector(compiled).select(Choices()).forms
+            fates = place_by_form(fates, forms, compiled.minutes)
+    ids = [item.brief_id for report in reports for item in report.items if item.brief_id]
+    with press.database.reading() as connection:
+        claims = load_claims(connection, ids)
+    lines = explain_items(reports, fates, claims)
+    return Explained(day=day, outcome=composed.outcome, lines=lines, remark=remark)
 
 
 # -- 2. render -------------------------------------------------------------------------------------
@@ -232,16 +312,7 @@ def render(press: Press, composed: Composed) -> Printed:
         with press.database.reading() as connection:
             compiled = CompiledEdition.load(load_compiled(connection, record.id))
     else:
-        settings = press.settings
-        templates = press.templates
-        compiled = within_limits(compile_edition, templates, settings.templates)(
-            edition,
-            publication=publication,
-            vocabulary=settings.vocabulary,
-            templates=templates,
-            settings=settings.edition,
-            look=settings.look,
-        )
+        compiled = _lay_out(press, edition)
         with press.database.writing() as connection:
             record = store_compiled(connection, record.id, compiled.dump())
     findings = check_edition(
@@ -254,6 +325,18 @@ def render(press: Press, composed: Composed) -> Printed:
         web=None if record.state in RELEASED else _build_page(press, edition),
     )
     return Printed(record=record, edition=edition, compiled=compiled, findings=findings)
+
+
+def _lay_out(press: Press, edition: Edition) -> CompiledEdition:
+    settings, templates = press.settings, press.templates
+    return within_limits(compile_edition, templates, settings.templates)(
+        edition,
+        publication=settings.publication,
+        vocabulary=settings.vocabulary,
+        templates=templates,
+        settings=settings.edition,
+        look=settings.look,
+    )
 
 
 def look_at(
@@ -325,6 +408,7 @@ def approve(
     overridden: Sequence[Finding] = (),
     *,
     segment: Segment | None = None,
+    approved_by: str = "",
 ) -> int:
     """Approve an edition and freeze its audience, in one transaction; return its size.
 
@@ -333,7 +417,10 @@ def approve(
 
     From here on content, readers, choices, Date and signing key of every message are fixed:
     all attempts to one reader are the same bytes. Raises `TemporaryError` if another process
-    composed the edition anew since `record` was read: nobody has said yes to that one.
+    composed the edition anew since `record` was read: nobody has said yes to that one; and where
+    it holds a brief that is under embargo by now, has expired, or is rejected: made again it has
+    it no more. `approved_by` is the person whose yes this is, which is kept as their review; the
+    schedule, which is nobody, sends no brief that waits for one.
     """
     now = press.now()
     letterhead = _letterhead_of(press, record, now)
@@ -346,6 +433,12 @@ def approve(
                 f"the edition of {record.date} was composed anew meanwhile",
                 mend="look at it again, then send it",
             )
+        if barred := find_barred(connection, record.id, now):
+            raise TemporaryError(
+                f"the edition of {record.date} cannot be sent: {_describe_barred(press, barred)}",
+                mend="make it again, which leaves that out, and look at it before you send it",
+            )
+        _check_reviewed(connection, press, record, approved_by)
         store_letterhead(
             connection,
             record.id,
@@ -353,31 +446,113 @@ def approve(
             dated_at=letterhead.dated_at,
             not_after=now + press.settings.delivery.not_after,
         )
-        refers_to = list_dates_referred_to(load_content(connection, record.id))
+        content = load_content(connection, record.id)
+        repeats = list_dates_repeated(content)
         audience = press.ledger.enrol(
-            connection, record.id, now, refers_to=refers_to, segment=segment
+            connection,
+            record.id,
+            now,
+            refers_to=list_dates_referred_to(content),
+            repeats=repeats,
+            only_had=list_corrected(connection, content),
+            segment=segment,
         )
         if not audience:
-            raise no_readers(segment)
+            raise nobody_to_mail(record.kind, segment)
         if segment:
-            everybody = count_segment(connection, None, now)
+            everybody = press.ledger.count_audience(connection, record.id, now, repeats=repeats)
             said = f"{audience:,} of {everybody:,} active readers: {segment}"
             note_segment(connection, record.id, said, by=describe_operator(), now=now)
+        note_approved(
+            connection, record.id, content, press.settings, by=describe_operator(), now=now
+        )
         told = [f"{finding.number} {finding.name}: {finding.detail}" for finding in overridden]
         note_override(connection, record.id, told, by=describe_operator(), now=now)
     return audience
 
 
-def no_readers(segment: Segment | None) -> RefusedError:
-    """Say that there is nobody to send to."""
+def _check_reviewed(
+    connection: Connection, press: Press, record: EditionRecord, approved_by: str
+) -> None:
+    """Refuse an edition that its reviewers do not let go, and keep a person's yes to it."""
+    if record.kind == "weekly":  # it tells what was told, and so approved, before
+        return
+    rules = read_rules(press.settings)
+    left = find_unsendable(connection, record.id, rules, by_person=bool(approved_by))
+    if left is not None:
+        said = left.judgement.said
+        rejected = left.judgement.state == "rejected" and said is not None
+        why = f"was rejected by {said.decided_by}" if rejected and said else "is not reviewed"
+        raise TemporaryError(
+            f'the edition of {record.date} cannot be sent: "{left.brief.title[:60]}" {why}',
+            mend="make it again, which leaves that out, and look at it before you send it",
+        )
+    if approved_by:
+        approve_edition(connection, record.id, rules, by=approved_by, now=press.now())
+
+
+def count_audience(press: Press, printed: Printed, segment: Segment | None = None) -> int:
+    """Count who would be mailed, were an edition approved now."""
+    edition = printed.edition
+    with press.database.reading() as connection:
+        return press.ledger.count_audience(
+            connection,
+            printed.record.id,
+            press.now(),
+            repeats=list_dates_repeated(edition),
+            only_had=list_corrected(connection, edition),
+            segment=segment,
+        )
+
+
+def nobody_to_mail(kind: Kind, segment: Segment | None = None) -> RefusedError:
+    """Say that an edition has no audience, and what would give it one."""
     if segment:
         return RefusedError(
-            f"no active reader is in the segment {segment}",
+            f"no active reader whom the edition is for is in the segment {segment}",
             mend="`newsletter subscribers list --segment` shows who is in one",
+        )
+    if kind == "weekly":
+        return RefusedError(
+            "the round-up has no reader who chose it and was not sent all of it before",
+            mend='readers choose it by "weekly" or "both" in the column rhythm',
+        )
+    if kind == "correction":
+        return RefusedError(
+            "nobody who was sent the wrong edition is an active reader any more",
+            mend="make the correction minor, for its pages",
         )
     return RefusedError(
         "there is no active reader", mend="add some with `newsletter subscribers import FILE`"
     )
+
+
+def _check_allowed(press: Press, record: EditionRecord) -> None:
+    """Refuse to begin with an approved edition that holds what may not be sent now.
+
+    Once a message has left, others of the same edition harm nobody any more.
+    """
+    with press.database.reading() as connection:
+        if has_left(connection, record.id):
+            return
+        barred = find_barred(connection, record.id, press.now())
+    if barred is None:
+        return
+    problem = f"the edition of {record.date} cannot be sent: {_describe_barred(press, barred)}"
+    if barred.not_before is not None:
+        raise TemporaryError(problem, mend="send it after that")
+    raise RefusedError(
+        problem,
+        mend=f"`newsletter cancel {record.name}` gives its other briefs to the next edition",
+    )
+
+
+def _describe_barred(press: Press, barred: Barred) -> str:
+    title = barred.title[:60]
+    if barred.not_before is None:
+        return f'"{title}" has expired'
+    until = barred.not_before.astimezone(press.settings.publication.zone)
+    return f'"{title}" is under embargo until {until:%Y-%m-%d %H:%M %Z}'
 
 
 # -- 4. the web copy -------------------------------------------------------------------------------
@@ -401,10 +576,15 @@ def check_web(press: Press, printed: Printed) -> None:
         check_site(press.web_folder, _builder(press), published)
 
 
+def build_web(press: Press, day: date | None) -> dict[str, bytes]:
+    """Build the pages of a day's edition, or those of all: by file; empty where there are none."""
+    return build_files(press.database, _builder(press), day)
+
+
 def _build_page(press: Press, edition: Edition) -> str:
     """Build an edition's page on the web, to be compared with its mail."""
     files = _builder(press)(editions=[Published(edition=edition, published_at=press.now())])
-    return files[file_of(edition_path(edition.date))].decode()
+    return files[file_of(edition_path(edition.date, edition.kind))].decode()
 
 
 def _builder(press: Press) -> Build:
@@ -474,8 +654,8 @@ async def deliver(
 def paused(record: EditionRecord) -> RefusedError:
     """Say that an edition is paused, and how it goes on."""
     return RefusedError(
-        f"the edition of {record.date} is paused",
-        mend=f"`newsletter resume {record.date}` lets it be sent",
+        f"the edition of {record.name} is paused",
+        mend=f"`newsletter resume {record.name}` lets it be sent",
     )
 
 
@@ -537,6 +717,7 @@ def _letterhead_of(press: Press, record: EditionRecord, dated_at: datetime) -> L
         press.settings.publication,
         edition_id=record.id,
         day=record.date,
+        kind=record.kind,
         dated_at=dated_at,
         key_id=press.keyring.newest,
         dkim=tuple((signer.name, signer.fingerprint) for signer in press.signers),
@@ -646,30 +827,81 @@ def prepare(
     press: Press,
     day: date,
     *,
+    kind: Kind = "daily",
+    brief_ids: Sequence[int] = (),
     anew: bool = True,
+    closed: bool = False,
     on_source: Callable[[SourceReport], None] | None = None,
 ) -> Prepared:
     """Gather, compose and render the edition of a day, unless it is approved already.
 
     One that is ready, made by the schedule, is made `anew` for a person: what they look at is
-    what there is now. It stands as it is for the schedule itself, and where no source can be
-    read.
+    what there is now. It stands as it is for the schedule itself, unless an embargo has ended or
+    begun since, or a brief of it has expired; and where no source can be read. What its reviewers
+    do not let go is left out of what was gathered: another gathering would bring edits that
+    nobody has seen. `closed` is whether their time is over.
     """
     with press.database.reading() as connection:
-        found = find_edition(connection, day)
-    ready = found if found and found.has_compiled and found.state == "ready" else None
+        found = find_edition(connection, day, kind)
+        ready = found if found and found.has_compiled and found.state == "ready" else None
+        if ready and is_overtaken(connection, ready.id, ready.window.cut_off, press.now()):
+            anew = True
+        if ready and is_missing_owed(connection, load_content(connection, ready.id)):
+            anew = True
+        is_let_go = ready is None or _is_let_go(connection, press, ready, closed=closed)
+    waits = found and found.state == "held" and found.reason.startswith(WAITS_FOR_REVIEW)
+    is_gathered = not anew and (waits or not is_let_go)
     fixed = found if found and found.has_compiled and found.state in RELEASED else None
-    if standing := fixed or (None if anew else ready):
+    if standing := fixed or (None if anew or not is_let_go else ready):
         return _take_standing(press, standing)
-    reports = gather(press, on_source=on_source)
+    if kind == "correction":
+        raise RefusedError(
+            f"there is no correction of {day} that was approved",
+            mend="`newsletter correct DATE --severity severe` makes one and sends it",
+        )
+    # A round-up tells what was told: no source has anything to add to it.
+    reports = () if is_gathered or kind == "weekly" else gather(press, on_source=on_source)
     if ready and reports and all(report.status == "failed" for report in reports):
         return _take_standing(press, ready, reports)
-    composed = compose(press, day, reports)
+    composed = compose(
+        press,
+        day,
+        None if is_gathered else reports,
+        kind=kind,
+        brief_ids=brief_ids,
+        closed=closed,
+    )
     if composed.edition is None:
         return Prepared(composed=composed, reports=reports)
     printed = render(press, composed)
     composed = replace(composed, record=printed.record, edition=printed.edition)
     return Prepared(composed=composed, printed=printed, reports=reports)
+
+
+def _is_let_go(connection: Connection, press: Press, ready: EditionRecord, *, closed: bool) -> bool:
+    """Tell whether the reviewers let an edition go as it stands; before their time is over, yet."""
+    if ready.kind != "daily":
+        return True
+    rules = read_rules(press.settings)
+    # One that was made before may tell a text that was changed, and approved, since then.
+    is_of_before = (
+        closed and rules.required and ready.window.cut_off < review_end(press, ready.date)
+    )
+    if is_of_before and not is_edition_approved(connection, ready.id):
+        return False
+    return find_unsendable(connection, ready.id, rules, by_person=not closed) is None
+
+
+def review_end(press: Press, day: date) -> datetime:
+    """Give the moment at which the review of a day's edition ends, aware UTC."""
+    zone = press.settings.publication.zone
+    return datetime.combine(day, press.settings.review_ends_at, tzinfo=zone).astimezone(UTC)
+
+
+def _is_closed(press: Press, day: date, kind: Kind) -> bool:
+    """Tell whether the schedule has to go by what is approved; at once where no review is."""
+    review = press.settings.review
+    return kind == "daily" and (not review.required or press.now() >= review_end(press, day))
 
 
 def _take_standing(
@@ -686,12 +918,38 @@ def _take_standing(
     return Prepared(composed=composed, printed=render(press, composed), reports=reports)
 
 
-def make_ready(press: Press, day: date) -> Prepared:
+def prepare_correction(press: Press, wrong: Wrong, text: str) -> Printed:
+    """Make the mail that corrects an edition at once, for exactly those who were sent that one.
+
+    It is of today, and takes the place of what nobody approved. Raises `RefusedError` where one
+    of today is approved already.
+    """
+    now = press.now()
+    edition = build_correction(
+        wrong,
+        text,
+        day=press.today(),
+        now=now,
+        publication=press.settings.publication,
+        vocabulary=press.settings.vocabulary,
+    )
+    with press.database.writing() as connection:
+        if find_released(connection, edition.date, "correction"):
+            raise RefusedError(
+                f"a correction was mailed already on {edition.date}",
+                mend="make this one normal, for the next edition, or mail it tomorrow",
+            )
+        record = store_edition(connection, edition, brief_ids=(), now=now)
+    return render(press, Composed(outcome="edition", record=record, edition=edition))
+
+
+def make_ready(press: Press, day: date, kind: Kind = "daily") -> Prepared:
     """Prepare the edition of a day and set it ready, unless it is: what the schedule does.
 
     One that fails its preflight is held instead: nobody is there to answer for it.
     """
-    prepared = prepare(press, day, anew=False)
+    closed = _is_closed(press, day, kind)
+    prepared = prepare(press, day, kind=kind, anew=False, closed=closed)
     printed = prepared.printed
     if printed is None or printed.record.state not in ("draft", "ready"):
         return prepared
@@ -718,6 +976,7 @@ def _hold(press: Press, prepared: Prepared, printed: Printed) -> Prepared:
             f"it fails its preflight: {describe_failed(list_failed(printed.findings))}",
             record.window,
             press.now(),
+            record.kind,
         )
     composed = replace(prepared.composed, outcome="held", record=held, edition=None)
     return replace(prepared, composed=composed, printed=None)
@@ -750,14 +1009,16 @@ async def publish(
     *,
     overrides: Sequence[str] = (),
     segment: Segment | None = None,
+    approved_by: str = "",
     on_start: Callable[[Sender], None] = lambda _sender: None,
     on_progress: Callable[[Counter[State]], None] = lambda _tally: None,
 ) -> Delivered:
     """Approve an edition unless it is approved, and deliver it: what a person's yes sets off.
 
-    `overrides` are failed checks that the person answers for, by name or number; only a
-    `segment` of the readers gets it, if one is given. Its pages are
-    there before the first mail leaves, since every mail links to them.
+    `overrides` are failed checks that the person answers for, by name or number, and
+    `approved_by` is who they are; "" for the schedule, which is nobody. Only a `segment` of the
+    readers gets it, if one is given. Its pages are there before the first mail leaves, since
+    every mail links to them.
     """
     if printed.record.state in ("draft", "ready"):
         if press.settings.edition.browser_checks:
@@ -767,11 +1028,14 @@ async def publish(
         check_web(press, printed)
         try:
             approve(press, printed.record, overridden, segment=segment)
+            approve(press, printed.record, overridden, approved_by=approved_by)
         except IllegalMove:
             with press.database.reading() as connection:
                 if read_edition(connection, printed.record.id).state not in RELEASED:
                     raise
             # Another process was quicker with the same edition: the ledger lets one of us send.
+    elif printed.record.state == "approved":
+        _check_allowed(press, printed.record)
     if printed.record.state in ("draft", "ready", "approved") and press.web_folder is not None:
         write_web(press, press.web_folder, day=printed.record.date)
     return await deliver(press, printed.record, on_start=on_start, on_progress=on_progress)

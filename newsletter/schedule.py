@@ -5,7 +5,7 @@ every start; whether an edition is due, under way or sent is read from its one r
 So a clock that fires twice (an autumn night, two processes, a restart) sends once.
 
 An edition has the date of its send time: one of 23:30 that starts late, after midnight, is
-still that of the day before.
+still that of the day before. The week's round-up is one by the same rules, on its own day.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from apscheduler.triggers.cron import CronTrigger
 from newsletter.delivery.inquiry import list_decisions, read_run
 from newsletter.delivery.lifecycle import State
 from newsletter.delivery.sender import Sender
+from newsletter.editions.model import Kind, name_edition
 from newsletter.editions.shelf import find_edition, list_editions
 from newsletter.errors import AlreadyRunning, IllegalMove, NewsletterError, TemporaryError
 from newsletter.publish import Prepared, Press, Printed, make_ready, publish
@@ -141,14 +142,21 @@ class Keeper:
         settings = self._press.settings
         schedule, zone = settings.schedule, settings.publication.zone
         scheduler = AsyncIOScheduler(timezone=zone)
-        for name, at, wake in (
-            ("gather", schedule.gather_at, self._wake_to_gather),
-            ("send", schedule.send_at, self._wake_to_send),
-        ):
+        jobs = [
+            ("gather", schedule.days, schedule.gather_at, self._wake_to_gather),
+            ("send", schedule.days, schedule.send_at, self._wake_to_send),
+        ]
+        if settings.review.required and settings.review.deadline:
+            jobs.append(
+                ("end the review", schedule.days, settings.review_ends_at, self._wake_to_close)
+            )
+        if weekly := settings.weekly_schedule:
+            jobs.append(("send the round-up", weekly.days, weekly.send_at, self._wake_to_round_up))
+        for name, days, at, wake in jobs:
             scheduler.add_job(
                 wake,
                 CronTrigger(
-                    day_of_week=",".join(schedule.days),
+                    day_of_week=",".join(days),
                     hour=at.hour,
                     minute=at.minute,
                     timezone=zone,
@@ -166,10 +174,22 @@ class Keeper:
         if day is not None:
             self._begin(f"gather {day}", lambda: self._gather(day))
 
+    async def _wake_to_close(self) -> None:
+        """Leave out what is not approved by now, or say that too little is."""
+        day = self._find_due_day(self._press.settings.review_ends_at)
+        if day is not None:
+            self._begin(f"end the review of {day}", lambda: self._gather(day))
+
     async def _wake_to_send(self) -> None:
         day = self._find_due_day(self._press.settings.schedule.send_at)
         if day is not None:
-            self._begin_sending(day)
+            self._begin_sending(day, "daily")
+
+    async def _wake_to_round_up(self) -> None:
+        weekly = self._press.settings.weekly_schedule
+        day = find_due_day(weekly, weekly.send_at, self._now()) if weekly else None
+        if day is not None:
+            self._begin_sending(day, "weekly")
 
     async def _catch_up(self) -> None:
         """Go on with editions that were under way, and with one whose time has passed."""
@@ -177,9 +197,10 @@ class Keeper:
             recent = list_editions(connection, _RECENT_EDITIONS)
         for record in reversed(recent):
             if record.state in ("approved", "sending", "paused"):
-                log.info("edition %s: taken up again", record.date)
-                self._begin_sending(record.date)
+                log.info("edition %s: taken up again", record.name)
+                self._begin_sending(record.date, record.kind)
         await self._wake_to_send()
+        await self._wake_to_round_up()
 
     def _take_up_resumed(self) -> None:
         """Go on with an edition that was paused, or paused and resumed, since the last look.
@@ -196,10 +217,10 @@ class Keeper:
                         continue
                 elif record.state != "paused":
                     continue
-                self._begin_sending(record.date)
+                self._begin_sending(record.date, record.kind)
 
-    def _begin_sending(self, day: date) -> None:
-        self._begin(f"send {day}", lambda: self._send(day))
+    def _begin_sending(self, day: date, kind: Kind) -> None:
+        self._begin(f"send {name_edition(day, kind)}", lambda: self._send(day, kind))
 
     # -- tasks ---------------------------------------------------------------------------------
 
@@ -241,19 +262,17 @@ class Keeper:
     # -- gather --------------------------------------------------------------------------------
 
     async def _gather(self, day: date) -> None:
-        prepared = await self._make(day)
+        prepared = await self._make(day, "daily")
         if prepared is None:
             return
         for report in prepared.reports:
-            if report.status == "failed":
+            if report.status == "failed" and not (report.alarm or report.is_known):
                 log.warning("source %s failed: %s", report.name, report.error)
-        for remark in prepared.composed.remarks:
-            log.warning("edition %s: %s", day, remark)
         record = prepared.composed.record
         reason = f" ({record.reason})" if record and record.reason else ""
         log.info("edition %s: %s%s", day, prepared.composed.outcome, reason)
 
-    async def _make(self, day: date) -> Prepared | None:
+    async def _make(self, day: date, kind: Kind) -> Prepared | None:
         """Make the edition of a day ready, unless somebody cancelled it.
 
         Ready, and not merely a draft: gathering and sending may be due in the same minute, and
@@ -261,72 +280,85 @@ class Keeper:
         """
         async with self._making:
             with self._press.database.reading() as connection:
-                found = find_edition(connection, day)
+                found = find_edition(connection, day, kind)
             if found is not None and found.state == "cancelled" and found.reason != _NOTHING_NEW:
-                log.info("edition %s: is cancelled (%s)", day, found.reason or "no reason given")
+                log.info(
+                    "edition %s: is cancelled (%s)", found.name, found.reason or "no reason given"
+                )
                 return None
-            return await self._in_thread(lambda: make_ready(self._press, day))
+            prepared = await self._in_thread(lambda: make_ready(self._press, day, kind))
+        for report in prepared.reports:
+            if report.alarm:
+                log.warning("%s", report.alarm)
+        for remark in prepared.composed.remarks:
+            log.warning("edition %s: %s", name_edition(day, kind), remark)
+        return prepared
 
     # -- send ----------------------------------------------------------------------------------
 
-    async def _send(self, day: date) -> None:
+    async def _send(self, day: date, kind: Kind) -> None:
         """Send the edition of a day, taking it up again after faults that pass."""
+        name, told = name_edition(day, kind), ""
         is_first_try = True
         while not self._stopping.is_set():
             try:
-                if not (is_first_try or self._is_worthwhile(day)):
-                    log.error("edition %s: given up: it is too late for it", day)
+                if not (is_first_try or self._is_worthwhile(day, kind)):
+                    log.error("edition %s: given up: it is too late for it", name)
                     return
                 is_first_try = False
-                await self._outlast_pause(day)
-                await self._send_once(day)
-                if not self._is_paused(day):
+                await self._outlast_pause(day, kind)
+                await self._send_once(day, kind)
+                if not self._is_paused(day, kind):
                     return
                 continue
             except (AlreadyRunning, IllegalMove) as error:  # another process has it in hand
-                log.info("edition %s: %s", day, error)
+                log.info("edition %s: %s", name, error)
             except TemporaryError as error:
-                log.warning("edition %s: %s", day, error)
+                if str(error) != told:  # once, however often it is tried
+                    log.warning("edition %s: %s", name, error)
+                told = str(error)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), RETRY_SECONDS)
 
-    async def _outlast_pause(self, day: date) -> None:
+    async def _outlast_pause(self, day: date, kind: Kind) -> None:
         """Wait until the edition of a day is not paused any more, or we are stopping."""
-        is_told = False
-        while self._is_paused(day) and not self._stopping.is_set():
+        name, is_told = name_edition(day, kind), False
+        while self._is_paused(day, kind) and not self._stopping.is_set():
             if not is_told:
-                log.info("edition %s: is paused; `newsletter resume %s` lets it go on", day, day)
+                log.info("edition %s: is paused; `newsletter resume %s` lets it go on", name, name)
                 is_told = True
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), _PAUSE_LOOK_SECONDS)
 
-    def _is_paused(self, day: date) -> bool:
+    def _is_paused(self, day: date, kind: Kind) -> bool:
         with self._press.database.reading() as connection:
-            found = find_edition(connection, day)
+            found = find_edition(connection, day, kind)
         return found is not None and found.state == "paused"
 
-    def _is_worthwhile(self, day: date) -> bool:
+    def _is_worthwhile(self, day: date, kind: Kind) -> bool:
         """Tell whether to go on trying: an approved edition knows itself when to give up."""
-        schedule = self._press.settings.schedule
-        if is_due(schedule, schedule.send_at, day, self._now()):
+        settings = self._press.settings
+        schedule = settings.weekly_schedule if kind == "weekly" else settings.schedule
+        if schedule and is_due(schedule, schedule.send_at, day, self._now()):
             return True
         with self._press.database.reading() as connection:
-            found = find_edition(connection, day)
+            found = find_edition(connection, day, kind)
         return found is not None and found.state in ("approved", "sending", "paused")
 
-    async def _send_once(self, day: date) -> None:
+    async def _send_once(self, day: date, kind: Kind) -> None:
         if self._stopping.is_set():
             return
-        prepared = await self._make(day)
+        name = name_edition(day, kind)
+        prepared = await self._make(day, kind)
         if prepared is None:
             return
         printed, record = prepared.printed, prepared.composed.record
         if printed is None and prepared.composed.outcome == "held":
             raise TemporaryError(f"held: {record.reason if record else ''}")
         if printed is None:
-            log.info("edition %s: nothing new, so nothing is sent", day)
+            log.info("edition %s: nothing new, so nothing is sent", name)
         elif printed.record.state == "sent":
-            log.info("edition %s: is sent already", day)
+            log.info("edition %s: is sent already", name)
         else:
             await self._deliver(printed)
 
@@ -348,7 +380,7 @@ class Keeper:
             for state in State
             if (count := delivered.counts.get(state))
         )
-        log.info("edition %s: %s: %s", printed.record.date, delivered.record.state, counts)
+        log.info("edition %s: %s: %s", printed.record.name, delivered.record.state, counts)
 
     # -- the clock -----------------------------------------------------------------------------
 

@@ -116,6 +116,10 @@ def parse_clock(value: object) -> time:
     return time(int(match[1]), int(match[2]))
 
 
+def _since_midnight(clock: time) -> timedelta:
+    return timedelta(hours=clock.hour, minutes=clock.minute)
+
+
 def _check_zone(value: str) -> str:
     if value not in available_timezones():
         raise ValueError('must be an IANA time zone such as "Europe/Berlin"')
@@ -225,12 +229,41 @@ def _single_line(value: str) -> str:
     return value
 
 
+def parse_sections(value: object) -> object:
+    """Read sections: headings that are topics, or a table of heading = topics.
+
+    Gives pairs of a heading and its topics, in order.
+    """
+    if isinstance(value, str):
+        value = list(filter(None, (name.strip() for name in value.split(","))))
+    pairs = list(value.items()) if isinstance(value, dict) else value
+    if not isinstance(pairs, list | tuple):
+        return value  # pydantic says what is wrong with it
+    return tuple((one, (one,)) if isinstance(one, str) else one for one in pairs)
+
+
+def _check_sections(
+    sections: tuple[tuple[str, tuple[str, ...]], ...],
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    headings = [heading.casefold() for heading, _ in sections]
+    if not all(headings) or not all(topics and all(topics) for _, topics in sections):
+        raise ValueError("has a heading, or a topic, that is empty")
+    if len({*headings}) < len(headings):
+        raise ValueError("has a heading twice")
+    return sections
+
+
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 Clock = Annotated[time, BeforeValidator(parse_clock)]
 Days = Annotated[tuple[str, ...], BeforeValidator(parse_days)]
 Command = Annotated[tuple[str, ...], BeforeValidator(parse_command)]
 Hosts = Annotated[tuple[str, ...], BeforeValidator(parse_hosts)]
 Line = Annotated[str, AfterValidator(_single_line)]
+Sections = Annotated[
+    tuple[tuple[Line, tuple[Line, ...]], ...],
+    BeforeValidator(parse_sections),
+    AfterValidator(_check_sections),
+]
 Address = Annotated[str, AfterValidator(_check_address)]
 Colour = Annotated[str, AfterValidator(_check_colour)]
 Fonts = Annotated[str, Field(max_length=200), AfterValidator(_check_fonts)]
@@ -367,6 +400,13 @@ class Vocabulary(Section):
     sponsor_label: Annotated[Line, Field(min_length=1)] = Field(
         default="Sponsor", description="What every sponsor's block is labelled with."
     )
+    correction_label: Annotated[Line, Field(min_length=1)] = Field(
+        default="Correction",
+        description="What the subject of a correction's own mail begins with.",
+    )
+    other_heading: Annotated[Line, Field(min_length=1)] = Field(
+        default="Other news", description="Heading of what belongs to none of edition.sections."
+    )
     disclosure: Line = Field(
         default="AFBytes analysis is AI-assisted and generated from source metadata, article "
         "summaries, and topic context. It is intended to help readers think through "
@@ -375,6 +415,11 @@ class Vocabulary(Section):
         description="The disclosure; {sources} stands for the outlets.",
     )
 
+    @property
+    def watch_label(self) -> str:
+        """The label of what to watch next, the last of the points; "" where there is none."""
+        return self.points[-1] if self.points else ""
+
 
 class FolderSource(Section):
     """A folder of brief files."""
@@ -382,6 +427,19 @@ class FolderSource(Section):
     kind: Literal["folder"] = Field(description="Makes the source a folder of brief files.")
     name: Line = Field(default="", description="What reports call the source; default its path.")
     path: Path = Field(description="Folder, relative to newsletter.toml.")
+    weight: float = Field(
+        default=1, ge=0, le=5, description="How much its briefs count when they are ranked."
+    )
+    trusted: bool = Field(
+        default=False,
+        description="Whether its briefs need no review where review.required is set; what "
+        "drafted_by says a machine drafted is reviewed all the same.",
+    )
+    stale_after: Duration | None = Field(
+        default=None,
+        description="How long nothing new may come before it is an alarm, 0 = for ever; default "
+        "three times the usual gap.",
+    )
 
 
 class FeedSource(Section):
@@ -390,6 +448,19 @@ class FeedSource(Section):
     kind: Literal["feed"] = Field(description="Makes the source an RSS, Atom or JSON feed.")
     name: Line = Field(default="", description="What reports call the source; default its url.")
     url: Line = Field(description="Address of the feed, http or https.")
+    weight: float = Field(
+        default=1, ge=0, le=5, description="How much its briefs count when they are ranked."
+    )
+    trusted: bool = Field(
+        default=False,
+        description="Whether its briefs need no review where review.required is set; what "
+        "drafted_by says a machine drafted is reviewed all the same.",
+    )
+    stale_after: Duration | None = Field(
+        default=None,
+        description="How long nothing new may come before it is an alarm, 0 = for ever; default "
+        "three times the usual gap.",
+    )
     allow_private: bool = Field(
         default=False, description="Allow addresses of private networks and this machine."
     )
@@ -426,6 +497,41 @@ class Schedule(Section):
     )
 
 
+class Weekly(Section):
+    """The week's round-up, for readers who chose it."""
+
+    day: Literal["", "mon", "tue", "wed", "thu", "fri", "sat", "sun"] = Field(
+        default="",
+        description="Weekday of the week's round-up, by name; empty = only by hand.",
+    )
+    send_at: Clock = Field(default=time(9, 0), description="When the round-up is sent.")
+    max_briefs: int = Field(
+        default=10, ge=1, le=60, description="Most briefs in a round-up; the rest is counted."
+    )
+
+
+class Review(Section):
+    """What somebody must approve before `newsletter serve` sends it."""
+
+    required: bool = Field(
+        default=False,
+        description="Whether serve sends only briefs that somebody approved; whoever types "
+        "`newsletter send` and says yes approves what it shows.",
+    )
+    deadline: Duration = Field(
+        default=timedelta(0),
+        description="How long before schedule.send_at the review ends: what is not approved by "
+        "then is left out.",
+    )
+    floor: int = Field(
+        default=1,
+        ge=1,
+        le=60,
+        description="Fewest approved briefs; with fewer, and others waiting, the edition is held "
+        "until somebody approves them.",
+    )
+
+
 class EditionSettings(Section):
     """What goes into an edition."""
 
@@ -438,6 +544,32 @@ class EditionSettings(Section):
     max_briefs: int = Field(
         default=20, ge=1, le=60, description="Most briefs in one edition; the rest is counted."
     )
+    max_outlet_share: float = Field(
+        default=0.4,
+        gt=0,
+        le=1,
+        description="Most of an edition of 5 briefs and more that one outlet may tell, where there "
+        "are outlets enough; 1 = all of it.",
+    )
+    max_per_topic: int = Field(
+        default=0, ge=0, description="Most briefs with the same first topic; 0 = any number."
+    )
+    full_briefs: int | None = Field(
+        default=None,
+        ge=0,
+        description="Most briefs told in full to any reader; default as many as there is room for.",
+    )
+    standard_briefs: int | None = Field(
+        default=None,
+        ge=0,
+        description="Most briefs after edition.full_briefs at standard length, the others in one "
+        "line; default as many as there is room for.",
+    )
+    sections: Sections = Field(
+        default=(),
+        description="Headings between the full briefs, in order: a list of topics, or a table of "
+        'heading = topics, such as { Money = ["Markets", "Jobs"] }.',
+    )
     browser_checks: bool = Field(
         default=True,
         description="Whether a browser looks at the mail before it is sent, where there is one.",
@@ -446,6 +578,18 @@ class EditionSettings(Section):
         default=Path("notes"),
         description="Folder of what you add to an edition, in a file named by its date: a note, "
         "a sponsor, corrections.",
+    )
+    watch_days: int = Field(
+        default=21,
+        ge=1,
+        le=366,
+        description="For how many days what a brief tells readers to watch next is waited for.",
+    )
+    expired_watched: int = Field(
+        default=0,
+        ge=0,
+        le=10,
+        description="Most of what came to nothing that an edition tells under Still watching.",
     )
     picture_hosts: Hosts = Field(
         default=(),
@@ -461,6 +605,12 @@ class EditionSettings(Section):
         description="What readers who chose nothing have time for: the first briefs stand in "
         "full, the others shorter; 0: as long as it takes.",
     )
+
+    @model_validator(mode="after")
+    def _counts_from_full(self) -> EditionSettings:
+        if self.standard_briefs is not None and self.full_briefs is None:
+            raise ValueError("standard_briefs needs full_briefs, which it counts on from")
+        return self
 
 
 class LogoSettings(Section):
@@ -668,7 +818,10 @@ class Retention(Section):
 class Web(Section):
     """Where `newsletter serve` listens, and where the web copy goes."""
 
-    listen: Line = Field(default="127.0.0.1:8000", description="Address and port.")
+    listen: Line = Field(
+        default="127.0.0.1:8000",
+        description="Address and port of the pages that mails link to; empty = serve none.",
+    )
     folder: Line = Field(
         default="",
         description="Folder that publication.url serves, relative to newsletter.toml: each "
@@ -715,6 +868,8 @@ class Settings(BaseSettings):
     vocabulary: Vocabulary = Vocabulary()
     sources: tuple[SourceSettings, ...] = ()
     schedule: Schedule = Schedule()
+    weekly: Weekly = Weekly()
+    review: Review = Review()
     edition: EditionSettings = EditionSettings()
     look: Look = Look()
     delivery: Delivery = Delivery()
@@ -742,6 +897,14 @@ class Settings(BaseSettings):
                 raise ValueError(f'two are called "{name}"; give one a name of its own')
         return sources
 
+    @field_validator("review")
+    @classmethod
+    def _review_ends_on_its_day(cls, review: Review, info: ValidationInfo) -> Review:
+        schedule = info.data.get("schedule")  # not there if it is wrong itself
+        if schedule and _since_midnight(schedule.send_at) < review.deadline:
+            raise ValueError("deadline reaches into the day before schedule.send_at; choose less")
+        return review
+
     @field_validator("look")
     @classmethod
     def _logo_is_allowed(cls, look: Look, info: ValidationInfo) -> Look:
@@ -753,6 +916,20 @@ class Settings(BaseSettings):
                         f'the logo is on {host}; add "{host}" to edition.picture_hosts'
                     )
         return look
+
+    @property
+    def review_ends_at(self) -> time:
+        """When the review of a day's edition ends, in the publication's time zone."""
+        left = _since_midnight(self.schedule.send_at) - self.review.deadline
+        return time(*divmod(int(left.total_seconds()) // 60, 60))
+
+    @property
+    def weekly_schedule(self) -> Schedule | None:
+        """When the round-up is due, by the rules of all editions; None where it is not set."""
+        if not self.weekly.day:
+            return None
+        own = {"days": (self.weekly.day,), "send_at": self.weekly.send_at}
+        return self.schedule.model_copy(update=own)
 
     document: ClassVar[dict[str, Any]] = {}
     reads_environment: ClassVar[bool] = True

@@ -19,7 +19,16 @@ from typing import Literal
 from zoneinfo import available_timezones
 
 from newsletter.audience.address import find_unprintable, format_excerpt
-from newsletter.audience.reader import DETAILS, FORMATS, MINUTES, Choices, Detail, Format
+from newsletter.audience.reader import (
+    DETAILS,
+    FORMATS,
+    MINUTES,
+    RHYTHMS,
+    Choices,
+    Detail,
+    Format,
+    Rhythm,
+)
 from newsletter.errors import AudienceError
 from newsletter.settings import parse_clock, parse_days
 
@@ -75,6 +84,7 @@ def parse_choices(
     format: str = "",  # noqa: A002 -- the column's name
     send_at: str = "",
     days: str = "",
+    rhythm: str = "",
 ) -> Choices:
     """Read the cells of a reader's choices. A choice that cannot be read is refused.
 
@@ -90,6 +100,7 @@ def parse_choices(
         format=_parse_format(parse_text(format, "format")),
         send_at=_parse_send_at(parse_text(send_at, "send_at")),
         days=_parse_days(parse_text(days, "days")),
+        rhythm=_parse_rhythm(parse_text(rhythm, "rhythm")),
     )
 
 
@@ -177,6 +188,15 @@ def _parse_days(text: str) -> tuple[str, ...]:
         return parse_days(_SEPARATORS.sub(",", text).strip(", ")) if text else ()
     except ValueError:
         raise _refusal("days", text, "names no weekdays", "write mon-fri or mon;wed;sat") from None
+
+
+def _parse_rhythm(text: str) -> Rhythm | Literal[""]:
+    if not text:
+        return ""
+    for rhythm in RHYTHMS:
+        if text.lower() == rhythm:
+            return rhythm
+    raise _refusal("rhythm", text, "is no rhythm", f"write {_one_of(RHYTHMS)}")
 
 
 def _one_of(values: Iterable[object]) -> str:

@@ -36,6 +36,7 @@ CHOICE_COLUMNS = (
     "format",
     "send_at",
     "days",
+    "rhythm",
 )
 COLUMNS = (
     "email",

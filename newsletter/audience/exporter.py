@@ -59,6 +59,7 @@ def _format_cells(subscriber: Subscriber) -> tuple[str, ...]:
         choices.format,
         choices.send_at,
         format_list(choices.days),
+        choices.rhythm,
         "" if consent_at is None else consent_at.isoformat(),
         subscriber.consent_source,
         subscriber.status,

@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
-    Connection,
     Text,
     and_,
     cast,
@@ -26,21 +25,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from newsletter.audience.segment import AGES, LISTS, NONE, Age, Segment, Term
-from newsletter.store.tables import deliveries, editions, subscribers, suppressions
+from newsletter.store.tables import deliveries, editions, subscribers
 
 _S = subscribers.c
-
-
-def count_segment(connection: Connection, segment: Segment | None, now: datetime) -> int:
-    """Count the readers who would be sent an edition now: the active ones, of a segment."""
-    is_sqlite = connection.dialect.name == "sqlite"
-    kept_out = exists().where(suppressions.c.email_key == _S.email_key)
-    query = (
-        select(func.count())
-        .select_from(subscribers)
-        .where(_S.status == "active", ~kept_out, build_condition(segment, now, is_sqlite=is_sqlite))
-    )
-    return connection.execute(query).scalar_one()
 
 
 def build_condition(segment: Segment | None, now: datetime, *, is_sqlite: bool) -> Any:

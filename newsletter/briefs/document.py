@@ -48,6 +48,8 @@ def brief_to_document(brief: Brief) -> dict[str, Any]:
         "expires_at": format_moment(brief.expires_at) if brief.expires_at else "",
         "priority": brief.priority,
         "pinned": brief.pinned,
+        "update": brief.update,
+        "drafted_by": brief.drafted_by,
     }
     return {key: value for key, value in document.items() if value}
 
@@ -158,6 +160,8 @@ def _read_brief(document: object, *, file: str, line: int | None, place: str) ->
         author=plain_line(document.get("author", "")),
         priority=document.get("priority", 0),
         pinned=document.get("pinned", False),
+        update=plain_line(document.get("update", "")),
+        drafted_by=document.get("drafted_by", ""),
     )
     named = {
         "title": [brief.title],
@@ -201,6 +205,8 @@ def _explain(error: ValidationError, *, file: str, line: int | None, place: str)
             path, problem = f"{path}.{plain_line(extra)[:60]}", "is not a field of a brief"
         case "type":
             problem = f"must be {_TYPES[schema['type']]}"
+        case "enum":
+            problem = "must be " + " or ".join(f'"{value}"' for value in schema["enum"] if value)
         case "minimum" | "maximum":
             problem = f"must be from {schema['minimum']:,} to {schema['maximum']:,}"
         case _:

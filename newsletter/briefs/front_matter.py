@@ -10,6 +10,8 @@
     expires_at: 2026-03-06T00:00:00Z       # or `expires`: in no edition sent from then on
     priority: 3                            # an editor's weight, -9 to 9
     pinned: yes                            # first, whatever the others weigh
+    update: The vote is now on Friday.     # or `what_changed`: since the story was told before
+    drafted_by: ai                         # a machine drafted the analysis; a person reviews it
     sources: [outlet.example]              # or `source`; replaces what the text names
     title: Port reopens                    # the text may then begin without one
     picture:                               # caption and credit may be added
@@ -46,10 +48,12 @@ _ALIASES = {
     "source": "sources",
     "embargo": "not_before",
     "expires": "expires_at",
+    "what_changed": "update",
 }
 _MOMENTS = ("published_at", "not_before", "expires_at")
 _KEYS = frozenset(
     {"title", "id", "link", "topics", "author", "sources", "picture", "priority", "pinned"}
+    | {"drafted_by", "update"}
     | set(_MOMENTS)
 )
 HIGHEST_PRIORITY = 9
@@ -158,7 +162,7 @@ def load_keys(block: str, *, file: str, line: int) -> Mapping[str, Any]:
 def format_front_matter(brief: Brief, *, sources_in_text: tuple[Source, ...]) -> str:
     """Write the fields that a brief's text cannot carry; empty if it carries them all."""
     document: dict[str, Any] = {}
-    for key in ("id", "link", "author"):
+    for key in ("id", "link", "author", "update"):
         if getattr(brief, key):
             document[key] = getattr(brief, key)
     if brief.topics:
@@ -170,6 +174,8 @@ def format_front_matter(brief: Brief, *, sources_in_text: tuple[Source, ...]) ->
         document["priority"] = brief.priority
     if brief.pinned:
         document["pinned"] = True
+    if brief.drafted_by:
+        document["drafted_by"] = brief.drafted_by
     if brief.sources != sources_in_text:
         document["sources"] = [
             {"name": s.name, "url": s.url} if s.url else s.name for s in brief.sources
@@ -269,6 +275,13 @@ def _yes_or_no(value: Any) -> bool:
     return _YES_OR_NO.get(text, False)
 
 
+def _drafted_by(value: Any) -> str:
+    text = _line(value).casefold()
+    if text not in ("", "ai"):
+        raise ValueError('must be "ai", or left out')
+    return text
+
+
 def _sources(value: Any) -> tuple[Source, ...]:
     match value:
         case str():
@@ -298,6 +311,8 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "expires_at": _moment,
     "priority": _priority,
     "pinned": _yes_or_no,
+    "update": _line,
+    "drafted_by": _drafted_by,
     "sources": _sources,
     "picture": read_picture,
 }

@@ -19,14 +19,16 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, delete, exists, insert, select, update
+from sqlalchemy import Connection, Row, delete, exists, insert, or_, select, update
 
 from newsletter import __version__
 from newsletter.briefs.document import brief_from_document, brief_to_document
+from newsletter.briefs.health import Alarm
 from newsletter.briefs.model import Brief, BriefWarning
 from newsletter.briefs.sources.identity import Known, Match, build_keys, decide_matches
 from newsletter.briefs.sources.read import read_source
 from newsletter.briefs.sources.reading import Item, Reading, SourceContext
+from newsletter.briefs.watch import watch_sources
 from newsletter.errors import SourceError
 from newsletter.settings import Settings, SourceSettings, source_name
 from newsletter.store import tables
@@ -37,6 +39,29 @@ _MOST_AT_ONCE = 8
 _KEYS_A_QUERY = 500  # old builds of SQLite take 999 parameters
 
 Status = Literal["read", "unchanged", "failed"]
+ItemOutcome = Literal["new", "changed", "known", "elsewhere", "fixed", "repeats"]
+
+ITEM_OUTCOMES: Mapping[ItemOutcome, str] = {
+    "new": "new",
+    "changed": "changed",
+    "known": "known, and unchanged",
+    "elsewhere": "known from another source",
+    "fixed": "changed after an edition took it up",
+    "repeats": "the same as another item of its source",
+}
+"""Every outcome of an item, and how it is said to a person."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemReport:
+    """What came of one item that a source holds."""
+
+    title: str
+    origin: str
+    """The file or entry that it came from."""
+    outcome: ItemOutcome
+    brief_id: int | None
+    """What it is stored under; None for one that repeats another new one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +80,11 @@ class SourceReport:
     """What is odd about new and changed briefs, and changes that came too late."""
     error: str = ""
     """Why the source could not be read."""
+    alarm: str = ""
+    """What is told of it now for the first time: that it lastingly fails, is stale, is back."""
+    is_known: bool = False
+    """Whether its trouble was told before."""
+    items: tuple[ItemReport, ...] = ()
 
 
 def gather_sources(
@@ -82,14 +112,22 @@ def gather_sources(
         )
         for name in names
     ]
-    reports = []
+    reports: list[SourceReport] = []
     with ThreadPoolExecutor(min(_MOST_AT_ONCE, len(names)), thread_name_prefix="source") as pool:
         for name, outcome in zip(names, pool.map(_read, settings.sources, contexts), strict=True):
             report = _store_outcome(database, name, outcome, now)
             reports.append(report)
             if on_source:
                 on_source(report)
-    return tuple(reports)
+    alarms = watch_sources(database, settings, now=now)
+    return tuple(_with_alarm(report, alarms) for report in reports)
+
+
+def _with_alarm(report: SourceReport, alarms: Mapping[str, Alarm]) -> SourceReport:
+    alarm = alarms.get(report.name)
+    if alarm is None:
+        return report
+    return replace(report, alarm=alarm.sentence if alarm.is_new else "", is_known=not alarm.is_new)
 
 
 def describe_us(settings: Settings) -> str:
@@ -159,9 +197,9 @@ def _store_reading(
     shelf = _Shelf(connection, name, now)
     shelf.load({key for keys_of_item in keys for key in keys_of_item})
     matches = decide_matches(reading.items, keys, source=name, known=shelf.known)
-    for item, match in zip(reading.items, matches, strict=True):
-        if not match.repeats:
-            shelf.put(item, match)
+    items = tuple(
+        shelf.put(item, match) for item, match in zip(reading.items, matches, strict=True)
+    )
     return SourceReport(
         name=name,
         status="unchanged" if reading.unchanged else "read",
@@ -170,6 +208,7 @@ def _store_reading(
         changed=shelf.changed,
         problems=reading.problems,
         warnings=tuple(shelf.warnings),
+        items=items,
     )
 
 
@@ -193,6 +232,7 @@ class _Shelf:
         # A draft can still be composed anew, and then with the text as it stands by then.
         fixed = exists().where(
             taken.c.brief_id == briefs.c.id,
+            or_(taken.c.position.is_not(None), taken.c.story_id.is_not(None)),  # not left out
             taken.c.edition_id == tables.editions.c.id,
             tables.editions.c.state.not_in(("draft", "ready", "held")),
         )
@@ -214,27 +254,40 @@ class _Shelf:
                     )
                 self.known[row.key] = self._briefs[row.id]
 
-    def put(self, item: Item, match: Match) -> None:
-        """Store an item as a new brief, or what is new about a known one."""
+    def put(self, item: Item, match: Match) -> ItemReport:
+        """Store an item as a new brief, or what is new about a known one; say which it was."""
+        outcome, brief_id = self._put(item, match)
+        return ItemReport(
+            title=item.brief.title, origin=item.origin, outcome=outcome, brief_id=brief_id
+        )
+
+    def _put(self, item: Item, match: Match) -> tuple[ItemOutcome, int | None]:
+        if match.repeats:
+            return "repeats", match.known.brief_id if match.known else None
         lasting = {key for key in match.keys if not key.startswith("text:")}
         if match.known is None:
-            self._add_keys(self._insert(item), lasting)
-            return
+            brief_id = self._insert(item)
+            self._add_keys(brief_id, lasting)
+            return "new", brief_id
         known, row = match.known, self._rows[match.known.brief_id]
         if match.replaces:
             self._forget_keys(known.brief_id)
         self._add_keys(known.brief_id, lasting)
         same = row.document == _to_document(item.brief, published_at=row.published_at)
-        if same or known.source != self._source:
-            return
+        if known.source != self._source:
+            return "elsewhere", known.brief_id
+        if same:
+            return "known", known.brief_id
         if not known.in_edition:
             self._update(item, row)
-        elif not any(key in self.known for key in match.keys if key not in lasting):
+            return "changed", known.brief_id
+        if not any(key in self.known for key in match.keys if key not in lasting):
             self._add_keys(known.brief_id, set(match.keys) - lasting)
             self.warnings.append(
                 f"{item.origin}: was changed after an edition took it up; readers have the "
                 "earlier text."
             )
+        return "fixed", known.brief_id
 
     def _insert(self, item: Item) -> int:
         values = self._values(item, otherwise=self._now)
@@ -261,6 +314,7 @@ class _Shelf:
             "origin": item.origin,
             "published_at": published_at,
             "changed_at": self._now,
+            "not_before": item.brief.not_before,
             "document": _to_document(item.brief, published_at=published_at),
             "warnings": [asdict(warning) for warning in item.warnings],
         }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from newsletter.errors import BriefError
 
@@ -79,6 +80,11 @@ class Brief:
     """An editor's weight from -9 to 9; 0 for nearly all."""
     pinned: bool = False
     """An editor wants it first, whatever the others weigh."""
+    update: str = ""
+    """What changed since the story was told before, in an editor's words; one line."""
+    drafted_by: Literal["", "ai"] = ""
+    """"ai" for a brief whose analysis a machine drafted: where review is required, a person reads
+    it whatever its source."""
 
     @property
     def has_analysis(self) -> bool:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from datetime import date, datetime
-from typing import Annotated
+from typing import Annotated, Literal, cast
 
 import typer
 from sqlalchemy import Connection
 
 from newsletter.cli.session import Session
+from newsletter.editions.model import KINDS, Kind, name_edition
 from newsletter.editions.shelf import EditionRecord, find_edition, list_editions, read_edition
 from newsletter.errors import RefusedError
 
@@ -25,6 +27,14 @@ DateOption = Annotated[
         help="Editorial date; default today.",
     ),
 ]
+BriefOption = Annotated[
+    list[int] | None,
+    typer.Option(metavar="NUMBER", help="With --kind special: a brief of it; may be given again."),
+]
+AnyKindOption = Annotated[
+    Literal["daily", "weekly", "special", "correction"] | None,
+    typer.Option("--kind", help="Only editions of this kind; with --date default daily."),
+]
 LatestDateOption = Annotated[
     datetime | None,
     typer.Option(
@@ -34,8 +44,19 @@ LatestDateOption = Annotated[
         help="Editorial date; default the latest that fits.",
     ),
 ]
+KindOption = Annotated[
+    Literal["daily", "weekly", "special", "correction"],
+    typer.Option(
+        "--kind",
+        help="The daily edition, the week's round-up, a special one, or a correction under way.",
+    ),
+]
 EditionArgument = Annotated[
-    str, typer.Argument(metavar="EDITION", help="Its date, YYYY-MM-DD, or its number.")
+    str,
+    typer.Argument(
+        metavar="EDITION",
+        help="Its date, YYYY-MM-DD (of another kind YYYY-MM-DD-weekly), or its number.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -47,10 +68,18 @@ SegmentOption = Annotated[
 ]
 
 
+def check_briefs(brief_ids: list[int] | None, kind: Kind) -> tuple[int, ...]:
+    """Give the briefs that somebody named; only a special edition is made of such."""
+    if brief_ids and kind != "special":
+        raise typer.BadParameter("goes with --kind special", param_hint="--brief")
+    return tuple(brief_ids or ())
+
+
 def find_asked_edition(connection: Connection, asked: str) -> EditionRecord:
     """Find the edition that somebody named by its date or its number."""
+    found = re.fullmatch(rf"(\d{{4}}-\d\d-\d\d)(?:-({'|'.join(KINDS)}))?", asked, re.ASCII)
     try:
-        day = date.fromisoformat(asked)
+        day = date.fromisoformat(found[1] if found else asked)
     except ValueError:
         if not (asked.isascii() and asked.isdigit()):
             raise typer.BadParameter(
@@ -58,28 +87,40 @@ def find_asked_edition(connection: Connection, asked: str) -> EditionRecord:
                 param_hint="EDITION",
             ) from None
         return read_edition(connection, int(asked))
-    return find_edition_of(connection, day)
+    return find_edition_of(
+        connection, day, cast("Kind", found[2]) if found and found[2] else "daily"
+    )
 
 
-def find_edition_of(connection: Connection, day: date) -> EditionRecord:
+def find_edition_of(connection: Connection, day: date, kind: Kind = "daily") -> EditionRecord:
     """Find the edition of a day; raises `RefusedError` where there is none."""
-    found = find_edition(connection, day)
+    found = find_edition(connection, day, kind)
     if found is None:
         raise RefusedError(
-            f"there is no edition of {day}", mend="`newsletter status` lists those there are"
+            f"there is no edition of {name_edition(day, kind)}",
+            mend="`newsletter status` lists those there are",
         )
     return found
 
 
-def find_enrolled_edition(connection: Connection, day: datetime | None) -> EditionRecord:
-    """Find the edition of a day, or the latest one; it must have an audience."""
+def list_editions_of(connection: Connection, day: date) -> tuple[EditionRecord, ...]:
+    """List the editions of a day, of whatever kind; raises `RefusedError` where there is none."""
+    found = tuple(filter(None, (find_edition(connection, day, kind) for kind in KINDS)))
+    return found or (find_edition_of(connection, day),)
+
+
+def find_enrolled_edition(
+    connection: Connection, day: datetime | None, kind: Kind | None = None
+) -> EditionRecord:
+    """Find the edition of a day, or the latest one of a kind; it must have an audience."""
     if day is not None:
-        found = find_edition_of(connection, day.date())
+        found = find_edition_of(connection, day.date(), kind or "daily")
         if found.dated_at is None:
-            raise RefusedError(f"the edition of {found.date} is {found.state}: it has no readers")
+            raise RefusedError(f"the edition of {found.name} is {found.state}: it has no readers")
         return found
     recent = list_editions(connection, RECENT_EDITIONS)
-    latest = next((record for record in recent if record.dated_at is not None), None)
+    fitting = (record for record in recent if kind is None or record.kind == kind)
+    latest = next((record for record in fitting if record.dated_at is not None), None)
     if latest is None:
         raise RefusedError("no edition was sent yet", mend="see `newsletter status`")
     return latest

@@ -45,8 +45,8 @@ def pause(ctx: typer.Context, edition: EditionArgument, as_json: JsonOption = Fa
     already = "" if changed else " already"
     _say(
         session,
-        f"The edition of {record.date} is paused{already}: {_shown_progress(counts)}. "
-        f"`newsletter resume {record.date}` lets it go on; what is not sent by "
+        f"The edition of {record.name} is paused{already}: {_shown_progress(counts)}. "
+        f"`newsletter resume {record.name}` lets it go on; what is not sent by "
         f"{_moment(session, record)} is given up.",
     )
 
@@ -69,7 +69,7 @@ def resume(ctx: typer.Context, edition: EditionArgument, as_json: JsonOption = F
     already = "" if changed else " already"
     _say(
         session,
-        f"The edition of {record.date} is being sent{already}: {_shown_progress(counts)}. "
+        f"The edition of {record.name} is being sent{already}: {_shown_progress(counts)}. "
         + _shown_next(session, record, counts, run),
     )
 
@@ -88,7 +88,7 @@ def cancel(
             confirm(
                 session,
                 _question(record, counts),
-                declined=f"The edition of {record.date} stays as it is.",
+                declined=f"The edition of {record.name} stays as it is.",
                 as_json=as_json,
             )
         done = _cancel(session, database, record.id)
@@ -103,14 +103,14 @@ def cancel(
         _print_document(session, record, counts, changed=done.changed)
         return
     already = "" if done.changed else " already"
-    said = f"The edition of {record.date} is cancelled{already}: {_shown_end(counts)}."
+    said = f"The edition of {record.name} is cancelled{already}: {_shown_end(counts)}."
     if not is_closed:
         said += (
             f" Its sender still has {shown_count(count_open(counts), 'message')} under way; "
-            f"`newsletter cancel {record.date}` again closes what it leaves."
+            f"`newsletter cancel {record.name}` again closes what it leaves."
         )
     if counts.get(State.IN_DOUBT):
-        said += f" `newsletter resolve --date {record.date}` settles who is in doubt."
+        said += f" `newsletter resolve {record.options}` settles who is in doubt."
     _say(session, said)
 
 
@@ -175,10 +175,10 @@ def _wait_until_closed(session: Session, database: Database, edition_id: int) ->
 def _question(record: EditionRecord, counts: Mapping[State, int]) -> str:
     audience = sum(counts.values())
     if not audience:
-        return f"Cancel the edition of {record.date} ({record.state})? Nobody will be mailed it."
+        return f"Cancel the edition of {record.name} ({record.state})? Nobody will be mailed it."
     still_open = count_open(counts)
     return (
-        f"Cancel the edition of {record.date}? {still_open:,} of "
+        f"Cancel the edition of {record.name}? {still_open:,} of "
         f"{shown_count(audience, 'reader')} have not been sent it and never will be; the others "
         "keep what they have. This cannot be undone."
     )
@@ -206,11 +206,11 @@ def _shown_end(counts: Mapping[State, int]) -> str:
 def _shown_next(
     session: Session, record: EditionRecord, counts: Mapping[State, int], run: RunView | None
 ) -> str:
-    send = f"`newsletter send --date {record.date}`"
+    send = f"`newsletter send {record.options}`"
     if record.not_after is not None and record.not_after <= session.now():
         return (
             f"But its time was over at {_moment(session, record)}: who is still without it is "
-            f"given up, and `newsletter send --retry-failed --date {record.date}` tries them again."
+            f"given up, and `newsletter send --retry-failed {record.options}` tries them again."
         )
     if run is not None:
         return f"{shown_holder(run.holder).capitalize()} goes on with it."

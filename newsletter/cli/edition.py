@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from newsletter.briefs.gather import SourceReport
+from newsletter.briefs.watch import list_missing
 from newsletter.cli.session import Session
 from newsletter.cli.tables import shown_count
 from newsletter.editions.desk import Composed
+from newsletter.editions.model import Kind
+from newsletter.editions.verdicts import is_edition_approved, load_told, read_rules
 from newsletter.errors import TemporaryError
 from newsletter.publish import Press, Printed, look_at, prepare
 
 
 def prepare_edition(
-    session: Session, press: Press, day: datetime | None, *, as_json: bool
+    session: Session,
+    press: Press,
+    day: datetime | None,
+    *,
+    kind: Kind = "daily",
+    brief_ids: Sequence[int] = (),
+    as_json: bool,
 ) -> Printed | None:
     """Gather, compose and render; say why there is no edition, and give None. Held ones raise."""
     with session.err.status("Gathering, composing, rendering …"):
-        prepared = prepare(press, day.date() if day else press.today())
+        date = day.date() if day else press.today()
+        prepared = prepare(press, date, kind=kind, brief_ids=brief_ids)
     composed = prepared.composed
     print_remarks(session, prepared.reports)
     _print_left_out(session, composed)
@@ -34,11 +47,16 @@ def prepare_edition(
         if as_json:
             session.print_json({"outcome": composed.outcome})
         else:
-            session.out.print(
-                "Nothing new since the last edition, so there is none to send. "
-                "`newsletter gather` shows what each source has."
-            )
+            session.out.print(_NOTHING_NEW[kind])
     return prepared.printed
+
+
+_NOTHING_NEW: dict[Kind, str] = {
+    "daily": "Nothing new since the last edition, so there is none to send. "
+    "`newsletter gather` shows what each source has.",
+    "weekly": "No edition of the last seven days told anything that no round-up has, "
+    "so there is none to send.",
+}
 
 
 def look_at_edition(session: Session, press: Press, printed: Printed) -> Printed:
@@ -52,7 +70,9 @@ def look_at_edition(session: Session, press: Press, printed: Printed) -> Printed
 def print_remarks(session: Session, reports: tuple[SourceReport, ...]) -> None:
     """Say what is wrong with sources and briefs; whatever else there is goes on."""
     for report in reports:
-        if report.status == "failed":
+        if report.alarm:
+            session.err.print(Text(report.alarm, style="bold"), soft_wrap=True)
+        elif report.status == "failed":
             named = "" if report.error.startswith(report.name) else f"{report.name}: "
             session.err.print(f"[bold]Source failed[/]: {escape(named + report.error)}")
         for remark in (*report.problems, *(str(warning) for warning in report.warnings)):
@@ -71,17 +91,65 @@ def _print_left_out(session: Session, composed: Composed) -> None:
         session.err.print(escape(remark), soft_wrap=True)
 
 
-def edition_table(printed: Printed, *, audience: str = "", relay: str = "") -> Table:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gaps:
+    """What an operator must know of an edition, and no reader is told."""
+
+    missing: tuple[str, ...] = ()
+    """The sources that it lacks, since they could not be read."""
+    waiting: Mapping[int, str] = field(default_factory=dict)
+    """Why a brief waits for a reviewer, by its position."""
+
+    def to_document(self, printed: Printed) -> dict[str, Any]:
+        """Show it to a script."""
+        briefs = printed.edition.briefs
+        unreviewed = [{"title": briefs[at].title, "why": why} for at, why in self.waiting.items()]
+        return {"missing": list(self.missing), "unreviewed": unreviewed}
+
+
+def find_gaps(press: Press, printed: Printed) -> Gaps:
+    """Find what an edition lacks, and what of it nobody has approved yet."""
+    record = printed.record
+    with press.database.reading() as connection:
+        missing = list_missing(connection, press.settings)
+        is_open = record.state in ("draft", "ready") and record.kind != "weekly"
+        rules = read_rules(press.settings)
+        told = load_told(connection, record.id, rules) if is_open else []
+        if is_open and is_edition_approved(connection, record.id):
+            told = []
+    return Gaps(
+        missing=tuple(name for name, _ in missing),
+        waiting={
+            position: each.judgement.why
+            for position, each in enumerate(told)
+            if each.judgement.why is not None
+        },
+    )
+
+
+_NO_GAPS = Gaps()
+
+
+def edition_table(
+    printed: Printed, *, audience: str = "", relay: str = "", gaps: Gaps = _NO_GAPS
+) -> Table:
     """Show what a person has to see before saying yes."""
     edition = printed.edition
-    table = Table(title=f"Edition of {edition.date}", show_header=False, title_justify="left")
+    table = Table(
+        title=f"Edition of {printed.record.name}", show_header=False, title_justify="left"
+    )
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     table.add_row("Subject", escape(edition.subject))
     table.add_row("Preheader", escape(edition.preheader))
     for number, brief in enumerate(edition.briefs, 1):
-        table.add_row(f"{number}", escape(brief.title))
-    if not edition.briefs:
+        why = gaps.waiting.get(number - 1)
+        table.add_row(
+            f"{number}", escape(f"{brief.title} (not reviewed: {why})" if why else brief.title)
+        )
+    if gaps.missing:
+        table.add_row("Missing", escape(f"{', '.join(gaps.missing)}: could not be read"))
+    if not edition.briefs and edition.kind != "correction":
         table.add_row("Briefs", "none: this is the quiet-day note")
     if edition.left_out:
         table.add_row("", f"{edition.left_out} more found no room")
@@ -90,24 +158,45 @@ def edition_table(printed: Printed, *, audience: str = "", relay: str = "") -> T
     if edition.sponsor:
         table.add_row("Sponsor", escape(edition.sponsor.name))
     for correction in edition.corrections:
-        table.add_row("Correction", escape(correction.text[:70]))
+        who = f" (for who had the edition of {correction.day})" if correction.is_owed else ""
+        table.add_row("Correction", escape(correction.text[:70] + who))
+    for watched in edition.watching:
+        table.add_row("Still watching", escape(f"{watched.text[:70]} ({watched.outcome})"))
     for name, value in (("Readers", audience), ("Relay", relay)):
         if value:
             table.add_row(name, escape(value))
     return table
 
 
+def placings_table(printed: Printed) -> Table:
+    """Show each brief with its section, and why it stands where it does."""
+    edition = printed.edition
+    table = Table(title="Briefs", title_justify="left")
+    table.add_column("No.", justify="right", no_wrap=True)
+    table.add_column("Brief", overflow="fold", ratio=5)
+    if edition.sections:
+        table.add_column("Section", overflow="fold", ratio=2)
+    table.add_column("Why here", overflow="fold", ratio=5)
+    for position, brief in enumerate(edition.briefs):
+        placing = edition.placing(position)
+        also = ", ".join(report.outlet for report in placing.also)
+        told = f"{brief.title}\nalso reported by {also}" if also else brief.title
+        section = [escape(placing.section)] if edition.sections else []
+        table.add_row(str(position + 1), escape(told), *section, escape(placing.why))
+    return table
+
+
 def what_next(printed: Printed) -> str:
     """Say what state the edition is in, and what sends it."""
-    day = printed.record.date
+    options = printed.record.options
     match printed.record.state:
         case "draft":
             return (
                 "Nobody was mailed. This is a draft: each look makes it anew from the latest "
-                f"briefs, until `newsletter send --date {day}` sends it."
+                f"briefs, until `newsletter send {options}` sends it."
             )
         case "ready":
-            return f"Nobody was mailed. It is ready: `newsletter send --date {day}` sends it."
+            return f"Nobody was mailed. It is ready: `newsletter send {options}` sends it."
         case state:
             word = "sent" if state == "sent" else "approved"
             return f"Nobody was mailed. This edition is {word}, and changes no more."
@@ -119,14 +208,34 @@ def edition_document(printed: Printed) -> dict[str, Any]:
         "outcome": "edition" if printed.edition.briefs else "quiet_day",
         "id": printed.record.id,
         "date": printed.edition.date.isoformat(),
+        "kind": printed.edition.kind,
         "state": printed.record.state,
         "subject": printed.edition.subject,
         "preheader": printed.edition.preheader,
         "briefs": [brief.title for brief in printed.edition.briefs],
+        "placings": [
+            {
+                "section": placing.section,
+                "prominence": placing.prominence,
+                "also": [asdict(report) for report in placing.also],
+                "why": placing.why,
+                "is_late": placing.is_late,
+            }
+            for placing in map(printed.edition.placing, range(len(printed.edition.briefs)))
+        ],
         "left_out": printed.edition.left_out,
         "note": printed.edition.note.text if printed.edition.note else "",
         "sponsor": printed.edition.sponsor.name if printed.edition.sponsor else "",
         "corrections": [correction.text for correction in printed.edition.corrections],
+        "watching": [
+            {
+                "id": watched.promise_id,
+                "text": watched.text,
+                "outcome": watched.outcome,
+                "news": watched.news,
+            }
+            for watched in printed.edition.watching
+        ],
         "findings": [
             {
                 "number": finding.number,

@@ -60,7 +60,7 @@ def web(
         return
     session.out.print(_told(into, written), markup=False, soft_wrap=True)
     if written.editions:
-        latest = f"{session.settings.publication.url}/editions/{max(written.editions)}"
+        latest = f"{session.settings.publication.url}{written.latest}"
         session.out.print(
             f"Where your web server shows this folder as {session.settings.publication.url}, "
             f"the latest of them is {latest}",

@@ -14,7 +14,7 @@ from rich.markup import escape
 from newsletter.audience.cells import parse_choices, parse_text
 from newsletter.audience.reader import Choices, Reader
 from newsletter.audience.subscribers import find_subscriber
-from newsletter.cli.asked import DateOption, JsonOption
+from newsletter.cli.asked import BriefOption, DateOption, JsonOption, KindOption, check_briefs
 from newsletter.cli.edition import edition_document, edition_table, prepare_edition, what_next
 from newsletter.cli.session import Session
 from newsletter.cli.writing import writing_to
@@ -40,6 +40,8 @@ def preview(
     language: Annotated[str, typer.Option(metavar="TAG", help="A language, such as de.")] = "",
     mail_format: Annotated[str, typer.Option("--format", help="html or text.")] = "",
     day: DateOption = None,
+    kind: KindOption = "daily",
+    brief: BriefOption = None,
     with_pictures: Annotated[
         bool, typer.Option("--pictures/--no-pictures", help="Take pictures with Chromium.")
     ] = True,
@@ -52,6 +54,7 @@ def preview(
     show what that reader would get, had they chosen so.
     """
     session: Session = ctx.obj
+    brief_ids = check_briefs(brief, kind)
     chosen = _parse_chosen(
         topics=topics,
         detail=detail,
@@ -62,7 +65,9 @@ def preview(
     )
     with session.database() as database:
         press = Press(session.settings, database, session.now)
-        printed = prepare_edition(session, press, day, as_json=as_json)
+        printed = prepare_edition(
+            session, press, day, kind=kind, brief_ids=brief_ids, as_json=as_json
+        )
         if printed is None:
             return
         reader = _build_reader(press, to, _parse_name(name), chosen)
@@ -75,7 +80,7 @@ def preview(
     page = build_page(
         Gallery(
             subject=printed.edition.subject,
-            facts=_describe_copy(reader, printed.edition.date.isoformat(), len(content)),
+            facts=_describe_copy(reader, printed.record.name, len(content)),
             pictures=[
                 Picture(label=label, file=file, width=PICTURES[label].width)
                 for label in PICTURES

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,40 +12,64 @@ import typer
 from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 
 from newsletter.briefs.gather import SourceReport
-from newsletter.cli.asked import DateOption, JsonOption
+from newsletter.cli.asked import BriefOption, DateOption, JsonOption, KindOption, check_briefs
 from newsletter.cli.edition import (
     edition_document,
     look_at_edition,
+    placings_table,
     prepare_edition,
     print_remarks,
     what_next,
 )
 from newsletter.cli.session import Session
 from newsletter.cli.tables import findings_table, link_documents, links_table
+from newsletter.editions.explain import PLACES
 from newsletter.errors import Problem, SourceError, TemplateError
 from newsletter.publish import (
+    Explained,
     Press,
     ask_links,
     check_fit_to_send,
+    explain,
     list_links,
 )
 from newsletter.publish import gather as gather_sources
 from newsletter.render.preflight import Answer, Link, join_reports, judge_answers
 
 
-def gather(ctx: typer.Context, as_json: JsonOption = False) -> None:
+def gather(
+    ctx: typer.Context,
+    explained: Annotated[
+        bool,
+        typer.Option(
+            "--explain", help="Say where each item goes today, and why; composes nothing."
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Read every source and store what is new."""
     session: Session = ctx.obj
+    told: Explained | None = None
     with session.database() as database:
         press = Press(session.settings, database, session.now)
         with session.err.status("Reading sources …"):
             reports = gather_sources(press)
+            if explained:
+                told = explain(press, reports)
+    documents = [_report_document(report) for report in reports]
     if as_json:
-        session.print_json([_report_document(report) for report in reports])
+        session.print_json(
+            _explained_document(told) | {"sources": documents} if told else documents
+        )
     else:
         session.out.print(_report_table(reports))
+    if told and not as_json:
+        session.out.print(_explained_table(told))
+        if told.remark:
+            session.err.print(told.remark, markup=False, soft_wrap=True)
     print_remarks(session, reports)
     if reports and all(report.status == "failed" for report in reports):
         raise SourceError("every source failed", mend="see the reasons above; nothing is lost")
@@ -53,6 +78,8 @@ def gather(ctx: typer.Context, as_json: JsonOption = False) -> None:
 def check(
     ctx: typer.Context,
     day: DateOption = None,
+    kind: KindOption = "daily",
+    brief: BriefOption = None,
     links: Annotated[
         bool, typer.Option("--links", help="Ask every page that the mail leads to.")
     ] = False,
@@ -69,10 +96,13 @@ def check(
     session: Session = ctx.obj
     if allow_private and not links:
         raise typer.BadParameter("goes with --links", param_hint="--allow-private")
+    brief_ids = check_briefs(brief, kind)
     with session.database() as database:
         press = Press(session.settings, database, session.now)
         try:
-            printed = prepare_edition(session, press, day, as_json=as_json)
+            printed = prepare_edition(
+                session, press, day, kind=kind, brief_ids=brief_ids, as_json=as_json
+            )
         except TemplateError as error:
             _print_problems(session, error.problems, as_json=as_json)
             raise
@@ -88,6 +118,8 @@ def check(
     if as_json:
         session.print_json(edition_document(printed) | {"links": link_documents(listed, answers)})
     else:
+        if printed.edition.briefs:
+            session.out.print(placings_table(printed))
         session.out.print(links_table(listed, answers))
         session.out.print(findings_table(printed.findings))
     check_fit_to_send(printed)
@@ -140,6 +172,35 @@ def _report_document(report: SourceReport) -> dict[str, Any]:
         "warnings": [str(warning) for warning in report.warnings],
         "error": report.error,
     }
+
+
+def _explained_document(told: Explained) -> dict[str, Any]:
+    return {
+        "date": told.day.isoformat(),
+        "outcome": told.outcome,
+        "items": [asdict(line) for line in told.lines],
+    }
+
+
+def _explained_table(told: Explained) -> Table:
+    """Show every item under its place."""
+    table = Table(title=f"What goes into the edition of {told.day}", title_justify="left")
+    table.add_column("Item", overflow="fold", ratio=5)
+    table.add_column("Came", overflow="fold", ratio=2)
+    table.add_column("Why here", overflow="fold", ratio=5)
+    for place, lines in groupby(told.lines, key=lambda line: line.place):
+        mine = list(lines)
+        words = PLACES.get(place, place)
+        heading = f"{words[:1].upper()}{words[1:]} ({len(mine):,})"
+        table.add_section()
+        table.add_row(Text(heading, style="bold"), "", "")
+        for line in mine:
+            table.add_row(
+                escape(line.title or line.source),
+                escape(line.came or ("" if line.place in ("failed", "unreadable") else "waited")),
+                escape(line.why),
+            )
+    return table
 
 
 def _report_table(reports: tuple[SourceReport, ...]) -> Table:

@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from newsletter.audience.address import parse_address
 from newsletter.cli.asked import (
     RECENT_EDITIONS,
+    AnyKindOption,
     JsonOption,
     LatestDateOption,
     YesOption,
@@ -28,6 +29,7 @@ from newsletter.cli.tables import shown_count, shown_moment
 from newsletter.delivery.inquiry import Doubt, list_doubts
 from newsletter.delivery.relay_log import Taken, find_taken
 from newsletter.delivery.settle import Verdict
+from newsletter.editions.model import Kind
 from newsletter.editions.shelf import EditionRecord, list_editions
 from newsletter.errors import ConfigurationError, RefusedError
 from newsletter.publish import Press, message_ids_in_doubt, settle
@@ -69,6 +71,7 @@ def resolve(
         typer.Option(metavar="FILE", help="A Postfix log that may name what the relay took."),
     ] = None,
     day: LatestDateOption = None,
+    kind: AnyKindOption = None,
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -77,7 +80,7 @@ def resolve(
     with session.database() as database:
         press = Press(session.settings, database, session.now)
         with database.reading() as connection:
-            record = _find_edition(connection, day)
+            record = _find_edition(connection, day, kind)
             doubts = list_doubts(connection, record.id)
         ids = _read_ids(session, press, record, needed=from_log is not None)
         taken = _read_log(from_log, ids) if from_log else {}
@@ -105,12 +108,12 @@ def resolve(
 # -- the steps -------------------------------------------------------------------------------------
 
 
-def _find_edition(connection: Connection, day: datetime | None) -> EditionRecord:
+def _find_edition(connection: Connection, day: datetime | None, kind: Kind | None) -> EditionRecord:
     """Find the edition of a day, or the latest that has somebody in doubt."""
-    latest = find_enrolled_edition(connection, day)
+    latest = find_enrolled_edition(connection, day, kind)
     if day is None:
         for record in list_editions(connection, RECENT_EDITIONS):
-            if list_doubts(connection, record.id):
+            if kind in (None, record.kind) and list_doubts(connection, record.id):
                 return record
     return latest
 
@@ -186,7 +189,7 @@ def _find_named(record: EditionRecord, doubts: Sequence[Doubt], words: Sequence[
         number = by_key.get(parse_address(word).key)
         if number is None:
             raise RefusedError(
-                f"{word} is not in doubt in the edition of {record.date}",
+                f"{word} is not in doubt in the edition of {record.name}",
                 mend=f"`newsletter explain {word}` tells how it stands",
             )
         found.append(number)
@@ -221,10 +224,10 @@ def _print_doubts(
     plan: _Plan,
 ) -> None:
     if not doubts:
-        session.out.print(f"Nobody is in doubt in the edition of {record.date}.")
+        session.out.print(f"Nobody is in doubt in the edition of {record.name}.")
         return
     zone = session.settings.publication.zone
-    session.out.print(f"In doubt in the edition of {record.date}: {len(doubts):,}")
+    session.out.print(f"In doubt in the edition of {record.name}: {len(doubts):,}")
     for doubt in doubts[:_SHOWN]:
         session.out.print("")
         session.out.print(_show_doubt(doubt, ids, plan, zone))
@@ -270,9 +273,9 @@ def _what_next(
         said.append(f"Recorded as accepted: {shown_count(done['accepted'], 'reader')}.")
     if done["again"]:
         goes_on = (
-            f"`newsletter resume {record.date}`"
+            f"`newsletter resume {record.name}`"
             if record.state == "paused"
-            else f"`newsletter send --date {record.date}`"
+            else f"`newsletter send {record.options}`"
         )
         said.append(
             f"Put back: {shown_count(done['again'], 'reader')}; {goes_on} sends them the same "

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import sys
+from contextlib import ExitStack
 
 import typer
 
@@ -16,7 +17,7 @@ from newsletter.schedule import Keeper
 
 
 def serve(ctx: typer.Context) -> None:
-    """Keep the schedule: gather and send at the set times, until SIGTERM or Ctrl-C."""
+    """Keep the schedule and serve the readers' pages, until SIGTERM or Ctrl-C."""
     session: Session = ctx.obj
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -34,7 +35,13 @@ def serve(ctx: typer.Context) -> None:
         async def run() -> bool:
             return await Keeper(press).keep()
 
-        left_behind = asyncio.run(run())
+        with ExitStack() as stack:
+            if listen := session.settings.web.listen:
+                from newsletter.web.app import serving
+
+                address = stack.enter_context(serving(press, listen))
+                logger.info("readers' pages: %s for %s", address, session.settings.publication.url)
+            left_behind = asyncio.run(run())
     if left_behind:
         logging.shutdown()
         os._exit(0)  # ends at once: the interpreter would wait for the slow source

@@ -25,18 +25,22 @@ from rich.progress import (
 
 from newsletter.audience.address import parse_address
 from newsletter.audience.segment import Segment, parse_segment
-from newsletter.audience.segment_sql import count_segment
 from newsletter.cli.asked import (
+    BriefOption,
     DateOption,
     JsonOption,
+    KindOption,
     SegmentOption,
     YesOption,
+    check_briefs,
     confirm,
     find_edition_of,
 )
 from newsletter.cli.edition import (
+    Gaps,
     edition_document,
     edition_table,
+    find_gaps,
     look_at_edition,
     prepare_edition,
 )
@@ -51,10 +55,11 @@ from newsletter.cli.tables import (
     shown_outcome,
     shown_unreached,
 )
-from newsletter.delivery.holder import shown_holder
+from newsletter.delivery.holder import describe_operator, shown_holder
 from newsletter.delivery.inquiry import count_unreached, list_reasons, read_run
 from newsletter.delivery.lifecycle import FINAL, State
 from newsletter.delivery.sender import Sender
+from newsletter.editions.model import Kind
 from newsletter.editions.shelf import EditionRecord, read_edition
 from newsletter.errors import AlreadyRunning, AudienceError, RefusedError, TemporaryError
 from newsletter.publish import (
@@ -62,7 +67,8 @@ from newsletter.publish import (
     Press,
     Printed,
     check_fit_to_send,
-    no_readers,
+    count_audience,
+    nobody_to_mail,
     paused,
     publish,
     retry_unreached,
@@ -99,10 +105,13 @@ def send(
     ] = None,
     segment: SegmentOption = "",
     day: DateOption = None,
+    kind: KindOption = "daily",
+    brief: BriefOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Send the day's edition to every active reader, once; also goes on with a stopped send."""
+    """Send the day's edition to every reader it is for, once; also goes on with a stopped send."""
     session: Session = ctx.obj
+    brief_ids = check_briefs(brief, kind)
     overrides = tuple(override or ())
     test_email = _parse_test(test, dry_run=dry_run)
     if including_dead and not retry_failed:
@@ -122,8 +131,10 @@ def send(
                 session.err.print(warning, markup=False, soft_wrap=True)
             _ = press.lanes
         if retry_failed:
-            _check_tried(press, day)
-        printed = prepare_edition(session, press, day, as_json=as_json)
+            _check_tried(press, day, kind)
+        printed = prepare_edition(
+            session, press, day, kind=kind, brief_ids=brief_ids, as_json=as_json
+        )
         if printed is None:
             return
         if retry_failed:
@@ -135,7 +146,7 @@ def send(
             return
         if overrides and printed.record.state not in _UNSENT:
             raise RefusedError(
-                f"the edition of {printed.record.date} was approved before: no check stops it",
+                f"the edition of {printed.record.name} was approved before: no check stops it",
                 mend="leave --override out",
             )
         if wanted and printed.record.state not in _UNSENT:
@@ -146,25 +157,26 @@ def send(
         if printed.record.state in _UNSENT:
             if session.settings.edition.browser_checks:
                 printed = look_at_edition(session, press, printed)
-            audience, shown = _count_audience(press, wanted)
+            audience, shown = _count_audience(press, printed, wanted)
             to_mail = audience
         else:
             counts = press.ledger.counts(printed.record.id)
             audience, to_mail = sum(counts.values()), count_open(counts)
             shown = f"{audience:,}"
+        gaps = find_gaps(press, printed)
         if not as_json:
             relay = "" if dry_run else ", ".join(map(str, press.relays))
-            session.out.print(edition_table(printed, audience=shown, relay=relay))
+            session.out.print(edition_table(printed, audience=shown, relay=relay, gaps=gaps))
         if printed.record.state in _UNSENT:
             if not as_json:
                 session.out.print(findings_table(printed.findings, only_trouble=True))
             if dry_run:
-                _print_dry_run(session, printed, audience, wanted, as_json=as_json)
+                _print_dry_run(session, printed, gaps, audience, wanted, as_json=as_json)
                 return
             overridden = check_fit_to_send(printed, overrides)
             _say_overridden(session, overridden)
             if audience == 0:
-                raise no_readers(wanted)
+                raise nobody_to_mail(printed.record.kind, wanted)
         elif dry_run or printed.record.state == "sent":
             _print_outcome(session, press, printed, mailed=False, as_json=as_json)
             return
@@ -206,13 +218,13 @@ def _send_test(
         )
 
 
-def _check_tried(press: Press, day: datetime | None) -> None:
+def _check_tried(press: Press, day: datetime | None, kind: Kind) -> None:
     """Refuse to try anybody again of an edition that nobody was sent yet."""
     with press.database.reading() as connection:
-        record = find_edition_of(connection, day.date() if day else press.today())
+        record = find_edition_of(connection, day.date() if day else press.today(), kind)
     if record.state not in ("sent", "sending", "paused"):
         raise RefusedError(
-            f"the edition of {record.date} is {record.state}, so nobody can be tried again",
+            f"the edition of {record.name} is {record.state}, so nobody can be tried again",
             mend="see `newsletter status`",
         )
 
@@ -260,15 +272,12 @@ def _retry_failed(
     _check_end(_print_outcome(session, press, printed, mailed=True, as_json=as_json))
 
 
-def _count_audience(press: Press, segment: Segment | None) -> tuple[int, str]:
+def _count_audience(press: Press, printed: Printed, segment: Segment | None) -> tuple[int, str]:
     """Count whom the edition would be sent to; also as it is shown, "412 of 1,204 readers"."""
-    now = press.now()
-    with press.database.reading() as connection:
-        audience = count_segment(connection, segment, now)
-        if segment is None:
-            return audience, f"{audience:,}"
-        everybody = count_segment(connection, None, now)
-    return audience, f"{audience:,} of {everybody:,} readers ({segment})"
+    audience = count_audience(press, printed, segment)
+    if segment is None:
+        return audience, f"{audience:,}"
+    return audience, f"{audience:,} of {count_audience(press, printed):,} readers ({segment})"
 
 
 def _ask(
@@ -287,7 +296,7 @@ def _ask(
         session,
         f"{'Send' if is_new else 'Go on sending'} to {shown_count(to_mail, 'reader')}{only}?",
         declined="Nobody was mailed. The edition waits: "
-        f"`newsletter send --date {printed.record.date}` asks again.",
+        f"`newsletter send {printed.record.options}` asks again.",
         as_json=as_json,
     )
 
@@ -309,16 +318,16 @@ def _check_end(record: EditionRecord) -> None:
             return
         case "paused":
             raise TemporaryError(
-                f"the edition of {record.date} was paused meanwhile",
-                mend=f"`newsletter resume {record.date}`, then "
-                f"`newsletter send --date {record.date}` goes on",
+                f"the edition of {record.name} was paused meanwhile",
+                mend=f"`newsletter resume {record.name}`, then "
+                f"`newsletter send {record.options}` goes on",
             )
         case "cancelled":
-            raise RefusedError(f"the edition of {record.date} was cancelled meanwhile")
+            raise RefusedError(f"the edition of {record.name} was cancelled meanwhile")
         case _:
             raise TemporaryError(
                 "stopped before the end",
-                mend=f"`newsletter send --date {record.date}` goes on, and mails nobody twice",
+                mend=f"`newsletter send {record.options}` goes on, and mails nobody twice",
             )
 
 
@@ -365,6 +374,7 @@ def _deliver(
                 printed,
                 overrides=overrides,
                 segment=segment,
+                approved_by=describe_operator(),
                 on_start=_stop_on_signal,
                 on_progress=show,
             )
@@ -383,11 +393,17 @@ def _stop_on_signal(sender: Sender) -> None:
 
 
 def _print_dry_run(
-    session: Session, printed: Printed, audience: int, segment: Segment | None, *, as_json: bool
+    session: Session,
+    printed: Printed,
+    gaps: Gaps,
+    audience: int,
+    segment: Segment | None,
+    *,
+    as_json: bool,
 ) -> None:
     if as_json:
         told = {"audience": audience, "segment": str(segment or ""), "dry_run": True}
-        session.print_json(edition_document(printed) | told)
+        session.print_json(edition_document(printed) | gaps.to_document(printed) | told)
     else:
         session.out.print(f"Dry run: {shown_count(audience, 'reader')} would be mailed; none was.")
 
@@ -416,10 +432,10 @@ def _print_outcome(
     if record.state == "sent" and not mailed:
         accepted = shown_count(counts.get(State.ACCEPTED, 0), "reader")
         session.out.print(
-            f"The edition of {record.date} was sent already, to {accepted}: nothing was sent now."
+            f"The edition of {record.name} was sent already, to {accepted}: nothing was sent now."
         )
     else:
         session.out.print(shown_outcome(counts))
     if counts.get(State.IN_DOUBT):
-        session.out.print(f"`newsletter resolve --date {record.date}` lists who is in doubt.")
+        session.out.print(f"`newsletter resolve {record.options}` lists who is in doubt.")
     return record

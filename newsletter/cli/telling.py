@@ -19,16 +19,17 @@ from newsletter.audience.pseudonyms import Pseudonyms
 from newsletter.audience.reader import Choices, Subscriber
 from newsletter.audience.suppression import Suppressed
 from newsletter.cli.asked import (
+    AnyKindOption,
     JsonOption,
     LatestDateOption,
-    find_edition_of,
     find_enrolled_edition,
+    list_editions_of,
 )
 from newsletter.cli.session import Session
 from newsletter.cli.tables import decision_documents, shown_moment, shown_state
 from newsletter.cli.words import explain_outcome
 from newsletter.cli.writing import writing_to
-from newsletter.delivery.inquiry import Chapter, Decision, Story, tell_story
+from newsletter.delivery.inquiry import Chapter, Decision, Owed, Story, tell_story
 from newsletter.delivery.lifecycle import State
 from newsletter.editions.shelf import list_editions
 from newsletter.errors import RefusedError
@@ -46,7 +47,7 @@ def explain(
             "--date",
             formats=["%Y-%m-%d"],
             metavar="YYYY-MM-DD",
-            help="Only the edition of this date; default the latest ones.",
+            help="Only the editions of this date; default the latest ones.",
         ),
     ] = None,
     limit: Annotated[int, typer.Option(help="How many editions.", min=1)] = 7,
@@ -57,7 +58,7 @@ def explain(
     key = parse_address(address).key
     with session.database() as database, database.reading() as connection:
         editions = (
-            (find_edition_of(connection, day.date()),) if day else list_editions(connection, limit)
+            list_editions_of(connection, day.date()) if day else list_editions(connection, limit)
         )
         pseudonyms = Pseudonyms(session.settings.secret_keys)
         story = tell_story(connection, key, editions, pseudonyms=pseudonyms)
@@ -78,6 +79,7 @@ def show(
     ctx: typer.Context,
     to: Annotated[str, typer.Option("--to", metavar="ADDRESS", help="The reader.")],
     day: LatestDateOption = None,
+    kind: AnyKindOption = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write here; default standard output.")
     ] = None,
@@ -89,7 +91,7 @@ def show(
     with session.database() as database:
         press = Press(session.settings, database, session.now)
         with database.reading() as connection:
-            record = find_enrolled_edition(connection, day)
+            record = find_enrolled_edition(connection, day, kind)
         copy, message = copy_of(press, record, to)
     if out is None:
         sys.stdout.buffer.write(message.content)
@@ -99,7 +101,7 @@ def show(
             out.write_bytes(message.content)
     if copy.state in _REACHES_NOBODY:
         session.err.print(
-            f"{copy.reader.email} has not been sent the edition of {record.date}: "
+            f"{copy.reader.email} has not been sent the edition of {record.name}: "
             f"it is {shown_state(copy.state)}. These bytes are what they would get.",
             markup=False,
             soft_wrap=True,
@@ -170,7 +172,7 @@ def _shown_choices(choices: Choices) -> str:
 
 def _show_chapter(chapter: Chapter, zone: ZoneInfo) -> list[RenderableType]:
     record, copy = chapter.edition, chapter.copy
-    title = f"Edition of {record.date} ({record.state})"
+    title = f"Edition of {record.name} ({record.state})"
     if copy is None:
         return [Text(f"{title}: not in the audience"), _indented(Text(chapter.absence))]
     parts: list[RenderableType] = [Text(f"{title}: {shown_state(copy.state)}")]
@@ -180,6 +182,7 @@ def _show_chapter(chapter: Chapter, zone: ZoneInfo) -> list[RenderableType]:
     if told.row_count:
         parts.append(_indented(told))
     parts.append(_indented(Text(_shown_standing(chapter, zone))))
+    parts += [_indented(Text(_shown_owed(owed, zone))) for owed in chapter.corrections]
     return parts
 
 
@@ -202,14 +205,26 @@ def _shown_decision(decision: Decision) -> str:
     return f"{decision.decided_by} decided: {action}{about}{detail}"
 
 
+def _shown_owed(owed: Owed, zone: ZoneInfo) -> str:
+    """Say that a reader is owed a correction, and what became of it."""
+    made = f"Owed a correction ({owed.severity}, {shown_moment(owed.made_at, zone)})"
+    if not owed.carried_in:
+        became = "it waits for the next edition"
+    elif owed.state is None:
+        became = f"not in the audience of the edition of {owed.carried_in}, which told of it"
+    else:
+        became = f"told in the edition of {owed.carried_in}, {shown_state(owed.state)}"
+    return f"{made}: “{owed.text}”; {became}."
+
+
 def _shown_standing(chapter: Chapter, zone: ZoneInfo) -> str:
     """Say how a copy stands now, and what comes next."""
     copy, record = chapter.copy, chapter.edition
     assert copy is not None
-    day = record.date
+    options = record.options
     match copy.state:
         case State.PENDING | State.DEFERRED if record.state == "paused":
-            return f"Waits: the edition is paused; `newsletter resume {day}` lets it go on."
+            return f"Waits: the edition is paused; `newsletter resume {record.name}` lets it go on."
         case State.PENDING if not chapter.attempts:
             return "Not tried yet."
         case State.PENDING | State.DEFERRED:
@@ -219,7 +234,7 @@ def _shown_standing(chapter: Chapter, zone: ZoneInfo) -> str:
         case State.LEASED | State.SENDING:
             return f"{explain_outcome(copy.state, '').capitalize()} at this moment."
         case State.IN_DOUBT:
-            return f"In doubt: `newsletter resolve --date {day}` settles it."
+            return f"In doubt: `newsletter resolve {options}` settles it."
         case State.SUPPRESSED:
             since = shown_moment(copy.changed_at, zone)
             return f"Left the list before it was sent: dropped at {since}."
@@ -227,11 +242,11 @@ def _shown_standing(chapter: Chapter, zone: ZoneInfo) -> str:
             words = f" ({copy.reply})" if copy.reply and not chapter.attempts else ""
             return f"Given up at {shown_moment(copy.changed_at, zone)}{words}."
         case State.FAILED:
-            return f"`newsletter send --retry-failed --date {day}` would try again."
+            return f"`newsletter send --retry-failed {options}` would try again."
         case State.BOUNCED:
             return f"It came back: {copy.reply}."
         case _:
-            return f"`newsletter show --to {copy.reader.email} --date {day}` gives back the mail."
+            return f"`newsletter show --to {copy.reader.email} {options}` gives back the mail."
 
 
 def _grid() -> Table:
@@ -278,6 +293,7 @@ def _chapter_document(chapter: Chapter) -> dict[str, Any]:
     waits = copy is not None and copy.state in (State.PENDING, State.DEFERRED)
     return {
         "date": chapter.edition.date.isoformat(),
+        "kind": chapter.edition.kind,
         "edition_state": chapter.edition.state,
         "in_audience": copy is not None,
         "absence": chapter.absence,
@@ -297,4 +313,14 @@ def _chapter_document(chapter: Chapter) -> dict[str, Any]:
             for attempt in chapter.attempts
         ],
         "decisions": decision_documents(chapter.decisions),
+        "corrections": [
+            {
+                "text": owed.text,
+                "severity": owed.severity,
+                "made_at": owed.made_at.isoformat(),
+                "carried_in": owed.carried_in,
+                "state": owed.state and owed.state.value,
+            }
+            for owed in chapter.corrections
+        ],
     }

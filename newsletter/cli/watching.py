@@ -15,8 +15,11 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
+from sqlalchemy import Connection
 
 from newsletter.audience.subscribers import count_by_status
+from newsletter.briefs.health import TROUBLE, judge_source
+from newsletter.briefs.watch import load_facts
 from newsletter.cli.asked import JsonOption
 from newsletter.cli.session import Session
 from newsletter.cli.tables import (
@@ -100,15 +103,19 @@ def status(
         readers = count_by_status(database)
         with database.reading() as connection:
             records = list_editions(connection, limit)
+            trouble = _find_trouble(connection, session)
         reports = [
             _read_report(database, record, Ledger(database).counts(record.id), session.now())
             for record in records
         ]
     if as_json:
         documents = [_edition_document(report) for report in reports]
-        session.print_json({"subscribers": readers, "editions": documents})
+        session.print_json({"subscribers": readers, "editions": documents, "sources": trouble})
         return
     session.out.print(f"Readers: {shown_readers(readers)}")
+    for source in trouble:
+        said = f"Source {source['source']} is {source['status']}: {source['sentence']}"
+        session.out.print(said, markup=False, soft_wrap=True)
     if not reports:
         session.out.print("No edition yet. `newsletter preview` shows what the first would be.")
         return
@@ -116,7 +123,7 @@ def status(
     zone = session.settings.publication.zone
     mailed = next((report for report in reports if report.counts), None)
     if mailed:
-        title = f"Deliveries of {mailed.record.date}"
+        title = f"Deliveries of {mailed.record.name}"
         session.out.print(outcome_table(mailed.counts, mailed.reasons, title=title))
     _print_doubts(session, [doubt for report in reports for doubt in report.doubts])
     told = [
@@ -126,7 +133,21 @@ def status(
     ]
     for report in reversed(told):
         for sentence in _what_stands(report, zone):
-            session.out.print(f"{report.record.date}: {sentence}", markup=False)
+            session.out.print(f"{report.record.name}: {sentence}", markup=False)
+
+
+def _find_trouble(connection: Connection, session: Session) -> list[dict[str, str]]:
+    """Find the sources that editions lack, or that have had nothing new for too long."""
+    now = session.now()
+    judged = (
+        (facts.name, judge_source(facts, now))
+        for facts in load_facts(connection, session.settings, now=now)
+    )
+    return [
+        {"source": name, "status": health.status, "sentence": health.sentence}
+        for name, health in judged
+        if health.status in TROUBLE
+    ]
 
 
 def _read_report(
@@ -180,7 +201,7 @@ def _watch(session: Session, database: Database, limit: int, *, as_json: bool) -
 
 
 def _show_moment(report: _Report, zone: ZoneInfo) -> RenderableType:
-    title = f"Edition of {report.record.date}: {report.record.state}"
+    title = f"Edition of {report.record.name}: {report.record.state}"
     parts: list[RenderableType] = [outcome_table(report.counts, report.reasons, title=title)]
     parts += [Text(sentence) for sentence in _what_stands(report, zone)]
     return Group(*parts)
@@ -229,7 +250,7 @@ def _what_goes_on(report: _Report, zone: ZoneInfo) -> str:
 def _what_next(report: _Report, zone: ZoneInfo) -> str:
     """Say how an edition stands that nobody sends now, and which command takes it further."""
     record, counts = report.record, report.counts
-    command = f"`newsletter send --date {record.date}`"
+    command = f"`newsletter send {record.options}`"
     still_open = count_open(counts)
     match record.state:
         case "draft":
@@ -241,7 +262,7 @@ def _what_next(report: _Report, zone: ZoneInfo) -> str:
         case "cancelled" if still_open:
             return (
                 f"cancelled, but its sender left {shown_count(still_open, 'reader')} open; "
-                f"`newsletter cancel {record.date}` again closes that."
+                f"`newsletter cancel {record.name}` again closes that."
             )
         case "cancelled":
             told = f" {shown_outcome(counts)}" if counts else ""
@@ -252,7 +273,7 @@ def _what_next(report: _Report, zone: ZoneInfo) -> str:
         case "paused":
             return (
                 f"paused; {shown_count(still_open, 'reader')} still without it. `newsletter resume "
-                f"{record.date}` lets it go on; what is not sent by "
+                f"{record.name}` lets it go on; what is not sent by "
                 f"{shown_moment(record.not_after, zone)} is given up."
             )
         case "approved" | "sending":
@@ -266,12 +287,12 @@ def _what_next(report: _Report, zone: ZoneInfo) -> str:
 def _then(report: _Report) -> str:
     """Name the commands that can still do something for those who were not reached."""
     said = ""
-    day = report.record.date
+    options = report.record.options
     lost = report.counts.get(State.FAILED, 0) + report.counts.get(State.EXPIRED, 0)
     if lost and report.record.state == "sent":
-        said += f" `newsletter send --retry-failed --date {day}` tries who failed again."
+        said += f" `newsletter send --retry-failed {options}` tries who failed again."
     if report.doubts:
-        said += f" `newsletter resolve --date {day}` settles who is in doubt."
+        said += f" `newsletter resolve {options}` settles who is in doubt."
     return said
 
 
@@ -294,7 +315,7 @@ def _editions_table(reports: Sequence[_Report]) -> Table:
         tally = report.counts
         accepted = f"{tally.get(State.ACCEPTED, 0):,} of {sum(tally.values()):,}" if tally else "–"
         table.add_row(
-            report.record.date.isoformat(),
+            report.record.name,
             report.record.state,
             accepted,
             *(f"{of[number]:,}" for _, of in trouble),

@@ -34,6 +34,7 @@ from newsletter.audience.subscribers import read_subscriber
 from newsletter.audience.suppression import Suppressed, find_suppression
 from newsletter.delivery.holder import is_gone
 from newsletter.delivery.lifecycle import State
+from newsletter.editions.corrections import Severity, list_corrections
 from newsletter.editions.shelf import EditionRecord
 from newsletter.store.tables import (
     OPEN_STATES,
@@ -134,6 +135,19 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Owed:
+    """A correction that a reader is owed: where it was made, and what became of it."""
+
+    text: str
+    severity: Severity
+    made_at: datetime
+    carried_in: str
+    """The name of the edition that tells of it; "" while it waits for one."""
+    state: State | None
+    """Where the reader's copy of that edition stands; None for who is not in its audience."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Chapter:
     """What one edition was to one reader."""
 
@@ -141,6 +155,8 @@ class Chapter:
     copy: Copy | None
     absence: str
     """Why the reader is not in the audience; "" for one who is."""
+    corrections: tuple[Owed, ...] = ()
+    """What the reader was sent in it, and was found wrong since."""
     attempts: tuple[Attempt, ...] = ()
     decisions: tuple[Decision, ...] = ()
 
@@ -360,6 +376,29 @@ def _tell_chapter(connection: Connection, copy: Copy, record: EditionRecord) -> 
             for row in tried
         ),
         decisions=tuple(list_decisions(connection, record.id, subscriber_id)),
+        corrections=_list_owed(connection, copy, record),
+    )
+
+
+def _list_owed(connection: Connection, copy: Copy, record: EditionRecord) -> tuple[Owed, ...]:
+    """List what is owed to a reader for this edition; a minor correction is owed to nobody."""
+    if copy.state not in (State.ACCEPTED, State.IN_DOUBT):
+        return ()
+    made = [each for each in list_corrections(connection, record.id) if each.severity != "minor"]
+    return tuple(
+        Owed(
+            text=each.text,
+            severity=each.severity,
+            made_at=each.made_at,
+            carried_in=each.carried_in,
+            state=told.state if told else None,
+        )
+        for each in reversed(made)
+        for told in (
+            find_copy(connection, each.carried_by, copy.reader.subscriber_id)
+            if each.carried_by
+            else None,
+        )
     )
 
 
@@ -380,6 +419,15 @@ def explain_absence(
         return f"was kept out then ({suppressed.reason}); {fixed}"
     if subscriber.status != "active" and not suppressed:
         return f"was not active then, and is {subscriber.status} now; {fixed}"
+    if record.kind == "correction":
+        return f"was not sent the edition that it corrects; {fixed}"
+    match record.kind, subscriber.choices.rhythm:
+        case "weekly", "both":
+            return f"had been sent all that the round-up tells again; {fixed}"
+        case "weekly", "" | "daily":
+            return f"did not choose the week's round-up; {fixed}"
+        case "daily" | "special", "weekly":
+            return f"chose the week's round-up alone; {fixed}"
     return f"was not active then; {fixed}"
 
 

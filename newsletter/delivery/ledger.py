@@ -29,16 +29,21 @@ from typing import Any, Literal
 from sqlalchemy import (
     Connection,
     Row,
+    Text,
+    and_,
     bindparam,
     case,
     delete,
     exists,
+    false,
     func,
     insert,
     literal,
     literal_column,
+    or_,
     select,
     text,
+    type_coerce,
     union_all,
     update,
 )
@@ -98,6 +103,8 @@ class Ledger:
         now: datetime,
         *,
         refers_to: Sequence[date] = (),
+        repeats: Sequence[date] = (),
+        only_had: Sequence[int] = (),
         segment: Segment | None = None,
     ) -> int:
         """Freeze the audience and each reader's choices; return how many there are.
@@ -105,7 +112,11 @@ class Ledger:
         It is every active reader, or those in a `segment`.
 
         `refers_to` are dates of daily editions: which of these a reader was sent is frozen too.
-        The caller's transaction also approves the edition, so that both happen or neither.
+        The round-up goes to those who chose it, unless they were sent all of `repeats`: the dates
+        of the editions that it repeats, where nothing else stands in it. A correction goes to
+        those who were sent one of the editions `only_had`, whatever they chose. Every other kind
+        goes to those who did not choose the round-up alone. The caller's transaction also approves
+        the edition, so that both happen or neither.
         """
         freeze_audience(connection)
         _s = subscribers.c
@@ -128,6 +139,7 @@ class Ledger:
         ).where(
             status == "active",
             ~_is_suppressed(_s.email_key),
+            _is_for(connection, edition_id, repeats, only_had),
             build_condition(segment, now, is_sqlite=in_order),
         )
         columns = (
@@ -148,6 +160,26 @@ class Ledger:
         counted = connection.execute(frozen.execution_options(preserve_rowcount=True))
         connection.execute(insert(runs).values(edition_id=edition_id, audience=counted.rowcount))
         return counted.rowcount
+
+    @staticmethod
+    def count_audience(
+        connection: Connection,
+        edition_id: int,
+        now: datetime,
+        *,
+        repeats: Sequence[date] = (),
+        only_had: Sequence[int] = (),
+        segment: Segment | None = None,
+    ) -> int:
+        """Count whom `enrol` would take."""
+        is_sqlite = connection.dialect.name == "sqlite"
+        audience = select(func.count()).where(
+            subscribers.c.status == "active",
+            ~_is_suppressed(subscribers.c.email_key),
+            _is_for(connection, edition_id, repeats, only_had),
+            build_condition(segment, now, is_sqlite=is_sqlite),
+        )
+        return connection.execute(audience).scalar_one()
 
     def counts(self, edition_id: int) -> dict[State, int]:
         """Count an edition's deliveries by state; they sum to the audience.
@@ -380,26 +412,59 @@ def _is_suppressed(email_key: Any) -> Any:
     return exists().where(suppressions.c.email_key == email_key)
 
 
+def _is_for(
+    connection: Connection, edition_id: int, repeats: Sequence[date], only_had: Sequence[int]
+) -> Any:
+    """Give the condition that an edition of this kind is for a reader.
+
+    Choices are text with sorted keys, and what a reader wrote into them has its quotes escaped.
+    """
+    choices = type_coerce(subscribers.c.choices, Text)
+    takes = {
+        rhythm: choices.contains(f'"rhythm":"{rhythm}"', autoescape=True)
+        for rhythm in ("weekly", "both")
+    }
+    kind = connection.scalar(select(editions.c.kind).where(editions.c.id == edition_id))
+    if kind == "correction":
+        return or_(false(), *map(_was_sent, only_had))
+    if kind != "weekly":
+        return ~takes["weekly"]
+    chose = takes["weekly"] | takes["both"]
+    days = _find_dailies(connection, repeats)
+    if not days or len(days) < len(set(repeats)):  # there is one that they cannot have had
+        return chose
+    return chose & ~and_(*(_was_sent(daily_id) for _, daily_id in days))
+
+
 def _dates_had(connection: Connection, days: Sequence[date]) -> Any:
     """Give the expression for the dates, of these, whose daily edition a reader was sent.
 
     Who is in doubt counts among those: a correction too many is better than one too few.
     """
+    had: Any = literal("")
+    for day, edition_id in _find_dailies(connection, days):
+        had = had.concat(case((_was_sent(edition_id), f"{day} "), else_=""))
+    return had
+
+
+def _find_dailies(connection: Connection, days: Sequence[date]) -> list[tuple[date, int]]:
+    if not days:
+        return []
     known = connection.execute(
         select(editions.c.date, editions.c.id).where(
             editions.c.date.in_(days), editions.c.kind == "daily"
         )
     )
-    had: Any = literal("")
-    for day, edition_id in sorted(map(tuple, known)) if days else ():
-        copy = deliveries.alias()
-        was_sent = exists().where(
-            copy.c.edition_id == edition_id,
-            copy.c.subscriber_id == subscribers.c.id,
-            copy.c.state.in_(_WAS_SENT),
-        )
-        had = had.concat(case((was_sent, f"{day} "), else_=""))
-    return had
+    return sorted((row.date, row.id) for row in known)
+
+
+def _was_sent(edition_id: int) -> Any:
+    copy = deliveries.alias()
+    return exists().where(
+        copy.c.edition_id == edition_id,
+        copy.c.subscriber_id == subscribers.c.id,
+        copy.c.state.in_(_WAS_SENT),
+    )
 
 
 _WAS_SENT = (State.ACCEPTED.value, State.IN_DOUBT.value)

@@ -1,17 +1,26 @@
-"""Candidates in, an edition out: order, doubles, the cap on briefs."""
+"""Candidates in, an edition out: stories, their order and places, and where each candidate went."""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
 from newsletter.briefs.model import Brief
 from newsletter.editions.headlines import format_preheader, format_subject
-from newsletter.editions.model import Edition, Window
+from newsletter.editions.model import Edition, Placing, Window
 from newsletter.editions.notes import Notes
-from newsletter.editions.story import Candidate, Fate
+from newsletter.editions.ranking import (
+    LeftOut,
+    Ranked,
+    choose_stories,
+    decide_prominence,
+    find_section,
+    list_reports,
+    rank_stories,
+)
+from newsletter.editions.story import Candidate, Fate, Story
 from newsletter.settings import EditionSettings, Publication, picture_host
 
 
@@ -33,6 +42,8 @@ class Draft:
 
 
 _NO_NOTES = Notes()
+_NO_WEIGHTS: Mapping[str, float] = {}
+_LOST = "no later edition has it, since this one could have had it"
 
 
 def compose(
@@ -43,31 +54,91 @@ def compose(
     publication: Publication,
     settings: EditionSettings,
     notes: Notes = _NO_NOTES,
+    weights: Mapping[str, float] = _NO_WEIGHTS,
 ) -> Draft:
-    """Compose the edition of `day`: the same for the same candidates in whatever order."""
-    unique = _drop_doubles(sorted(candidates, key=_rank))
-    chosen = unique[: settings.max_briefs]
+    """Compose the edition of `day`: the same for the same candidates in whatever order.
+
+    `weights` are those of the sources, by name; 1 where there is none.
+    """
+    stories = _drop_doubles(sorted(candidates, key=_rank))
+    ranked = rank_stories(stories, cut_off=window.cut_off, weights=weights)
+    choice = choose_stories(ranked, settings)
     remarks: list[str] = []
     briefs = tuple(
-        _without_strange_picture(candidate.brief, settings.picture_hosts, remarks)
-        for candidate in chosen
+        _without_strange_picture(each.story.lead.brief, settings.picture_hosts, remarks)
+        for each in choice.chosen
     )
+    placings = tuple(_place(each, n, settings) for n, each in enumerate(choice.chosen))
+    used = {placing.section for placing in placings}
     edition = Edition(
         date=day,
         window=window,
         subject=format_subject(briefs, publication=publication, day=day),
         preheader=format_preheader(briefs, publication=publication, day=day),
         briefs=briefs,
-        left_out=len(unique) - len(chosen),
+        left_out=len(choice.left_out),
         note=notes.note,
         sponsor=notes.sponsor,
         corrections=notes.corrections,
+        placings=placings,
+        sections=tuple(heading for heading, _ in settings.sections if heading in used),
     )
+    chosen = [each.story for each in choice.chosen]
     return Draft(
         edition=edition,
-        brief_ids=tuple(candidate.brief_id for candidate in chosen),
-        remarks=(*notes.remarks, *remarks),
+        brief_ids=tuple(story.lead.brief_id for story in chosen),
+        also_ids=tuple(tuple(each.brief_id for each in story.others) for story in chosen),
+        story_ids=tuple(story.earlier.story_id if story.earlier else None for story in chosen),
+        fates=(
+            *(
+                fate
+                for each, placing in zip(choice.chosen, placings, strict=True)
+                for fate in _tell_placed(each.story, placing)
+            ),
+            *(fate for left in choice.left_out for fate in _tell_left_out(left)),
+        ),
+        remarks=(*notes.remarks, *remarks, *_remark_on_shares(choice.left_out)),
     )
+
+
+def _place(ranked: Ranked, position: int, settings: EditionSettings) -> Placing:
+    story = ranked.story
+    return Placing(
+        section=find_section(story.lead.brief, settings),
+        prominence=decide_prominence(position, settings),
+        also=list_reports(story),
+        why=ranked.why,
+        is_late=story.lead.standing == "late",
+        had_on=story.earlier.day if story.earlier else None,
+    )
+
+
+def _tell_placed(story: Story, placing: Placing) -> Iterator[Fate]:
+    under = f'under "{placing.section}"; ' if placing.section else ""
+    yield Fate(candidate=story.lead, place=placing.prominence, why=under + placing.why)
+    because = f" ({story.why})" if story.why else ""
+    for other in story.others:
+        why = f'it is told by "{story.lead.brief.title}"{because}'
+        yield Fate(candidate=other, place="also", why=why)
+
+
+def _tell_left_out(left: LeftOut) -> Iterator[Fate]:
+    """Say why a story is left out, and that this is for good: its window passes with the day."""
+    lead = left.ranked.story.lead
+    yield Fate(candidate=lead, place="left out", why=f"{left.why}; {_LOST}")
+    for other in left.ranked.story.others:
+        why = f'its story is left out with "{lead.brief.title}"; {_LOST}'
+        yield Fate(candidate=other, place="left out", why=why)
+
+
+def _remark_on_shares(left_out: Sequence[LeftOut]) -> Iterator[str]:
+    """Say how many stories were left out for a rule, and not for want of room."""
+    for rule in ("max_outlet_share", "max_per_topic"):
+        if count := sum(rule in left.why for left in left_out):
+            stories = "1 story was" if count == 1 else f"{count} stories were"
+            yield (
+                f"{stories} left out by edition.{rule}; `newsletter gather --explain` says which."
+            )
 
 
 def _without_strange_picture(brief: Brief, hosts: Sequence[str], remarks: list[str]) -> Brief:
@@ -82,19 +153,22 @@ def _without_strange_picture(brief: Brief, hosts: Sequence[str], remarks: list[s
 
 
 def _rank(candidate: Candidate) -> tuple[bool, float, str, int]:
-    """Put briefs with analysis first, then the newest, then by title."""
+    """Put the brief that tells a story best first: with analysis, newest, by title."""
     brief = candidate.brief
     newest_first = -candidate.published_at.timestamp()
     return not brief.has_analysis, newest_first, brief.title, candidate.brief_id
 
 
-def _drop_doubles(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Keep the first of the briefs that say the same in title and summary."""
-    first: dict[tuple[str, str], Candidate] = {}
+def _drop_doubles(candidates: Iterable[Candidate]) -> list[Story]:
+    """Make one story of the briefs that say the same in title and summary; the first tells it."""
+    alike: dict[tuple[str, str], list[Candidate]] = {}
     for candidate in candidates:
         said = (_fold(candidate.brief.title), _fold(candidate.brief.summary))
-        first.setdefault(said, candidate)
-    return list(first.values())
+        alike.setdefault(said, []).append(candidate)
+    return [
+        Story(lead=lead, others=tuple(others), why="the same title and summary" if others else "")
+        for lead, *others in alike.values()
+    ]
 
 
 def _fold(text: str) -> str:

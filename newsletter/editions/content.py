@@ -58,6 +58,7 @@ def edition_from_document(document: dict[str, Any]) -> Edition:
             corrections=tuple(map(_correction, document.get("corrections", ()))),
             placings=tuple(map(_placing, document.get("placings", ()))),
             watching=tuple(map(_watched, document.get("watching", ()))),
+            sections=tuple(document.get("sections", ())),
         )
     except (ValueError, KeyError, TypeError, BriefError) as error:
         raise StorageError(f"the stored edition cannot be read ({error!r})") from error
@@ -74,15 +75,23 @@ def _extras_to_document(edition: Edition) -> dict[str, Any]:
             extras["sponsor"]["picture"] = picture_to_document(sponsor.picture)
     if edition.corrections:
         extras["corrections"] = [
-            {"text": c.text, "day": c.day.isoformat() if c.day else "", "link": c.link}
-            | ({"is_owed": True} if c.is_owed else {})
-            for c in edition.corrections
+            _correction_to_document(correction) for correction in edition.corrections
         ]
     if edition.placings:
         extras["placings"] = [_placing_to_document(placing) for placing in edition.placings]
     if edition.watching:
         extras["watching"] = [asdict(w) | {"day": w.day.isoformat()} for w in edition.watching]
+    if edition.sections:
+        extras["sections"] = list(edition.sections)
     return extras
+
+
+def _correction_to_document(correction: Correction) -> dict[str, Any]:
+    """Write what was given, and of the rest what differs from a correction in a notes file."""
+    plain = asdict(Correction(text=""))
+    given = {name: value for name, value in asdict(correction).items() if value != plain[name]}
+    day = correction.day.isoformat() if correction.day else ""
+    return {"text": correction.text, "link": correction.link, **given, "day": day}
 
 
 def _placing_to_document(placing: Placing) -> dict[str, Any]:
@@ -104,7 +113,8 @@ def _placing(document: dict[str, Any]) -> Placing:
 
 
 def _watched(document: dict[str, Any]) -> Watched:
-    return Watched(**{**document, "day": date.fromisoformat(document["day"])})
+    day, topics = date.fromisoformat(document["day"]), tuple(document["topics"])
+    return Watched(**{**document, "day": day, "topics": topics})
 
 
 def _note(document: dict[str, Any] | None) -> Note | None:

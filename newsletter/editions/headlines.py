@@ -59,6 +59,26 @@ def format_preheader(briefs: Sequence[Brief], *, publication: Publication, day: 
     return text
 
 
+def format_correction(
+    text: str, title: str, *, label: str, publication: Publication, day: date
+) -> tuple[str, str]:
+    """Give the subject and the preheader of a correction's own mail.
+
+    `title` is that of the brief that was wrong in the edition of `day`, "" where it was none.
+    """
+    name = _cut(_clean(publication.name), SUBJECT_GRAPHEMES, len)
+    wrong = _clean(title) or f"{name}, {day}"
+    subject = _cut(f"{_clean(label)}: {wrong}", SUBJECT_GRAPHEMES, count_graphemes)
+    preheader = _cut(_clean(text), PREHEADER_MOST_CHARACTERS, len)
+    if len(preheader) < PREHEADER_LEAST_CHARACTERS:
+        preheader = _cut(
+            f"{preheader} – {name}, the edition of {day}, set right",
+            PREHEADER_MOST_CHARACTERS,
+            len,
+        )
+    return subject, preheader
+
+
 def count_graphemes(text: str) -> int:
     """Count what a reader takes for characters (Unicode UAX #29)."""
     return len(_CLUSTER.findall(text))

@@ -15,6 +15,15 @@ A special edition claims its briefs as the daily one does: no reader gets them a
 round-up takes them from the week's editions. A correction goes to those who had what it corrects.
 """
 
+KINDS: tuple[Kind, ...] = ("daily", "weekly", "special", "correction")
+
+Outcome = Literal["happened", "moved", "expired"]
+"""What became of what readers were told to watch.
+
+Moved: a later brief goes on with the story, which says no more than that. Happened: an operator
+says so. Expired: its time passed.
+"""
+
 Prominence = Literal["full", "standard", "one-line"]
 """The most that any reader gets of a brief."""
 
@@ -61,6 +70,14 @@ class Correction:
     """Where the corrected text stands."""
     is_owed: bool = False
     """Only readers who were sent the edition of `day` get it."""
+    kind: Kind = "daily"
+    """The kind of the edition of `day`."""
+    number: int = 0
+    """The number there of the brief that was wrong; 0 for none of them."""
+    title: str = ""
+    """The title of that brief."""
+    correction_id: int = 0
+    """Its row in the database; 0 for one from a notes file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,9 +103,15 @@ class Placing:
     is_late: bool = False
     """It was published in time for an earlier edition, and came too late for it."""
     moved: str = ""
-    """What changed since the edition of `had_on`; "" for a story that is new."""
+    """What changed since the edition of `had_on`, in an editor's words; "" where nobody said."""
     had_on: date | None = None
-    """The date of the daily edition that had the story before."""
+    """The date of the edition that had the story before."""
+    had_kind: Kind = "daily"
+    """The kind of that edition."""
+    had_number: int = 0
+    """The number of the story's brief there; 0 where it is not known."""
+    had_title: str = ""
+    """The title of that brief."""
     is_repeat: bool = False
     """Readers who had the edition of `had_on` do not get it again: a round-up's."""
 
@@ -103,10 +126,19 @@ class Watched:
     """The title of the brief that said it."""
     day: date
     """The date of the edition that said it."""
-    outcome: Literal["happened", "moved", "expired"]
+    outcome: Outcome
     news: str = ""
     """What is known now; "" for what expired."""
-    link: str = ""
+    kind: Kind = "daily"
+    """The kind of the edition of `day`."""
+    said_number: int = 0
+    """The number there of the brief that said it."""
+    number: int = 0
+    """The number of the brief in this edition that goes on with the story; 0 for none."""
+    topics: tuple[str, ...] = ()
+    """Who wants none of these does not get it."""
+    promise_id: int = 0
+    """Its row in the database."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,10 +159,17 @@ class Edition:
     placings: tuple[Placing, ...] = ()
     """One for each of `briefs`; an edition of an earlier version has none."""
     watching: tuple[Watched, ...] = ()
+    sections: tuple[str, ...] = ()
+    """The headings that its briefs stand under, in order; what has none stands behind them."""
 
     def placing(self, position: int) -> Placing:
         """Give how the brief at a position stands."""
         return self.placings[position] if self.placings else Placing()
+
+
+def name_edition(day: date, kind: Kind) -> str:
+    """Name an edition in addresses and commands: 2026-11-23, 2026-11-23-weekly."""
+    return day.isoformat() if kind == "daily" else f"{day.isoformat()}-{kind}"
 
 
 def list_dates_referred_to(edition: Edition) -> tuple[date, ...]:
@@ -138,3 +177,11 @@ def list_dates_referred_to(edition: Edition) -> tuple[date, ...]:
     owed = {c.day for c in edition.corrections if c.is_owed and c.day}
     had = {p.had_on for p in edition.placings if p.is_repeat and p.had_on}
     return tuple(sorted(owed | had))
+
+
+def list_dates_repeated(edition: Edition) -> tuple[date, ...]:
+    """List the dates whose editions told all that this one tells; none where it tells more."""
+    placings = [edition.placing(position) for position in range(len(edition.briefs))]
+    days = {p.had_on for p in placings if p.is_repeat and p.had_on}
+    is_all = all(p.is_repeat and p.had_on for p in placings)
+    return tuple(sorted(days)) if is_all else ()

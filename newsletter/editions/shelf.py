@@ -1,13 +1,14 @@
 """Where editions are kept: one row a date and kind, and the briefs that each has claimed.
 
-Every function works within the caller's transaction. `edition_briefs` has each brief once, so
-that no brief is in two editions; an edition that is held, or cancelled before any reader could
-have got it, gives its briefs back.
+Every function works within the caller's transaction. `edition_briefs` has each brief once in a
+series, so that no brief is in two editions of the news; the round-up is a series of its own. An
+edition that is held, or cancelled before any reader could have got it, gives its briefs back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal
@@ -26,8 +27,10 @@ from sqlalchemy import (
 )
 
 from newsletter.editions.content import edition_from_document, edition_to_document
+from newsletter.editions.corrections import give_back_corrections
 from newsletter.editions.lifecycle import MOVES, RELEASED, EditionState, move
-from newsletter.editions.model import Edition, Kind, Window
+from newsletter.editions.model import Edition, Kind, Window, name_edition
+from newsletter.editions.promises import withdraw_promises
 from newsletter.errors import IllegalMove, RefusedError
 from newsletter.store.tables import deliveries, edition_briefs, editions, stories
 
@@ -57,6 +60,16 @@ class EditionRecord:
     sent_at: datetime | None
     has_compiled: bool
 
+    @property
+    def name(self) -> str:
+        """Its date, and its kind where that is not daily."""
+        return name_edition(self.date, self.kind)
+
+    @property
+    def options(self) -> str:
+        """What names it to a command."""
+        return f"--date {self.date}" + ("" if self.kind == "daily" else f" --kind {self.kind}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Released:
@@ -64,6 +77,7 @@ class Released:
 
     id: int
     date: date
+    kind: Kind
     dated_at: datetime
     """When it was approved."""
     subject: str
@@ -108,19 +122,20 @@ def list_released(connection: Connection) -> tuple[Released, ...]:
     """
     reached = exists().where(deliveries.c.edition_id == _E.id, deliveries.c.state.in_(_REACHED))
     rows = connection.execute(
-        select(_E.id, _E.date, _E.dated_at, _E.subject, _E.content)
+        select(_E.id, _E.date, _E.kind, _E.dated_at, _E.subject, _E.content)
         .where(
             _E.dated_at.is_not(None),
             _E.content.is_not(None),
             or_(_E.state.in_(RELEASED), and_(_E.state == "cancelled", reached)),
         )
-        .order_by(_E.date.desc(), _E.id.desc())
+        .order_by(_E.date.desc(), _E.dated_at.desc(), _E.id.desc())
         .execution_options(yield_per=100)
     )
     return tuple(
         Released(
             id=row.id,
             date=row.date,
+            kind=row.kind,
             dated_at=row.dated_at,
             subject=row.subject,
             lead=next((brief.get("title", "") for brief in row.content.get("briefs", ())), ""),
@@ -129,11 +144,46 @@ def list_released(connection: Connection) -> tuple[Released, ...]:
     )
 
 
-def list_withdrawn(connection: Connection) -> tuple[date, ...]:
-    """List the dates whose edition was approved, and cancelled before it reached anybody."""
+def list_topics(connection: Connection, editions_back: int) -> tuple[str, ...]:
+    """List the topics of the latest editions that readers may have, the most frequent first."""
+    contents = connection.scalars(
+        select(_E.content)
+        .where(_E.state.in_(RELEASED), _E.content.is_not(None))
+        .order_by(_E.date.desc(), _E.id.desc())
+        .limit(editions_back)
+    )
+    counted = Counter(
+        topic
+        for content in contents
+        for brief in content.get("briefs", ())
+        for topic in brief.get("topics", ())
+    )
+    return tuple(topic for topic, _ in sorted(counted.items(), key=lambda p: (-p[1], p[0])))
+
+
+def find_latest_released(connection: Connection) -> EditionRecord | None:
+    """Find the latest daily edition that readers may have."""
+    row = (
+        connection.execute(
+            select(*_RECORD)
+            .where(_E.state.in_(RELEASED), _E.kind == "daily")
+            .order_by(_E.date.desc())
+            .limit(1)
+        )
+        .mappings()
+        .one_or_none()
+    )
+    return None if row is None else _record(row)
+
+
+def list_withdrawn(connection: Connection) -> tuple[tuple[date, Kind], ...]:
+    """List the editions that were approved, and cancelled before they reached anybody."""
     reached = exists().where(deliveries.c.edition_id == _E.id, deliveries.c.state.in_(_REACHED))
-    statement = select(_E.date).where(_E.state == "cancelled", _E.dated_at.is_not(None), ~reached)
-    return tuple(connection.scalars(statement.order_by(_E.date)))
+    statement = select(_E.date, _E.kind).where(
+        _E.state == "cancelled", _E.dated_at.is_not(None), ~reached
+    )
+    rows = connection.execute(statement.order_by(_E.date, _E.kind))
+    return tuple((row.date, row.kind) for row in rows)
 
 
 def previous_cut_off(connection: Connection, before: date, kind: Kind = "daily") -> datetime | None:
@@ -154,13 +204,15 @@ def store_edition(
     brief_ids: Sequence[int],
     also_ids: Sequence[Sequence[int]] = (),
     story_ids: Sequence[int | None] = (),
+    left_out_ids: Iterable[int] = (),
     now: datetime,
 ) -> EditionRecord:
     """Store an edition and claim its briefs, in the place of what its date had before.
 
     `also_ids` are the briefs that each brief tells as well, `story_ids` the stories that go on;
-    a new one is opened for every other brief. What was compiled is dropped. Raises
-    `RefusedError` where readers may have that edition.
+    a new one is opened for every other brief. `left_out_ids` are those that it could have had:
+    no later edition may. What was compiled is dropped. Raises `RefusedError` where readers may
+    have that edition.
     """
     if len(brief_ids) != len(edition.briefs):
         raise ValueError(f"{len(edition.briefs)} briefs but {len(brief_ids)} ids")
@@ -184,6 +236,8 @@ def store_edition(
         claims.append({**claim, "brief_id": brief_id, "position": position})
         also = also_ids[position] if also_ids else ()
         claims += ({**claim, "brief_id": told, "position": None} for told in also)
+    unplaced = {"edition_id": record.id, "series": series, "story_id": None, "position": None}
+    claims += ({**unplaced, "brief_id": left_out} for left_out in left_out_ids)
     if claims:
         connection.execute(insert(edition_briefs), claims)
     return record
@@ -218,6 +272,13 @@ def hold_edition(
         "content": None,
     }
     return _put(connection, day, kind, "held", values, now)
+
+
+def list_claims(connection: Connection, edition_id: int) -> tuple[int, ...]:
+    """List the briefs that an edition has claimed."""
+    claims = edition_briefs.c
+    statement = select(claims.brief_id).where(claims.edition_id == edition_id)
+    return tuple(connection.scalars(statement.order_by(claims.position, claims.brief_id)))
 
 
 def first_start(connection: Connection, before: date, kind: Kind = "daily") -> datetime | None:
@@ -307,6 +368,8 @@ def change_state(
     if moved.rowcount != 1:
         raise IllegalMove(f"the edition of {record.date}", record.state, to)
     if to == "cancelled" and not _any_delivery(connection, edition_id, _REACHED):
+        withdraw_promises(connection, edition_id)
+        give_back_corrections(connection, edition_id)
         _release_briefs(connection, edition_id)
     return record
 
@@ -322,6 +385,20 @@ def retire_unapproved(
     ).all()
     reason = f"it was not approved before the edition of {before} was composed"
     return tuple(change_state(connection, i, "cancelled", reason=reason, now=now) for i in stale)
+
+
+def reopen_dailies(connection: Connection) -> None:
+    """Have daily editions that nobody approved give their briefs back: they are to be made again.
+
+    What they were is not to be sent any more, so what was compiled of them is dropped.
+    """
+    unapproved = connection.scalars(
+        select(_E.id).where(_E.kind == "daily", _E.state.in_(("draft", "ready")))
+    ).all()
+    for edition_id in unapproved:
+        _release_briefs(connection, edition_id)
+        again = {"state": "draft", "compiled": None}
+        connection.execute(update(editions).where(_E.id == edition_id).values(again))
 
 
 def _put(
@@ -356,6 +433,11 @@ def _check_replaceable(connection: Connection, record: EditionRecord) -> None:
             f"the edition of {record.date} was cancelled when readers were already enrolled for it",
             mend="compose the edition of another date",
         )
+
+
+def has_left(connection: Connection, edition_id: int) -> bool:
+    """Tell whether a reader may have an edition, or be about to get it."""
+    return _any_delivery(connection, edition_id, _REACHED)
 
 
 def _any_delivery(

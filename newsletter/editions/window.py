@@ -1,17 +1,21 @@
 """The editorial day: where its news begins and ends, and which briefs belong to it.
 
 An edition's window is [the previous edition's cut-off, its own cut-off), so that the windows
-of successive editions tile time whatever days were missed. Three kinds of brief do not fit a
+of successive editions tile time whatever days were missed. Five kinds of brief do not fit a
 rule that looks at the time of publication alone:
 
 - one that was published in time but came late (a slow feed, an item of the minute of the
-  cut-off) is taken by the edition in whose window it was first seen, if it was published at
-  most `lookback` before that window;
+  cut-off) is taken by the next edition, if it was published at most `lookback` before that
+  edition's window, or before it was first seen;
 - one that is older than that (a new feed full of old items) is left alone;
-- one dated in the future waits for its day.
+- one dated in the future waits for its day;
+- one under embargo waits as well, and is new on the day on which the embargo ends;
+- one that has expired is left alone.
 
-That no brief is in two editions is not promised here but by the table of claimed briefs; the
-rules above promise that each is in one.
+That no brief is in two editions is not promised here but by the table of claimed briefs: an
+edition claims all that it could have, what found no room too. The rules above promise that each
+is in one. A clock that was wrong for a while moves windows, and so puts briefs between them:
+whatever no edition claimed and was news when it came is late, and not lost.
 """
 
 from __future__ import annotations
@@ -24,13 +28,19 @@ from zoneinfo import ZoneInfo
 from newsletter.editions.model import Window
 from newsletter.errors import RefusedError
 
-Standing = Literal["in", "late", "too_old", "not_yet"]
+Standing = Literal[
+    "in", "late", "too_old", "not_yet", "embargoed", "expired", "unreviewed", "rejected"
+]
 
 STANDINGS: Mapping[Standing, str] = {
     "in": "in the window",
     "late": "late for an earlier edition",
     "too_old": "older than the window",
     "not_yet": "not yet published",
+    "embargoed": "under embargo",
+    "expired": "expired",
+    "unreviewed": "not reviewed in time",
+    "rejected": "rejected by a reviewer",
 }
 """Every standing, and how it is said to a person after a number."""
 
@@ -73,21 +83,36 @@ def classify_candidate(
     published_at: datetime,
     first_seen_at: datetime,
     window: Window,
+    made_at: datetime,
     lookback: timedelta,
-    first: bool,
+    beginning: datetime | None,
+    not_before: datetime | None = None,
+    expires_at: datetime | None = None,
 ) -> Standing:
-    """Classify a brief that no edition has claimed; a `first` edition takes nothing late."""
+    """Classify a brief that no edition has claimed, for one that is made at a moment.
+
+    That is the cut-off, or later where the edition of a past day is made up for. `beginning` is
+    where the first window of all began; None makes this edition the first, which takes nothing
+    late.
+    """
+    if expires_at is not None and expires_at <= made_at:
+        return "expired"
+    if not_before is not None and not_before > window.cut_off:
+        return "embargoed"
     if published_at >= window.cut_off:
         # An undated brief carries the moment it was seen. Where one reading of the clock
         # serves gathering and composing that moment is the cut-off itself.
         undated = published_at == first_seen_at == window.cut_off
         return "in" if undated else "not_yet"
-    if published_at >= window.start:
+    due_at = published_at if not_before is None else max(published_at, not_before)
+    if due_at >= window.start:
         return "in"
-    seen_now = window.start <= first_seen_at <= window.cut_off
-    if not first and seen_now and window.start - published_at <= lookback:
-        return "late"
-    return "too_old"
+    if beginning is None:
+        return "too_old"
+    was_news = first_seen_at - due_at <= lookback
+    if first_seen_at >= window.start:
+        return "late" if was_news or window.start - due_at <= lookback else "too_old"
+    return "late" if was_news and due_at >= beginning else "too_old"
 
 
 def format_counts(counts: Mapping[Standing, int]) -> str:

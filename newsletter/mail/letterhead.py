@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
+from newsletter.editions.model import Kind, name_edition
 from newsletter.settings import Publication
 
 
@@ -21,6 +22,7 @@ class Letterhead:
 
     edition_id: int
     day: date
+    kind: Kind = "daily"
     dated_at: datetime
     """The Date field of every message: one per edition, not per attempt."""
     name: str
@@ -39,6 +41,11 @@ class Letterhead:
     dkim: tuple[tuple[str, str], ...] = ()
     """Name (`SELECTOR._domainkey.DOMAIN`) and fingerprint of each DKIM key that signs this
     edition, in order."""
+
+    @property
+    def web_url(self) -> str:
+        """Where the edition's page stands."""
+        return f"{self.url}/editions/{name_edition(self.day, self.kind)}"
 
     @property
     def domain(self) -> str:
@@ -70,6 +77,7 @@ def build_letterhead(
     *,
     edition_id: int,
     day: date,
+    kind: Kind = "daily",
     dated_at: datetime,
     key_id: bytes,
     dkim: tuple[tuple[str, str], ...] = (),
@@ -79,6 +87,7 @@ def build_letterhead(
     return Letterhead(
         edition_id=edition_id,
         day=day,
+        kind=kind,
         dated_at=dated_at.astimezone(UTC).replace(microsecond=0),
         name=publication.name,
         sender=address,

@@ -273,7 +273,7 @@ class Addresser:
             ),
             had,
         )
-        values = {"web_url": f"{self._letterhead.url}/editions/{self._letterhead.day.isoformat()}"}
+        values = {"web_url": self._letterhead.web_url}
         edge = b"\r\n--" + self._boundary
         steps: list[list[bytes] | _ReaderSlot] = [[]]
         for kind, nodes in self._parts:
@@ -336,7 +336,8 @@ def _build_head(
     ]
     if letterhead.reply_to:
         before.append(build_address_header("Reply-To", "", letterhead.reply_to))
-    feedback = f"{letterhead.day:%Y%m%d}:{letterhead.list_id}:daily:{_sender_id(letterhead)}"
+    campaign = f"{letterhead.day:%Y%m%d}:{letterhead.list_id}:{letterhead.kind}"
+    feedback = f"{campaign}:{_sender_id(letterhead)}"
     after = [
         b"List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n",
         build_token_header("List-Owner", [f"<{_build_mailto(owner)}>"]),

@@ -2,7 +2,10 @@
 
 A token is 32 bytes, written as 43 characters of base64url:
 
-    purpose 1 · key id 3 · subscriber 8 · edition 4 · MAC 16     (big-endian)
+    purpose 1 · key id 3 · subscriber 8 · edition or time 4 · MAC 16     (big-endian)
+
+What is mailed in an edition names that edition; what a page gives out for a while names the
+second it was given out.
 
 The MAC is HMAC-SHA-256, cut to 128 bits, under a key derived for the purpose alone and over
 the list's id as well: a token to unsubscribe can do nothing else, and nothing on another
@@ -18,6 +21,7 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 
 from newsletter.errors import ConfigurationError, InputError
@@ -32,6 +36,8 @@ class Purpose(Enum):
 
     UNSUBSCRIBE = b"u"
     PREFERENCES = b"p"
+    RETURN = b"r"
+    """Takes back having left, for an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,11 @@ class Claim:
 
     subscriber_id: int
     edition_id: int
+    """Or the second since 1970 in which the token was given out."""
+
+    def is_fresh(self, now: datetime, lifetime: timedelta) -> bool:
+        """Tell whether a token that names a second was given out within `lifetime`."""
+        return timedelta(0) <= now - datetime.fromtimestamp(self.edition_id, UTC) <= lifetime
 
 
 class Keyring:
@@ -95,6 +106,16 @@ class TokenSigner:
         mac.update(rest + self._list_id)
         signed = self._start + rest + mac.digest()[:_MAC_BYTES]
         return binascii.b2a_base64(signed, newline=False).translate(_URL_SAFE, b"=").decode()
+
+
+def sign_until_later(
+    subscriber_id: int, purpose: Purpose, now: datetime, *, keyring: Keyring, list_id: str
+) -> str:
+    """Give a token that names the second it was given out in, for `Claim.is_fresh`."""
+    signer = TokenSigner(
+        keyring, keyring.newest, purpose, list_id=list_id, edition_id=int(now.timestamp())
+    )
+    return signer.sign(subscriber_id)
 
 
 def read_token(token: str, purpose: Purpose, *, keyring: Keyring, list_id: str) -> Claim:

@@ -61,6 +61,7 @@ def _list_named(vocabulary: Vocabulary) -> Iterator[str]:
     yield vocabulary.perspectives_heading
     yield vocabulary.disclaimer
     yield vocabulary.sponsor_label
+    yield vocabulary.other_heading
     for lens in vocabulary.lenses:
         yield lens.name
         yield shorten_lens(lens.name)

@@ -11,7 +11,7 @@ from dataclasses import fields
 from newsletter.editions.model import Edition
 from newsletter.errors import TemplateError
 from newsletter.render.compiled import CompiledEdition, Part, Story
-from newsletter.render.context import Context, PointView, build_context
+from newsletter.render.context import Context, PointView, SinceView, build_context
 from newsletter.render.inline import inline_styles
 from newsletter.render.languages import read_catalogues, write_date
 from newsletter.render.markers import Cut, Markers, derive_prefix, encode_cuts
@@ -41,13 +41,19 @@ def compile_edition(
     """
     context = build_context(edition, publication=publication, vocabulary=vocabulary, look=look)
     prefix = derive_prefix(repr(context))
-    days = (edition.date, *(c.day for c in edition.corrections if c.day))
+    days = (
+        edition.date,
+        *(c.day for c in edition.corrections if c.day),
+        *(placing.had_on for placing in edition.placings if placing.had_on),
+        *(watched.day for watched in edition.watching),
+    )
     written = {write_date(day, publication.language): day for day in days}
     catalogues = read_catalogues(templates.directories, written)
     html_marks = Markers(prefix=prefix, kind="html", catalogues=catalogues)
     plain_marks = Markers(prefix=prefix, kind="plain", catalogues=catalogues)
     html = _render_html(context, templates, html_marks, frozenset(settings.picture_hosts))
     plain = _render_plain(context, templates, plain_marks)
+    headings = {b.number: s.key for s in context.edition.sections if s.title for b in s.briefs}
     phrases = {*html_marks.phrases, *plain_marks.phrases}
     compiled = CompiledEdition(
         subject=context.edition.subject,
@@ -62,12 +68,14 @@ def compile_edition(
                 has_more=brief.has_more,
                 prominence=placing.prominence,
                 had_on=placing.had_on if placing.is_repeat else None,
+                heading=headings.get(brief.number, ""),
             )
             for brief, placing in (
                 (brief, edition.placing(n)) for n, brief in enumerate(context.edition.briefs)
             )
         ),
         owed=tuple(c.day if c.is_owed else None for c in edition.corrections),
+        watched=tuple(watched.topics for watched in context.edition.watching),
         lenses=tuple(lens.name for lens in vocabulary.lenses),
         left_out=edition.left_out,
         detail=settings.detail,
@@ -117,20 +125,30 @@ def _check_frame(compiled: CompiledEdition, templates: TemplateSet) -> None:
 
 def _count_block_words(context: Context) -> dict[str, int]:
     """Count what there is to read in each block; mastheads, footers, sponsors are not reading."""
-    note, corrections = context.edition.note, context.edition.corrections
+    note = context.edition.note
     of_all = (note.heading, *note.text, note.by) if note else ()
-    of_all += tuple(paragraph for correction in corrections for paragraph in correction.text)
     words = {"": sum(map(count_words, of_all))}
+    for correction in context.edition.corrections:
+        words[correction.key] = sum(map(count_words, (correction.title, *correction.text)))
+    for watched in context.edition.watching:
+        said = (watched.title, *watched.text, watched.news)
+        words[watched.key] = sum(map(count_words, said))
     for brief in context.edition.briefs:
         summary, why = sum(map(count_words, brief.summary)), sum(map(count_words, brief.why))
         title, points = count_words(brief.title), [*map(_count_point_words, brief.points)]
+        title += _count_since_words(brief.since)
         words[brief.full_key] = title + summary + why + sum(points)
         watch = _count_point_words(brief.watch) if brief.watch else 0
         words[brief.standard_key] = title + summary + why + watch
-        words[brief.line_key] = title + count_words(brief.gist)
+        words[brief.line_key] = count_words(brief.title) + count_words(brief.gist)
         for lens in (*brief.lenses, *brief.silent):
             words[lens.key] = sum(map(count_words, (lens.name, *lens.text, lens.caveat)))
     return words
+
+
+def _count_since_words(since: SinceView | None) -> int:
+    """Count what is said of when a story was told before: what changed, or its title then."""
+    return count_words(since.text or since.title) if since else 0
 
 
 def _count_point_words(point: PointView) -> int:

@@ -44,7 +44,8 @@ class Slot:
 class Phrase:
     """Words of the interface, by their English text (a catalogue's msgid).
 
-    Where `count` names one of `COUNTS`, that number stands for `{n}` and chooses the plural.
+    Where `count` names one of `COUNTS`, or is a number in digits, that stands for `{n}` and
+    chooses the plural.
     """
 
     text: str
@@ -164,6 +165,8 @@ class Story:
     """The most that any reader gets of it."""
     had_on: date | None = None
     """Who was sent the daily edition of that date does not get it again."""
+    heading: str = ""
+    """The key of the heading that its full form stands under; "" for none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +184,8 @@ class CompiledEdition:
     """The briefs, in order."""
     owed: tuple[date | None, ...] = ()
     """For each correction whom it is for: who was sent the edition of a date; None: everybody."""
+    watched: tuple[tuple[str, ...], ...] = ()
+    """For each thing that is still watched its topics: who wants none of them does not get it."""
     lenses: tuple[str, ...] = ()
     """The publication's lenses, in its order."""
     left_out: int = 0
@@ -202,10 +207,11 @@ class CompiledEdition:
             "plain": [_piece_to_json(p) for p in self.plain.pieces],
             "words": dict(self.words),
             "stories": [
-                [list(s.topics), s.has_more, s.prominence, _write_day(s.had_on)]
+                [list(s.topics), s.has_more, s.prominence, _write_day(s.had_on), s.heading]
                 for s in self.stories
             ],
             "owed": [_write_day(day) for day in self.owed],
+            "watched": [list(topics) for topics in self.watched],
             "lenses": self.lenses,
             "left_out": self.left_out,
             "detail": self.detail,
@@ -230,6 +236,7 @@ class CompiledEdition:
                 words={key: int(count) for key, count in document["words"].items()},
                 stories=tuple(_story_from_json(*values) for values in document["stories"]),
                 owed=tuple(map(_read_day, document.get("owed", ()))),
+                watched=tuple(map(tuple, document.get("watched", ()))),
                 lenses=tuple(document["lenses"]),
                 left_out=int(document["left_out"]),
                 detail=document["detail"],
@@ -244,10 +251,18 @@ class CompiledEdition:
 
 
 def _story_from_json(
-    topics: list[str], has_more: bool, prominence: Detail = "full", had_on: str = ""
+    topics: list[str],
+    has_more: bool,
+    prominence: Detail = "full",
+    had_on: str = "",
+    heading: str = "",
 ) -> Story:
     return Story(
-        topics=tuple(topics), has_more=has_more, prominence=prominence, had_on=_read_day(had_on)
+        topics=tuple(topics),
+        has_more=has_more,
+        prominence=prominence,
+        had_on=_read_day(had_on),
+        heading=heading,
     )
 
 

@@ -16,7 +16,18 @@ import regex
 
 from newsletter.briefs.implication import is_no_direct_implication
 from newsletter.briefs.model import Brief, Picture, Source
-from newsletter.editions.model import Correction, Edition, Note, Sponsor
+from newsletter.editions.model import (
+    Correction,
+    Edition,
+    Kind,
+    Note,
+    Outcome,
+    Placing,
+    Report,
+    Sponsor,
+    Watched,
+)
+from newsletter.render.addresses import brief_path
 from newsletter.render.languages import write_date
 from newsletter.render.words import count_words
 from newsletter.settings import SHIPPED_LOOK, LogoSettings, Look, Publication, Vocabulary
@@ -38,6 +49,8 @@ _SENTENCE_END = regex.compile(
     regex.VERBOSE,
 )
 GIST_WORDS = 30
+ALSO_NAMED = 3
+"""Other outlets that a mail names; their number stands for the rest, and the web page has all."""
 _GIST_LEAST_WORDS = 4
 _LENS_ENDINGS = (" View", " Lens", " Perspective")
 
@@ -53,6 +66,15 @@ class LinkView:
     """A name, and its address or ""."""
 
     name: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportView:
+    """Another outlet's piece on the same story: who, what it is called, where it stands or ""."""
+
+    name: str
+    title: str
     url: str
 
 
@@ -109,10 +131,42 @@ class SponsorView:
 class CorrectionView:
     """What an earlier edition got wrong. `date` and `date_text` are "" where nobody said when."""
 
+    key: str
+    title: str
     text: tuple[str, ...]
     date: str
     date_text: str
     link: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinceView:
+    """When a story was told before, as what, and what an editor says has changed, or ""."""
+
+    date: str
+    date_text: str
+    title: str
+    url: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchedView:
+    """What an earlier edition told readers to watch, and what became of it.
+
+    `number` is that of the brief in this edition that goes on with the story, or 0.
+    """
+
+    key: str
+    text: tuple[str, ...]
+    title: str
+    date: str
+    date_text: str
+    url: str
+    outcome: Outcome
+    news: str
+    number: int
+    topics: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +212,11 @@ class BriefView:
     title: str
     link: str
     sources: tuple[LinkView, ...]
+    also: tuple[ReportView, ...]
+    also_named: tuple[ReportView, ...]
+    also_unnamed: int
+    is_late: bool
+    since: SinceView | None
     summary: tuple[str, ...]
     gist: str
     why: tuple[str, ...]
@@ -177,19 +236,31 @@ class BriefView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SectionView:
+    """A heading, or "", and the briefs that belong under it; `key` names the heading's block."""
+
+    key: str
+    title: str
+    briefs: tuple[BriefView, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EditionView:
     """The edition of one date."""
 
     date: str
     date_text: str
+    kind: Kind
     subject: str
     preheader: str
     briefs: tuple[BriefView, ...]
+    sections: tuple[SectionView, ...]
     left_out: int
     disclosure: str
     note: NoteView | None
     sponsor: SponsorView | None
     corrections: tuple[CorrectionView, ...]
+    watching: tuple[WatchedView, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,22 +306,29 @@ def build_context(
 ) -> Context:
     """Turn an edition into what its templates see; pictures are fitted into that column."""
     briefs = tuple(
-        _brief(brief, n, vocabulary, column_pixels) for n, brief in enumerate(edition.briefs)
+        _brief(brief, n, vocabulary, column_pixels, edition.placing(n), publication)
+        for n, brief in enumerate(edition.briefs)
     )
     box_pixels = column_pixels - BOX_EDGE_PIXELS
     return Context(
         edition=EditionView(
             date=edition.date.isoformat(),
             date_text=write_date(edition.date, publication.language),
+            kind=edition.kind,
             subject=clean_line(edition.subject),
             preheader=clean_line(edition.preheader),
             briefs=briefs,
+            sections=_sections(edition, briefs, vocabulary),
             left_out=edition.left_out,
-            disclosure=_disclosure(briefs, vocabulary),
+            disclosure=_disclosure(briefs, vocabulary, has_analysis=bool(edition.watching)),
             note=_note(edition.note) if edition.note else None,
             sponsor=_sponsor(edition.sponsor, box_pixels) if edition.sponsor else None,
             corrections=tuple(
-                _correction(correction, publication.language) for correction in edition.corrections
+                _correction(correction, n, publication)
+                for n, correction in enumerate(edition.corrections)
+            ),
+            watching=tuple(
+                _watched(watched, n, publication) for n, watched in enumerate(edition.watching)
             ),
         ),
         publication=PublicationView(
@@ -333,7 +411,14 @@ def text_direction(language: str) -> str:
     return "rtl" if subtags[0] in _RIGHT_TO_LEFT or {"arab", "hebr"} & {*subtags} else "ltr"
 
 
-def _brief(brief: Brief, position: int, vocabulary: Vocabulary, room: int) -> BriefView:
+def _brief(
+    brief: Brief,
+    position: int,
+    vocabulary: Vocabulary,
+    room: int,
+    placing: Placing,
+    publication: Publication,
+) -> BriefView:
     caveats = {_fold(lens.name): lens.caveat for lens in vocabulary.lenses}
     speaking: list[LensView] = []
     silent: list[LensView] = []
@@ -353,17 +438,25 @@ def _brief(brief: Brief, position: int, vocabulary: Vocabulary, room: int) -> Br
         for point in brief.quick_take
         if (text := clean_paragraphs(point.text))
     )
-    watch_label = _fold(vocabulary.points[-1]) if vocabulary.points else ""
+    watch_label = _fold(vocabulary.watch_label)
     watch = next((point for point in points if _fold(point.label) == watch_label), None)
     topics = tuple(filter(None, map(clean_line, brief.topics)))
     summary = clean_paragraphs(brief.summary)
+    also = tuple(_report(report) for report in placing.also if clean_line(report.outlet))
+    # One outlet is named rather than counted: that takes no more room.
+    named = also if len(also) <= ALSO_NAMED + 1 else also[:ALSO_NAMED]
     return BriefView(
         number=position + 1,
-        section=topics[0] if topics else "",
+        section=clean_line(placing.section) or (topics[0] if topics else ""),
         topics=topics,
         title=clean_line(brief.title),
         link=clean_url(brief.link),
         sources=tuple(_source(s) for s in brief.sources if clean_line(s.name)),
+        also=also,
+        also_named=named,
+        also_unnamed=len(also) - len(named),
+        is_late=placing.is_late,
+        since=_since(placing, publication),
         summary=summary,
         gist=find_gist(summary[0]) if summary else "",
         why=clean_paragraphs(brief.why_it_matters),
@@ -372,7 +465,7 @@ def _brief(brief: Brief, position: int, vocabulary: Vocabulary, room: int) -> Br
         lenses=tuple(speaking),
         silent=tuple(silent),
         has_analysis=brief.has_analysis,
-        has_more=bool(len(points) > (watch is not None) or speaking or silent),
+        has_more=bool(len(points) > (watch is not None) or speaking or silent or brief.pinned),
         contents_key=f"contents:{position}",
         full_key=f"full:{position}",
         standard_key=f"standard:{position}",
@@ -380,6 +473,28 @@ def _brief(brief: Brief, position: int, vocabulary: Vocabulary, room: int) -> Br
         perspectives_key=f"perspectives:{position}",
         silent_key=f"silent:{position}",
         picture=fit_picture(brief.picture, room),
+    )
+
+
+def _sections(
+    edition: Edition, briefs: tuple[BriefView, ...], vocabulary: Vocabulary
+) -> tuple[SectionView, ...]:
+    """Put the briefs under the edition's headings, and behind those what belongs to none.
+
+    An edition without headings is one section without a title.
+    """
+    known = edition.sections
+    under = [edition.placing(position).section for position in range(len(briefs))]
+    groups = [
+        (heading, tuple(b for b, own in zip(briefs, under, strict=True) if own == heading))
+        for heading in known
+    ]
+    others = tuple(b for b, own in zip(briefs, under, strict=True) if own not in known)
+    groups.append((vocabulary.other_heading if known else "", others))
+    return tuple(
+        SectionView(key=f"section:topic:{number}", title=clean_line(title), briefs=mine)
+        for number, (title, mine) in enumerate(groups)
+        if mine
     )
 
 
@@ -415,12 +530,47 @@ def _sponsor(sponsor: Sponsor, room: int) -> SponsorView:
     )
 
 
-def _correction(correction: Correction, language: str) -> CorrectionView:
+def _correction(correction: Correction, position: int, publication: Publication) -> CorrectionView:
+    day, link = correction.day, correction.link
+    if day and correction.number and not link:
+        link = publication.url + brief_path(day, correction.number, correction.kind)
     return CorrectionView(
+        key=f"correction:{position}",
+        title=clean_line(correction.title),
         text=clean_paragraphs(correction.text),
-        date=correction.day.isoformat() if correction.day else "",
-        date_text=write_date(correction.day, language) if correction.day else "",
-        link=clean_url(correction.link),
+        date=day.isoformat() if day else "",
+        date_text=write_date(day, publication.language) if day else "",
+        link=clean_url(link),
+    )
+
+
+def _since(placing: Placing, publication: Publication) -> SinceView | None:
+    """Say how a story was told before; a round-up tells what was told, and says nothing of it."""
+    day = placing.had_on
+    if day is None or placing.is_repeat or not placing.had_number:
+        return None
+    return SinceView(
+        date=day.isoformat(),
+        date_text=write_date(day, publication.language),
+        title=clean_line(placing.had_title),
+        url=clean_url(publication.url + brief_path(day, placing.had_number, placing.had_kind)),
+        text=clean_line(placing.moved),
+    )
+
+
+def _watched(watched: Watched, position: int, publication: Publication) -> WatchedView:
+    path = brief_path(watched.day, watched.said_number, watched.kind)
+    return WatchedView(
+        key=f"watching:{position}",
+        text=clean_paragraphs(watched.text),
+        title=clean_line(watched.title),
+        date=watched.day.isoformat(),
+        date_text=write_date(watched.day, publication.language),
+        url=clean_url(publication.url + path),
+        outcome=watched.outcome,
+        news=clean_line(watched.news),
+        number=watched.number,
+        topics=tuple(filter(None, map(clean_line, watched.topics))),
     )
 
 
@@ -445,13 +595,23 @@ def _source(source: Source) -> LinkView:
     return LinkView(name=clean_line(source.name), url=clean_url(source.url))
 
 
+def _report(report: Report) -> ReportView:
+    return ReportView(
+        name=clean_line(report.outlet),
+        title=clean_line(report.title),
+        url=clean_url(report.url),
+    )
+
+
 def _fold(name: str) -> str:
     return clean_line(unicodedata.normalize("NFKC", name)).casefold()
 
 
-def _disclosure(briefs: tuple[BriefView, ...], vocabulary: Vocabulary) -> str:
-    """Write the publication's disclosure if any brief carries analysis, all sources named."""
-    if not any(brief.has_analysis for brief in briefs):
+def _disclosure(
+    briefs: tuple[BriefView, ...], vocabulary: Vocabulary, *, has_analysis: bool
+) -> str:
+    """Write the publication's disclosure if anything is analysis, all sources named."""
+    if not has_analysis and not any(brief.has_analysis for brief in briefs):
         return ""
     names = list(dict.fromkeys(source.name for brief in briefs for source in brief.sources))
     listed = ", ".join(names[:-1]) + " and " + names[-1] if names[1:] else "".join(names)

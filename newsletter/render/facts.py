@@ -38,7 +38,8 @@ class Fact(NamedTuple):
 def list_facts(context: Context, language: Language = ENGLISH) -> frozenset[Fact]:
     """Give everything that an edition says: note, corrections and sponsor, and the briefs.
 
-    Their sources' names are among it, and what pictures show in words.
+    Their sources' names are among it, those of who else reported it, and what pictures show in
+    words.
 
     Labels are the publication's words, and are said in the language of the interface.
     """
@@ -48,6 +49,7 @@ def list_facts(context: Context, language: Language = ENGLISH) -> frozenset[Fact
         for text in (
             *_read(brief, language),
             *(source.name for source in brief.sources),
+            *(report.name for report in brief.also),
             *_read_picture(brief.picture),
         )
     }
@@ -89,6 +91,8 @@ def read_text(html: str) -> str:
 
 def _read(brief: BriefView, language: Language) -> Iterable[str]:
     yield from (brief.title, *brief.summary, *brief.why)
+    if brief.since:
+        yield brief.since.text or brief.since.title
     for point in brief.points:
         yield from (language.say(point.label), *point.text)
     for lens in (*brief.lenses, *brief.silent):
@@ -101,7 +105,9 @@ def _read_whole(edition: EditionView) -> Iterable[str]:
     if sponsor := edition.sponsor:
         yield from (sponsor.name, *sponsor.text, *_read_picture(sponsor.picture))
     for correction in edition.corrections:
-        yield from correction.text
+        yield from (correction.title, *correction.text)
+    for watched in edition.watching:
+        yield from (watched.title, *watched.text, watched.news)
 
 
 def _read_picture(picture: PictureView | None) -> Iterable[str]:

@@ -1,7 +1,7 @@
 """The feeds of editions: RSS 2.0, Atom (RFC 4287) and JSON Feed 1.1, each entry a whole edition.
 
-An entry is known by its edition's permanent address and dated by the edition's approval, so a
-feed that is written again is the same bytes. Everything here is pure.
+An entry is known by its edition's permanent address and dated by the edition's approval, and by its
+last correction, so a feed that is written again is the same bytes. Everything here is pure.
 """
 
 from __future__ import annotations
@@ -13,15 +13,14 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from xml.etree import ElementTree as ET
 
+from newsletter.render.addresses import ARCHIVE_PATH, edition_path
 from newsletter.render.context import PublicationView
 from newsletter.render.web import (
-    ARCHIVE_PATH,
     FEEDS,
     MARK,
     Published,
     Site,
     build_content,
-    edition_path,
     format_moment,
 )
 
@@ -42,6 +41,8 @@ class Entry:
     title: str
     summary: str
     published_at: datetime
+    changed_at: datetime
+    """When it was approved, or corrected last."""
     topics: tuple[str, ...]
     html: str
 
@@ -54,12 +55,13 @@ def build_entry(site: Site, published: Published) -> Entry:
     context = site.see(published.edition)
     edition = context.edition
     return Entry(
-        url=site.url + edition_path(published.edition.date),
+        url=site.url + edition_path(published.edition.date, published.edition.kind),
         title=site.headline(published.edition),
         summary=edition.preheader,
         published_at=published.published_at,
+        changed_at=published.changed_at,
         topics=tuple(dict.fromkeys(brief.section for brief in edition.briefs if brief.section)),
-        html=build_content(site, context),
+        html=build_content(site, published),
     )
 
 
@@ -84,7 +86,8 @@ def _build_rss(
     _add(channel, "description", publication.name)
     _add(channel, "language", publication.language)
     _add(channel, "generator", MARK)
-    _add(channel, "lastBuildDate", _format_rfc5322(entries[0].published_at))
+    changed_at = max(entry.changed_at for entry in entries)
+    _add(channel, "lastBuildDate", _format_rfc5322(changed_at))
     own = {"href": base + path, "rel": "self", "type": FEEDS[0].type}
     ET.SubElement(channel, f"{{{_ATOM}}}link", own)
     for entry in entries:
@@ -106,7 +109,7 @@ def _build_atom(
     feed = ET.Element("feed", {"xmlns": _ATOM, "xml:lang": publication.language})
     _add(feed, "title", publication.name)
     _add(feed, "id", base + ARCHIVE_PATH)
-    _add(feed, "updated", format_moment(max(entry.published_at for entry in entries)))
+    _add(feed, "updated", format_moment(max(entry.changed_at for entry in entries)))
     _add(feed, "generator", MARK)
     ET.SubElement(feed, "link", {"rel": "self", "type": FEEDS[1].type, "href": base + path})
     home = {"rel": "alternate", "type": "text/html", "href": base + ARCHIVE_PATH}
@@ -119,7 +122,7 @@ def _build_atom(
         page = {"rel": "alternate", "type": "text/html", "href": entry.url}
         ET.SubElement(element, "link", page)
         _add(element, "published", format_moment(entry.published_at))
-        _add(element, "updated", format_moment(entry.published_at))
+        _add(element, "updated", format_moment(entry.changed_at))
         for topic in entry.topics:
             ET.SubElement(element, "category", {"term": topic})
         _add(element, "summary", entry.summary)
@@ -146,7 +149,7 @@ def _build_json(
                 "summary": entry.summary,
                 "content_html": entry.html,
                 "date_published": format_moment(entry.published_at),
-                "date_modified": format_moment(entry.published_at),
+                "date_modified": format_moment(entry.changed_at),
                 "tags": list(entry.topics),
             }
             for entry in entries

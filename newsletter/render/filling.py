@@ -42,12 +42,17 @@ def fill_shared(
 
 def _say(hole: Slot | Phrase, selection: Selection, values: Mapping[str, str]) -> str | Slot:
     if isinstance(hole, Phrase):
-        number = selection.counts[hole.count] if hole.count else None
-        said = selection.language.say(hole.text, hole.plural, number)
+        said = selection.language.say(hole.text, hole.plural, _number_of(hole, selection))
         return f"{_ISOLATE}{said}{_END_ISOLATE}" if selection.isolates else said
     if hole.name in COUNTS:
         return selection.language.write_number(selection.counts[hole.name])
     return values.get(hole.name) or hole
+
+
+def _number_of(phrase: Phrase, selection: Selection) -> int | None:
+    if phrase.count.isdecimal():
+        return int(phrase.count)
+    return selection.counts[phrase.count] if phrase.count else None
 
 
 def _fill_flow(

@@ -84,13 +84,13 @@ class Markers:
         """Say words of the interface in the reader's language; others stay as they are."""
         return self._mark(Phrase(text)) if self.catalogues.knows(text) else text
 
-    def say_number(self, singular: str, plural: str, count: str) -> str:
-        """Say a number of the reader's with its words: `{n}` stands for it, `count` names it."""
-        if count not in COUNTS:
+    def say_number(self, singular: str, plural: str, count: str | int) -> str:
+        """Say a number with its words, `{n}` stands for it: one of the reader's by name, or any."""
+        if isinstance(count, str) and count not in COUNTS:
             raise jinja2.TemplateRuntimeError(
                 f"there is no number {count!r}; there are {', '.join(COUNTS)}"
             )
-        return self._mark(Phrase(singular, plural, count))
+        return self._mark(Phrase(singular, plural, str(count)))
 
     def block(self, key: str, caller: Callable[[], str]) -> str:
         """Enclose what a reader may choose: whole rows of a column, or whole elements."""

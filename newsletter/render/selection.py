@@ -42,10 +42,16 @@ LEAST_LENSES = 2
 
 _FORMS: dict[Detail, str] = {"full": "full", "standard": "standard", "one-line": "line"}
 _BUDGET_WORDS = 240  # a minute: 1,200 words in 5 minutes, which 238 a minute round to
-_STORY = re.compile(r"(?:contents|full|standard|line|perspectives|lens|silent|quiet|correction):\d")
-_SECTIONS = frozenset(
-    ("contents", "section:standard", "section:line", "more", "nothing", "corrections")
+_STORY = re.compile(
+    r"(?:contents|full|standard|line|perspectives|lens|silent|quiet|correction|watching):\d"
 )
+_SECTIONS = frozenset(
+    (
+        *("contents", "section:standard", "section:line", "more", "nothing", "corrections"),
+        "section:watching",
+    )
+)
+_HEADING = "section:topic:"
 _SLOT_BYTES = 200  # room for a reader's value: a signed link is the longest
 _PHRASE_BYTES = 80  # room for words of the interface
 _SELECTIONS_KEPT = 256
@@ -104,7 +110,9 @@ class Selector:
         )
         keys = _block_keys(compiled.html, compiled.plain)
         self._laid_out = frozenset(("", *keys))
-        self._choosable = frozenset(k for k in keys if k in _SECTIONS or _STORY.match(k))
+        self._choosable = frozenset(
+            k for k in keys if k in _SECTIONS or _STORY.match(k) or k.startswith(_HEADING)
+        )
         for key in keys:
             sort, _, rest = key.partition(":")
             if sort in ("lens", "quiet"):
@@ -141,7 +149,9 @@ class Selector:
         wanted = self._choose_briefs(topics, had)
         order = list(dict.fromkeys(map(_fold, lenses)))
         chosen = {position: self._choose_lenses(position, order) for position in wanted}
+        beside = self._choose_corrections(had) | self._choose_watched(topics)
         frame = _Cost(compiled.words.get("", 0), self.frame_size)
+        frame = sum((self._cost(key) for key in beside), frame)
         room = _Cost(minutes * _BUDGET_WORDS or 10**9, LARGE_HTML_BYTES) - frame
         forms = _fit([self._costs(n, chosen[n], detail) for n in wanted], room)
         blocks: set[str] = set()
@@ -149,10 +159,11 @@ class Selector:
             blocks |= {f"{_FORMS[form]}:{position}", f"contents:{position}"}
             if form == "full":
                 blocks |= self._lens_blocks(position, chosen[position])
+                blocks.add(compiled.stories[position].heading)
         given = dict(zip(wanted, forms, strict=False))
         again = sum(story.had_on in had for story in compiled.stories)  # not left out: they had it
         left_out = compiled.left_out + len(compiled.stories) - again - len(forms)
-        blocks |= _choose_sections(forms, left_out=left_out) | self._choose_corrections(had)
+        blocks |= _choose_sections(forms, left_out=left_out) | beside
         hidden = self._choosable - blocks
         code = match_language(language or compiled.language, self._languages) or SOURCE
         words = sum(
@@ -190,6 +201,15 @@ class Selector:
             if day is None or day in had
         }
         return owed | {"corrections"} if owed else owed
+
+    def _choose_watched(self, topics: tuple[str, ...]) -> set[str]:
+        wanted = {_fold(topic) for topic in topics}
+        chosen = {
+            f"watching:{n}"
+            for n, own in enumerate(self._compiled.watched)
+            if not wanted or not own or wanted & set(map(_fold, own))
+        }
+        return chosen | {"section:watching"} if chosen else chosen
 
     def _choose_lenses(self, position: int, order: list[str]) -> list[str]:
         """Choose a brief's lenses, in the reader's order, then those that make up the least."""

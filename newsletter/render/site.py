@@ -19,17 +19,18 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from newsletter.editions.corrections import list_corrections
+from newsletter.editions.model import Kind
 from newsletter.editions.shelf import Released, list_released, list_withdrawn, load_content
 from newsletter.errors import RefusedError, StorageError
+from newsletter.render.addresses import ARCHIVE_PATH, edition_path
 from newsletter.render.feeds import ENTRIES
 from newsletter.render.web import (
-    ARCHIVE_PATH,
     FEEDS,
     MARK,
     Listed,
     Published,
     choose_headline,
-    edition_path,
     file_of,
 )
 from newsletter.store import Database
@@ -47,6 +48,8 @@ class Written:
 
     editions: tuple[date, ...] = ()
     """Whose pages are there now, of those that were asked for."""
+    latest: str = ""
+    """The path of the latest of them; "" where there is none."""
     written: tuple[str, ...] = ()
     unchanged: int = 0
     removed: tuple[str, ...] = ()
@@ -60,7 +63,7 @@ def write_site(
     day: date | None = None,
     on_edition: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Written:
-    """Write the pages of every released edition, or of one and its neighbours, and the feeds.
+    """Write the pages of every released edition, or of a day's and its neighbours, and the feeds.
 
     `build` is `web_pages.build_pages` with the publication and its templates given, and
     `on_edition` is told how many of how many are done. Raises `RefusedError` where the asked
@@ -71,7 +74,7 @@ def write_site(
         released = list_released(connection)
         withdrawn = list_withdrawn(connection)
     chosen = _choose(released, day)
-    removed = [name for gone in withdrawn for name in _take_down(folder, gone)]
+    removed = [name for gone in withdrawn for name in _take_down(folder, *gone)]
     if removed:  # pages beside it link to it, and those may be any
         chosen.extend(n for n in range(len(released)) if n not in chosen)
     written: list[str] = []
@@ -95,8 +98,10 @@ def write_site(
     elif removed:  # that was the only one: nothing is left to list
         removed += _remove(folder, [folder / name for name in _SHARED])
     on_edition(len(chosen), len(chosen))
+    latest = released[min(chosen)] if chosen else None
     return Written(
         editions=tuple(released[position].date for position in chosen),
+        latest=edition_path(latest.date, latest.kind) if latest else "",
         written=tuple(written),
         unchanged=unchanged,
         removed=tuple(removed),
@@ -108,7 +113,8 @@ def check_site(folder: Path, build: Build, published: Published) -> None:
 
     Raises what `write_site` would.
     """
-    listed = Listed(date=published.edition.date, title=published.edition.subject)
+    edition = published.edition
+    listed = Listed(date=edition.date, title=edition.subject, kind=edition.kind)
     for name in build(editions=[published], listed=[listed], newest=[published]):
         _read_own(folder / name)
     tried = folder / file_of(ARCHIVE_PATH)
@@ -117,8 +123,22 @@ def check_site(folder: Path, build: Build, published: Published) -> None:
         _write_beside(tried, b"").unlink()
 
 
+def build_files(database: Database, build: Build, day: date | None) -> dict[str, bytes]:
+    """Build the pages of a released edition, or the list of all and the feeds; by file.
+
+    Empty where there is no such edition, or none at all. Raises `TemplateError`.
+    """
+    with database.reading() as connection:
+        released = list_released(connection)
+    if day is None:
+        newest = [_load(database, released, n) for n in range(min(ENTRIES, len(released)))]
+        return build(listed=[*map(_list, released)], newest=newest) if newest else {}
+    found = [n for n, each in enumerate(released) if each.date == day]
+    return build(editions=[_load(database, released, n) for n in found]) if found else {}
+
+
 def _choose(released: tuple[Released, ...], day: date | None) -> list[int]:
-    """Choose positions: all, or that of one day and of the editions beside it."""
+    """Choose positions: all, or those of one day and of the editions beside it."""
     if day is None:
         return list(range(len(released)))
     found = [n for n, each in enumerate(released) if each.date == day]
@@ -128,7 +148,7 @@ def _choose(released: tuple[Released, ...], day: date | None) -> list[int]:
             mend="`newsletter status` lists the editions there are",
         )
     # Its own pages first: they are what the mail links to.
-    return [n for n in (found[0], found[0] - 1, found[0] + 1) if 0 <= n < len(released)]
+    return [n for n in (*found, found[0] - 1, found[-1] + 1) if 0 <= n < len(released)]
 
 
 def _load(database: Database, released: tuple[Released, ...], position: int) -> Published:
@@ -136,16 +156,19 @@ def _load(database: Database, released: tuple[Released, ...], position: int) -> 
     later, earlier = released[max(0, position - 1) : position], released[position + 1 :][:1]
     with database.reading() as connection:
         edition = load_content(connection, own.id)
+        corrections = list_corrections(connection, own.id)
     return Published(
         edition=edition,
         published_at=own.dated_at,
         previous=next(map(_list, earlier), None),
         next=next(map(_list, later), None),
+        corrections=corrections[::-1],
     )
 
 
 def _list(released: Released) -> Listed:
-    return Listed(date=released.date, title=choose_headline(released.subject, released.lead))
+    title = choose_headline(released.subject, released.lead)
+    return Listed(date=released.date, title=title, kind=released.kind)
 
 
 # -- files -----------------------------------------------------------------------------------------
@@ -193,9 +216,9 @@ def _write_beside(path: Path, data: bytes) -> Path:
     return beside
 
 
-def _take_down(folder: Path, day: date) -> Iterator[str]:
-    """Remove the pages of a day that are ours, and the folders that are empty then."""
-    top = folder / edition_path(day).lstrip("/")
+def _take_down(folder: Path, day: date, kind: Kind) -> Iterator[str]:
+    """Remove the pages of an edition that are ours, and the folders that are empty then."""
+    top = folder / edition_path(day, kind).lstrip("/")
     with _refusing(top):
         pages = [*top.glob("briefs/*/index.html"), top / "index.html"]
         yield from _remove(folder, pages)

@@ -5,6 +5,7 @@ Pages are made from what the mail is made from, and show all of it. Their addres
     /editions                             every edition, the latest first
     /editions/2026-11-23                  an edition; #brief-3 is its third brief
     /editions/2026-11-23/briefs/3         that brief alone
+    /editions/2026-11-23-weekly           that day's round-up; special editions likewise
 
 A brief is named by its place, and by nothing that a correction may change: from its approval on
 an edition keeps its briefs and their order. As a file each page is the `index.html` of its
@@ -29,8 +30,11 @@ from urllib.parse import urlsplit
 import regex
 
 from newsletter.briefs.model import Brief
+from newsletter.editions.corrections import Made
 from newsletter.editions.model import Edition
+from newsletter.editions.model import Kind as EditionKind
 from newsletter.errors import TemplateError
+from newsletter.render.addresses import ARCHIVE_PATH, brief_path, edition_path
 from newsletter.render.compiled import WORDS_PER_MINUTE
 from newsletter.render.context import (
     Context,
@@ -38,6 +42,7 @@ from newsletter.render.context import (
     build_context,
     build_look,
     clean_line,
+    clean_paragraphs,
     fit_picture,
 )
 from newsletter.render.facts import count_edition_words
@@ -51,7 +56,6 @@ from newsletter.render.languages import (
 from newsletter.render.templates import TemplateSet
 from newsletter.settings import SHIPPED_LOOK, Look, Publication, Vocabulary
 
-ARCHIVE_PATH = "/editions"
 MARK = "newsletter web copy"
 """What our own files say of themselves; a file without it is never overwritten."""
 
@@ -91,6 +95,7 @@ class Listed:
 
     date: date
     title: str
+    kind: EditionKind = "daily"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +106,23 @@ class Published:
     published_at: datetime
     previous: Listed | None = None
     next: Listed | None = None
+    corrections: tuple[Made, ...] = ()
+    """What was found wrong in it since, the earliest first."""
+
+    @property
+    def changed_at(self) -> datetime:
+        """When it was approved, or corrected last."""
+        return max(self.published_at, *(each.made_at for each in self.corrections))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorrectedView:
+    """What was found wrong in an edition since; `number` is the brief's, or 0."""
+
+    number: int
+    text: tuple[str, ...]
+    date: str
+    date_text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +155,7 @@ class PageView:
     headline: str
     description: str = ""
     published: str = ""
+    changed: str = ""
     style: str
     policy: str
     feeds: tuple[FeedLink, ...]
@@ -166,6 +189,21 @@ class Site:
     def root(self) -> str:
         """What links begin with: "" unless the publication stands in a folder of its host."""
         return urlsplit(self.url).path.rstrip("/")
+
+    def see_corrections(self, published: Published) -> tuple[CorrectedView, ...]:
+        """Give what was found wrong in an edition since, dated as the publication's days are."""
+        made = [
+            (c, c.made_at.astimezone(self.publication.zone).date()) for c in published.corrections
+        ]
+        return tuple(
+            CorrectedView(
+                number=each.number,
+                text=clean_paragraphs(each.text),
+                date=day.isoformat(),
+                date_text=self.write_date(day),
+            )
+            for each, day in made
+        )
 
     def see(self, edition: Edition) -> Context:
         """Give what the mail's templates see of an edition; pictures have the room of a page."""
@@ -224,16 +262,6 @@ def open_site(
     return replace(site, style=style)
 
 
-def edition_path(day: date) -> str:
-    """Give the path of an edition's page, as the mail links to it."""
-    return f"{ARCHIVE_PATH}/{day.isoformat()}"
-
-
-def brief_path(day: date, number: int) -> str:
-    """Give the path of a brief's page; briefs are counted from 1."""
-    return f"{edition_path(day)}/briefs/{number}"
-
-
 def file_of(path: str) -> str:
     """Give the file, relative to the site's folder, that a server shows at a page's path."""
     return f"{path.lstrip('/')}/index.html"
@@ -253,7 +281,7 @@ def build_edition(site: Site, published: Published) -> dict[str, bytes]:
     Raises `TemplateError` for a fault in a template.
     """
     context = site.see(published.edition)
-    path = edition_path(published.edition.date)
+    path = edition_path(published.edition.date, published.edition.kind)
     page = _page(
         site,
         "edition",
@@ -265,11 +293,14 @@ def build_edition(site: Site, published: Published) -> dict[str, bytes]:
         page,
         edition=site.root + path,
         published=format_moment(published.published_at),
+        changed=format_moment(published.changed_at) if published.corrections else "",
         picture=next(filter(None, map(_shared_picture, published.edition.briefs)), None),
         previous=_link(site, published.previous) if published.previous else None,
         next=_link(site, published.next) if published.next else None,
     )
-    variables = {"page": _count(page, context), "story_url": story_urls(site.root, context)}
+    urls = story_urls(site.root, published.edition)
+    corrected = site.see_corrections(published)
+    variables = {"page": _count(page, context), "story_url": urls, "corrected": corrected}
     files = {file_of(path): _run(site, "web/edition.html.j2", context, variables)}
     for number in range(1, len(context.edition.briefs) + 1):
         files |= _build_brief(site, published, context, number)
@@ -282,26 +313,41 @@ def _build_brief(
     edition, briefs = published.edition, context.edition.briefs
     brief = briefs[number - 1]
     # The disclosure names the sources of what is on the page.
-    alone = site.see(replace(edition, briefs=(edition.briefs[number - 1],))).edition
+    alone = site.see(
+        replace(
+            edition,
+            briefs=(edition.briefs[number - 1],),
+            placings=(edition.placing(number - 1),),
+            sections=(),
+        )
+    ).edition
     own = replace(
         context,
-        edition=replace(context.edition, briefs=(brief,), disclosure=alone.disclosure),
+        edition=replace(
+            context.edition, briefs=(brief,), sections=alone.sections, disclosure=alone.disclosure
+        ),
     )
-    path = brief_path(edition.date, number)
-    urls = story_urls(site.root, context)
+    path = brief_path(edition.date, number, edition.kind)
+    urls = story_urls(site.root, edition)
     links = {other.number: PageLink(title=other.title, url=urls[other.number]) for other in briefs}
     page = _page(
         site, "brief", path, headline=brief.title, description=_shorten(" ".join(brief.summary))
     )
     page = replace(
         page,
-        edition=site.root + edition_path(edition.date),
+        edition=site.root + edition_path(edition.date, edition.kind),
         published=format_moment(published.published_at),
+        changed=format_moment(published.changed_at) if published.corrections else "",
         picture=_shared_picture(edition.briefs[number - 1]),
         previous=links.get(number - 1),
         next=links.get(number + 1),
     )
-    variables = {"page": _count(page, own), "story_url": urls, "brief": brief}
+    variables = {
+        "page": _count(page, own),
+        "story_url": urls,
+        "corrected": site.see_corrections(published),
+        "brief": brief,
+    }
     return {file_of(path): _run(site, "web/brief.html.j2", own, variables)}
 
 
@@ -323,16 +369,21 @@ def build_archive(site: Site, context: Context, listed: Sequence[Listed]) -> dic
     return {file_of(ARCHIVE_PATH): _run(site, "web/archive.html.j2", context, variables)}
 
 
-def build_content(site: Site, context: Context) -> str:
+def build_content(site: Site, published: Published) -> str:
     """Build what a feed carries of an edition: all its briefs, with whole addresses."""
-    variables = {**_variables(context), "story_url": story_urls(site.url, context)}
+    edition = published.edition
+    variables = {
+        **_variables(site.see(edition)),
+        "story_url": story_urls(site.url, edition),
+        "corrected": site.see_corrections(published),
+    }
     return site.render("web/entry.html.j2", variables)
 
 
-def story_urls(base: str, context: Context) -> dict[int, str]:
+def story_urls(base: str, edition: Edition) -> dict[int, str]:
     """Give the address of each brief's page, by its number."""
-    day = date.fromisoformat(context.edition.date)
-    return {b.number: base + brief_path(day, b.number) for b in context.edition.briefs}
+    numbers = range(1, len(edition.briefs) + 1)
+    return {n: base + brief_path(edition.date, n, edition.kind) for n in numbers}
 
 
 def format_moment(moment: datetime) -> str:
@@ -370,7 +421,7 @@ def _count(page: PageView, context: Context) -> PageView:
 def _link(site: Site, listed: Listed) -> PageLink:
     return PageLink(
         title=clean_line(listed.title) or site.write_date(listed.date),
-        url=site.root + edition_path(listed.date),
+        url=site.root + edition_path(listed.date, listed.kind),
         date=listed.date.isoformat(),
         date_text=site.write_date(listed.date),
     )

@@ -91,6 +91,7 @@ async def _read(process: Process) -> bytes:
         printed += more
     if len(printed) > 2 * MAX_TOKEN_BYTES:
         process.kill()
+        await _drain(process)  # else asyncio would not tell us that it ended
     return printed
 
 

@@ -61,17 +61,20 @@ class Database:
             yield connection
 
     @contextmanager
-    def writing(self, *, in_bulk: bool = False) -> Iterator[Connection]:
+    def writing(self, *, in_bulk: bool = False, discarded: bool = False) -> Iterator[Connection]:
         """Give a connection within one transaction: committed at the end, or nothing at all.
 
-        What is written `in_bulk` SQLite copies from its log into the file later, with others'
-        smaller commits, and not within this one's.
+        What is `discarded` is rolled back at its end, to see what would come of it. What is
+        written `in_bulk` SQLite copies from its log into the file later, with others' smaller
+        commits, and not within this one's.
         """
         with self.plain_words(), self.engine.connect() as connection:
             connection.execution_options(newsletter_writing=True)
             put_off = _checkpoints_put_off(connection, in_bulk and self.is_sqlite)
-            with put_off, connection.begin():
+            with put_off, connection.begin() as transaction:
                 yield connection
+                if discarded:
+                    transaction.rollback()
 
     @contextmanager
     def plain_words(self) -> Iterator[None]:

@@ -128,8 +128,9 @@ briefs = Table(
     Column("source", Text, nullable=False),
     Column("origin", Text, nullable=False),  # file or entry it came from, for people
     Column("published_at", Instant, nullable=False),  # the document's own, else the file's
-    Column("first_seen_at", Instant, nullable=False),
+    Column("first_seen_at", Instant, nullable=False, index=True),
     Column("changed_at", Instant, nullable=False),
+    Column("not_before", Instant, index=True),  # the document's embargo
     Column("document", Document, nullable=False),  # the brief in the published JSON schema
     Column("warnings", Document, nullable=False),
     Index("ix_briefs_published_at", "published_at"),
@@ -182,7 +183,8 @@ edition_briefs = Table(
     # news | weekly: never a brief twice in the news; the round-up takes it from there
     Column("series", Text, primary_key=True, server_default="news"),
     Column("edition_id", ForeignKey("editions.id", ondelete="CASCADE"), nullable=False),
-    Column("position", Integer),  # NULL: told by the brief that leads its story
+    # NULL: told by the brief that leads its story, or, without a story, counted as left out
+    Column("position", Integer),
     Column("story_id", ForeignKey("stories.id"), index=True),
     UniqueConstraint("edition_id", "position"),
 )
@@ -233,6 +235,7 @@ reviews = Table(  # what was said of a brief or an edition; the newest of the sa
     Column("brief_id", ForeignKey("briefs.id", ondelete="CASCADE"), index=True),
     Column("edition_id", ForeignKey("editions.id", ondelete="CASCADE"), index=True),
     Column("content_hash", Text, nullable=False),  # an edit makes it another: approval is void
+    Column("document", Document),  # the brief as it was read; NULL for an edition
     Column("verdict", Text, nullable=False),  # approved | rejected
     Column("note", Text, nullable=False, server_default=""),
     Column("decided_at", Instant, nullable=False),

@@ -128,12 +128,14 @@ class Project:
         )
 
     @contextmanager
-    def running(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    def running(
+        self, *arguments: str, env: Mapping[str, str] | None = None
+    ) -> Iterator[subprocess.Popen[str]]:
         """Run a command for the length of a block; what still runs then is killed (-9).
 
         A test that fails within is told what the command had to say.
         """
-        with self.start(*arguments) as process:
+        with self.start(*arguments, env=env) as process:
             try:
                 yield process
             except BaseException as error:
@@ -167,7 +169,11 @@ class Project:
 
     def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("NEWSLETTER_")}
-        ours = {"NEWSLETTER_SECRET_KEY": KEY, "NEWSLETTER_EDITION__BROWSER_CHECKS": "false"}
+        ours = {
+            "NEWSLETTER_SECRET_KEY": KEY,
+            "NEWSLETTER_EDITION__BROWSER_CHECKS": "false",
+            "NEWSLETTER_WEB__LISTEN": "",
+        }
         return kept | ours | {"COLUMNS": "200"} | dict(more)
 
 

@@ -33,7 +33,9 @@ def test_it_sends_once_though_it_is_killed_and_started_again(tmp_path: Path) -> 
             time.sleep(2)
 
         with project.running("serve") as process:  # and once more: nothing is left to send
-            time.sleep(4)
+            assert process.stderr is not None
+            assert any("next at" in line for line in process.stderr), "it never came up"
+            time.sleep(2)
             process.send_signal(signal.SIGTERM)
             _, err = process.communicate(timeout=15)
             assert process.returncode == 0, err

@@ -11,7 +11,7 @@ import pytest
 from newsletter.audience.reader import Choices
 from newsletter.briefs.model import Brief, Perspective, Point, Source
 from newsletter.editions.headlines import format_preheader, format_subject
-from newsletter.editions.model import Edition, Window
+from newsletter.editions.model import Edition, Placing, Report, Window
 from newsletter.render.browser import Viewer, open_viewer
 from newsletter.render.browser_checks import judge_views, take_views
 from newsletter.render.compile import compile_edition
@@ -87,7 +87,26 @@ EDITIONS: dict[str, tuple[str, tuple[Brief, ...]]] = {
     "the longest brief": ("en", (english(0, times=40), english(1))),
     "Japanese": ("ja", JAPANESE),
 }
-CHOSEN = [*EDITIONS] if os.environ.get("NEWSLETTER_TEST_EDITIONS") == "all" else [*EDITIONS][:2]
+PLACINGS: dict[str, tuple[Placing, ...]] = {
+    "sections and other outlets": tuple(
+        Placing(section=section, also=also, is_late=not section)
+        for section, also in (
+            (
+                "Economy",
+                (Report(outlet="The Alder Post", title="Its own", url="https://a.example/"),),
+            ),
+            ("City & state", ()),
+            ("", tuple(Report(outlet=f"Outlet {n}", title="x", url="") for n in range(6))),
+            ("Economy", ()),
+        )
+    )
+}
+EDITIONS["sections and other outlets"] = ("en", tuple(english(number) for number in range(4)))
+CHOSEN = (
+    [*EDITIONS]
+    if os.environ.get("NEWSLETTER_TEST_EDITIONS") == "all"
+    else [*[*EDITIONS][:2], *PLACINGS]
+)
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +128,8 @@ def test_all_thirty_checks_pass(viewer: Viewer, name: str) -> None:
         subject=format_subject(briefs, publication=publication, day=day),
         preheader=format_preheader(briefs, publication=publication, day=day),
         briefs=briefs,
+        placings=PLACINGS.get(name, ()),
+        sections=("Economy", "City & state") if name in PLACINGS else (),
     )
     compiled = compile_edition(
         edition,

@@ -11,7 +11,6 @@ from sqlalchemy import insert, update
 
 from newsletter.audience.reader import Choices, Subscriber
 from newsletter.audience.segment import Age, Term, parse_segment
-from newsletter.audience.segment_sql import count_segment
 from newsletter.audience.subscribers import Selection, count_subscribers, list_subscribers
 from newsletter.delivery.ledger import Ledger
 from newsletter.store import Database
@@ -144,8 +143,8 @@ def test_only_a_segment_is_enrolled(desk: Desk) -> None:
     segment = parse_segment("minutes:3")
     edition_id = desk.store_edition()
     with desk.database.writing() as connection:
-        assert count_segment(connection, segment, NOW) == 1
-        assert count_segment(connection, None, NOW) == 4
+        assert Ledger.count_audience(connection, edition_id, NOW, segment=segment) == 1
+        assert Ledger.count_audience(connection, edition_id, NOW) == 4
         assert Ledger.enrol(connection, edition_id, NOW, segment=segment) == 1
     assert [job.reader.subscriber_id for job in desk.lease_all(desk.take(edition_id))] == [1]
 

@@ -194,7 +194,8 @@ def test_a_day_with_briefs_becomes_a_draft(database: Database) -> None:
     composed = make(database)
 
     assert (composed.outcome, composed.existing, composed.retired) == ("edition", False, ())
-    assert composed.counts == {"in": 2, "late": 0, "too_old": 1, "not_yet": 1}
+    expected = {"in": 2, "late": 0, "too_old": 1, "not_yet": 1, "embargoed": 0, "expired": 0}
+    assert composed.counts == {"unreviewed": 0, "rejected": 0, **expected}
     assert titles(composed) == ["Ferries stop", "Bridge opens"]
     record = composed.record
     assert record is not None
@@ -217,7 +218,8 @@ def test_the_next_edition_goes_on_where_the_last_one_cut_off(database: Database)
     composed = make(database, date(2026, 3, 5), now=SEVEN + 3 * DAY)
 
     assert titles(composed) == ["Between", "Seen late"]
-    assert composed.counts == {"in": 1, "late": 1, "too_old": 1, "not_yet": 0}
+    expected = {"in": 1, "late": 1, "too_old": 1, "not_yet": 0, "embargoed": 0, "expired": 0}
+    assert composed.counts == {"unreviewed": 0, "rejected": 0, **expected}
     assert composed.record is not None
     assert composed.record.window == Window(start=SEVEN, cut_off=SEVEN + 3 * DAY)
 
@@ -749,3 +751,27 @@ def test_over_any_history_each_brief_seen_in_time_reaches_readers_once(
         ]
     assert len(told) == len(set(told))
     assert owed <= set(told)
+
+
+def test_what_is_composed_to_see_what_would_come_of_it_is_not_stored(database: Database) -> None:
+    brief_id = add_brief(database, "Rates hold", SEVEN - HOUR)
+    seen = compose_edition(database, SETTINGS, day=MONDAY, now=SEVEN, reports=ALL_READ, dry=True)
+    assert seen.edition is not None
+    assert [(fate.candidate.brief_id, fate.place) for fate in seen.fates] == [(brief_id, "full")]
+    with database.reading() as connection:
+        assert find_edition(connection, MONDAY) is None
+        assert connection.scalar(select(func.count()).select_from(edition_briefs)) == 0
+    made = compose_edition(database, SETTINGS, day=MONDAY, now=SEVEN, reports=ALL_READ)
+    assert made.edition == seen.edition
+
+
+def test_what_waits_for_a_held_edition_says_so(database: Database) -> None:
+    brief_id = add_brief(database, "Rates hold", SEVEN - HOUR)
+    held = compose_edition(database, SETTINGS, day=MONDAY, now=SEVEN, reports=ALL_FAILED)
+    assert held.record is not None
+    (fate,) = held.fates
+    assert (fate.candidate.brief_id, fate.place, fate.why) == (
+        brief_id,
+        "held",
+        held.record.reason,
+    )

@@ -230,7 +230,7 @@ def test_one_that_nobody_has_is_taken_down(database: Database, store: Store, fol
         connection.execute(
             update(editions).where(editions.c.id == edition_id).values(state="cancelled")
         )
-        assert list_withdrawn(connection) == (DAY,)
+        assert list_withdrawn(connection) == ((DAY, "daily"),)
     written = write_site(database, folder, BUILD)
     assert sorted(written.removed) == [
         f"editions/{DAY}/briefs/1/index.html",

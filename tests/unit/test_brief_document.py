@@ -43,6 +43,8 @@ BRIEF = Brief(
     expires_at=datetime(2026, 3, 6, tzinfo=UTC),
     priority=-2,
     pinned=True,
+    update="The vote is now on Friday.",
+    drafted_by="ai",
 )
 PICTURE = {"url": "https://pictures.example/a.jpg", "alt": "A", "width": 2, "height": 1}
 SMALL = {"title": "T", "summary": "S"}
@@ -95,6 +97,7 @@ def test_text_is_cleaned() -> None:
         ({**SMALL, "title": 5}, "title", "must be text"),
         ({**SMALL, "title": None}, "title", "must be text"),
         ({**SMALL, "topics": "a"}, "topics", "must be a list"),
+        ({**SMALL, "drafted_by": "Ada"}, "drafted_by", 'must be "ai"'),
         ({**SMALL, "why_it_maters": "x"}, "why_it_maters", "is not a field of a brief"),
         ({**SMALL, "quick_take": [{"text": "x"}]}, "quick_take[0].label", "is missing"),
         ({**SMALL, "quick_take": [{"label": " "}]}, "quick_take", "lacks a name"),

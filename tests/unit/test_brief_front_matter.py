@@ -40,6 +40,9 @@ DEFAULT = Vocabulary()
         ("expires: 2026-03-06", "expires_at", datetime(2026, 3, 6, tzinfo=UTC)),
         ("priority: -3", "priority", -3),
         ("pinned: Yes", "pinned", True),
+        ("update: It moved.", "update", "It moved."),
+        ("what_changed: It moved.", "update", "It moved."),
+        ("drafted-by: AI", "drafted_by", "ai"),
         (r'author: "A\uD800da"', "author", "Ada"),
     ],
 )  # fmt: skip
@@ -77,6 +80,7 @@ def test_an_unknown_key_is_a_warning_with_its_line() -> None:
         ("priority: high", "whole number from -9 to 9"),
         ("priority: 10", "whole number from -9 to 9"),
         ("pinned: perhaps", "must be yes or no"),
+        ("drafted_by: Ada", 'must be "ai"'),
         ("date: 2026-13-45", "is not a time"),
         ("date: 0001-01-01T00:00:00+23:00", "is not a time"),
         ("sources: {a: b}", "must be an outlet"),

@@ -81,6 +81,8 @@ briefs = st.builds(
     expires_at=st.none() | st.datetimes(timezones=st.just(UTC)),
     priority=st.integers(-9, 9),
     pinned=st.booleans(),
+    update=st.just("") | lines,
+    drafted_by=st.sampled_from(["", "ai"]),
     picture=st.none() | pictures,
 )
 plain_briefs = st.builds(Brief, title=lines, summary=lines)

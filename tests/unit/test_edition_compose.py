@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 from hypothesis import given
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 
 from newsletter.briefs.model import Brief
 from newsletter.editions.compose import Draft, compose
+from newsletter.editions.content import edition_from_document, edition_to_document
 from newsletter.editions.model import Window
 from newsletter.editions.story import Candidate
 from newsletter.settings import EditionSettings, Publication
@@ -86,6 +88,56 @@ def test_no_briefs_make_a_quiet_edition() -> None:
     assert (made.edition.briefs, made.brief_ids, made.edition.left_out) == ((), (), 0)
     assert made.edition.subject == "Harbour Morning, 2026-03-02"
     assert (made.edition.date, made.edition.window) == (date(2026, 3, 2), WINDOW)
+
+
+def test_each_candidate_has_a_fate_and_each_brief_a_placing() -> None:
+    told = candidate(1, "Rates hold", why="It matters.")
+    made = compose(
+        [
+            replace(told, brief=replace(told.brief, topics=("Markets",)), standing="late"),
+            candidate(2, "RATES hold", hours_ago=3),
+            candidate(3, "Bridge opens"),
+            candidate(4, "Ferries stop", hours_ago=5),
+            candidate(5, "ferries stop", hours_ago=6),
+        ],
+        day=date(2026, 3, 2),
+        window=WINDOW,
+        publication=PUBLICATION,
+        settings=EditionSettings.model_validate(
+            {"max_briefs": 2, "sections": {"Money": ["Markets"], "Sport": ["Sport"]}}
+        ),
+    )
+    assert (made.brief_ids, made.also_ids) == ((1, 3), ((2,), ()))
+    assert made.edition.sections == ("Money",)
+    first, second = made.edition.placings
+    lost = "no later edition has it, since this one could have had it"
+    assert (first.section, first.is_late, second.section) == ("Money", True, "")
+    assert first.why == "1 h old; has analysis; late for an earlier edition"
+    assert [(f.candidate.brief_id, f.place, f.why) for f in made.fates] == [
+        (1, "full", f'under "Money"; {first.why}'),
+        (2, "also", 'it is told by "Rates hold" (the same title and summary)'),
+        (3, "full", "1 h old"),
+        (4, "left out", f"no room: it ranks 3, and edition.max_briefs is 2; {lost}"),
+        (5, "left out", f'its story is left out with "Ferries stop"; {lost}'),
+    ]
+    assert made.edition == edition_from_document(edition_to_document(made.edition))
+
+
+def test_an_operator_hears_what_a_rule_left_out() -> None:
+    made = [
+        replace(c, brief=replace(c.brief, topics=("Sea",)))
+        for c in (candidate(n, f"Story {n}") for n in range(4))
+    ]
+    told = compose(
+        made,
+        day=date(2026, 3, 2),
+        window=WINDOW,
+        publication=PUBLICATION,
+        settings=EditionSettings(max_per_topic=1),
+    )
+    (remark,) = told.remarks
+    assert remark.startswith("3 stories were left out by edition.max_per_topic; ")
+    assert told.edition.left_out == 3
 
 
 CANDIDATE = st.builds(

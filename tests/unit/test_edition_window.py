@@ -150,10 +150,13 @@ START, CUT_OFF = utc(2026, 3, 2, 12), utc(2026, 3, 3, 12)
         (START - INSTANT, CUT_OFF, "late", "too_old"),
         (START - DAY, START + HOUR, "late", "too_old"),
         (START - DAY - INSTANT, START + HOUR, "too_old", "too_old"),
-        # Seen when an earlier edition could take it, and did not: left out, or too old.
-        (START - HOUR, START - INSTANT, "too_old", "too_old"),
-        # Seen after the window: the edition that it was seen in the window of decides.
-        (START - HOUR, CUT_OFF + INSTANT, "too_old", "too_old"),
+        # Seen when an earlier edition could take it, and none did: a clock was wrong.
+        (START - HOUR, START - INSTANT, "late", "too_old"),
+        (START - DAY - HOUR, START - INSTANT, "too_old", "too_old"),
+        # Or it was there before the first edition, and older than that looked back.
+        (START - 10 * DAY - INSTANT, START - 10 * DAY, "too_old", "too_old"),
+        # Seen after the window, which was made up for, or a clock was set back: nothing waits.
+        (START - HOUR, CUT_OFF + INSTANT, "late", "too_old"),
         # Dated in the future.
         (CUT_OFF, CUT_OFF - INSTANT, "not_yet", "not_yet"),
         (CUT_OFF, CUT_OFF + INSTANT, "not_yet", "not_yet"),
@@ -167,15 +170,82 @@ def test_standing(
     published_at: datetime, first_seen_at: datetime, standing: Standing, in_first: Standing
 ) -> None:
     window = Window(start=START, cut_off=CUT_OFF)
-    for first, expected in ((False, standing), (True, in_first)):
+    for beginning, expected in ((START - 10 * DAY, standing), (None, in_first)):
         found = classify_candidate(
             published_at=published_at,
             first_seen_at=first_seen_at,
             window=window,
+            made_at=CUT_OFF,
             lookback=DAY,
-            first=first,
+            beginning=beginning,
         )
         assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("published_at", "first_seen_at", "not_before", "standing"),
+    [
+        # The embargo ends after the cut-off, or later: it waits, however old it is.
+        (CUT_OFF - HOUR, CUT_OFF - HOUR, CUT_OFF + INSTANT, "embargoed"),
+        (START - 9 * DAY, START - 9 * DAY, CUT_OFF + 9 * DAY, "embargoed"),
+        (CUT_OFF + HOUR, CUT_OFF - HOUR, CUT_OFF + DAY, "embargoed"),
+        # It ends in the window: the brief is new, though published and seen long before.
+        (START - 9 * DAY, START - 9 * DAY, CUT_OFF, "in"),
+        (START - 9 * DAY, START - 9 * DAY, START, "in"),
+        (CUT_OFF - HOUR, CUT_OFF - HOUR, START - DAY, "in"),
+        # It ended before the window, and the brief came only now: late, by the embargo's end.
+        (START - 9 * DAY, START + HOUR, START - HOUR, "late"),
+        (START - 9 * DAY, START + HOUR, START - 2 * DAY, "too_old"),
+        # It is dated after its own embargo: the later of the two counts.
+        (CUT_OFF + HOUR, CUT_OFF - HOUR, START, "not_yet"),
+    ],
+)
+def test_an_embargo_counts_as_the_time_of_publication(
+    published_at: datetime, first_seen_at: datetime, not_before: datetime, standing: Standing
+) -> None:
+    found = classify_candidate(
+        published_at=published_at,
+        first_seen_at=first_seen_at,
+        window=Window(start=START, cut_off=CUT_OFF),
+        made_at=CUT_OFF,
+        lookback=DAY,
+        beginning=START - 10 * DAY,
+        not_before=not_before,
+    )
+    assert found == standing
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "standing"),
+    [(CUT_OFF - INSTANT, "expired"), (CUT_OFF, "expired"), (CUT_OFF + INSTANT, "in")],
+)
+@pytest.mark.parametrize("beginning", [None, START - DAY])
+def test_what_expires_by_the_cut_off_is_in_no_edition(
+    expires_at: datetime, standing: Standing, beginning: datetime | None
+) -> None:
+    found = classify_candidate(
+        published_at=START,
+        first_seen_at=START,
+        window=Window(start=START, cut_off=CUT_OFF),
+        made_at=CUT_OFF,
+        lookback=DAY,
+        beginning=beginning,
+        expires_at=expires_at,
+    )
+    assert found == standing
+
+
+def test_a_past_day_that_is_made_up_for_has_nothing_that_expired_since() -> None:
+    found = classify_candidate(
+        published_at=START,
+        first_seen_at=START,
+        window=Window(start=START, cut_off=CUT_OFF),
+        made_at=CUT_OFF + 2 * DAY,
+        lookback=DAY,
+        beginning=None,
+        expires_at=CUT_OFF + DAY,
+    )
+    assert found == "expired"
 
 
 def test_counts_are_said_in_words() -> None:
@@ -212,9 +282,11 @@ def make_editions(
 ) -> tuple[list[list[date]], datetime]:
     """Make editions one after another; give each brief's editions, and the first one's cut-off.
 
-    Unless `claiming`, a brief stays on offer when an edition has it.
+    Unless `claiming`, a brief stays on offer when an edition has it, and the windows alone must
+    keep it out of the others.
     """
     cut_offs: dict[date, datetime] = {}
+    starts: dict[date, datetime] = {}
     editions: list[list[date]] = [[] for _ in briefs]
     waiting = sorted(range(len(briefs)), key=lambda i: briefs[i].first_seen_at, reverse=True)
     gathered: list[int] = []
@@ -226,15 +298,19 @@ def make_editions(
         window = decide_window(
             making.day, now=making.now, zone=zone, previous_cut_off=previous, lookback=lookback
         )
-        cut_offs[making.day] = window.cut_off
+        cut_offs[making.day], starts[making.day] = window.cut_off, window.start
+        beginning = min((starts[day] for day in before), default=None)
+        if beginning and not claiming:
+            beginning = window.start
         on_offer = []
         for i in gathered:
             standing = classify_candidate(
                 published_at=briefs[i].published_at,
                 first_seen_at=briefs[i].first_seen_at,
                 window=window,
+                made_at=making.now,
                 lookback=lookback,
-                first=previous is None,
+                beginning=beginning,
             )
             if standing in ("in", "late"):
                 editions[i].append(making.day)

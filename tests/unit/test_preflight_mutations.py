@@ -12,12 +12,13 @@ import pytest
 
 from newsletter.briefs.model import Perspective, Picture
 from newsletter.editions.model import Correction, Edition, Note, Sponsor
+from newsletter.render.addresses import edition_path
 from newsletter.render.compile import compile_edition
 from newsletter.render.preflight import CHECKS, Finding, Mail, examine, read_copies
 from newsletter.render.preflight.mail import build_mail
 from newsletter.render.selection import Selection
 from newsletter.render.templates import find_templates
-from newsletter.render.web import Published, edition_path, file_of
+from newsletter.render.web import Published, file_of
 from newsletter.render.web_pages import build_pages
 from newsletter.settings import EditionSettings, Vocabulary
 from tests.unit.test_render_preflight import BRIEF, EDITION, PUBLICATION

@@ -191,7 +191,7 @@ def test_mail_text_and_pages_of_the_demo_say_the_same(tmp_path: Path) -> None:
     assert find_facts(facts, decode_part(printed.compiled.plain, {}, everything)) == facts
     assert find_facts_on_page(facts, whole) == facts
     assert frozenset.union(*(find_facts_on_page(facts, html) for html in alone)) == facts
-    feed = build_content(own, context)
+    feed = build_content(own, published)
     assert find_facts(facts, read_text(feed)) == facts
     for html in (mail, whole, feed):
         assert context.edition.disclosure in " ".join(read_text(html).split())
@@ -530,7 +530,7 @@ def hear_variables() -> set[str]:
         own = site()
         build_edition(own, PUBLISHED)
         build_archive(own, own.see(EDITION), (Listed(date=DAY, title="a"),))
-        build_content(own, own.see(EDITION))
+        build_content(own, PUBLISHED)
     return heard
 
 

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from newsletter.errors import ConfigurationError
 from newsletter.settings import (
     DkimKey,
     DomainSettings,
+    EditionSettings,
     FeedSource,
     FolderSource,
     LogoSettings,
@@ -474,3 +475,29 @@ def test_weekdays_may_go_over_the_weekend() -> None:
     assert parse_days("Sun, tue") == ("tue", "sun")
     assert parse_days("wed-wed") == ("wed",)
     assert parse_days(("mon", "fri")) == ("mon", "fri")
+
+
+def test_sections_are_a_list_of_topics_or_a_table_of_them() -> None:
+    def read(sections: object) -> object:
+        return EditionSettings.model_validate({"sections": sections}).sections
+
+    assert read(["Markets", "Sport"]) == (("Markets", ("Markets",)), ("Sport", ("Sport",)))
+    assert read("Markets, Sport") == read(["Markets", "Sport"])
+    table = {"Money": ["Markets", "Jobs"], "Sport": ["Sport"]}
+    assert read(table) == (("Money", ("Markets", "Jobs")), ("Sport", ("Sport",)))
+    assert read([]) == ()
+    for wrong, problem in (
+        (["Sport", "sport"], "has a heading twice"),
+        ({"Money": []}, "has a heading, or a topic, that is empty"),
+        ([""], "has a heading, or a topic, that is empty"),
+        (7, "tuple"),
+        ([7], "tuple"),
+    ):
+        with pytest.raises(ValidationError, match=problem):
+            read(wrong)
+
+
+def test_standard_briefs_count_on_from_the_full_ones() -> None:
+    with pytest.raises(ValidationError, match="standard_briefs needs full_briefs"):
+        EditionSettings(standard_briefs=3)
+    assert EditionSettings(standard_briefs=3, full_briefs=0).standard_briefs == 3

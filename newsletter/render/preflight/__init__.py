@@ -19,7 +19,7 @@ browser and is joined with `join_reports`. Pure: nothing but the arguments is re
 from __future__ import annotations
 
 from newsletter.audience.reader import Choices
-from newsletter.editions.model import Edition
+from newsletter.editions.model import Edition, name_edition
 from newsletter.render.compiled import CompiledEdition
 from newsletter.render.context import build_context
 from newsletter.render.preflight import (
@@ -114,7 +114,7 @@ def read_copies(
 ) -> dict[str, Mail]:
     """Decode the copies that an edition is judged by, each with whose it is."""
     context = build_context(edition, publication=publication, vocabulary=vocabulary)
-    values = sample_values(publication.url, edition.date.isoformat())
+    values = sample_values(publication.url, name_edition(edition.date, edition.kind))
     selector = Selector(compiled)
     selections = {
         "who chose nothing": selector.select(Choices()),

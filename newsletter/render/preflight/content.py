@@ -144,7 +144,11 @@ def _list_web_faults(mail: Mail, page: str) -> Iterator[str]:
     owed = [
         url
         for brief in edition.briefs
-        for url in (brief.link, *(source.url for source in brief.sources))
+        for url in (
+            brief.link,
+            *(source.url for source in brief.sources),
+            *(report.url for report in brief.also),
+        )
     ]
     owed += [correction.link for correction in edition.corrections]
     owed += [edition.sponsor.url] if edition.sponsor else []

@@ -6,7 +6,7 @@ from statistics import median
 
 from newsletter.render.compiled import WORDS_PER_MINUTE
 from newsletter.render.context import BriefView
-from newsletter.render.preflight.mail import Check, Mail, list_reading, squeeze
+from newsletter.render.preflight.mail import Check, Mail, list_beside, list_reading, squeeze
 from newsletter.render.preflight.report import Verdict, judge
 from newsletter.render.words import count_words
 
@@ -51,7 +51,7 @@ def check_balance(mail: Mail) -> Verdict:
 def check_quiet(mail: Mail) -> Verdict:
     """36: a day without news says so, and a day with news is not called one."""
     edition = mail.context.edition
-    if edition.briefs:
+    if edition.briefs or edition.kind == "correction":
         return Verdict("skip", "not a quiet day")
     faults = []
     if edition.left_out:
@@ -62,7 +62,7 @@ def check_quiet(mail: Mail) -> Verdict:
             faults.append(f"the {kind} says nothing at all")
     if not mail.tree.xpath("//h2"):
         faults.append("no heading says that nothing is new")
-    if mail.selection.counts["word_count"]:
+    if mail.selection.counts["word_count"] > sum(map(count_words, list_beside(mail))):
         faults.append("it counts words to read, and there are none")
     return judge(faults, "said in one note", "keep partials/quiet.mjml.j2")
 
@@ -73,7 +73,7 @@ def check_reading_time(mail: Mail) -> Verdict:
         return Verdict("skip", "nothing to read")
     counts, language = mail.selection.counts, mail.selection.language
     told_words, told_minutes = counts["word_count"], counts["minutes"]
-    words = sum(map(count_words, list_reading(mail)))
+    words = sum(map(count_words, (*list_reading(mail), *list_beside(mail))))
     faults = []
     if abs(told_words - words) > max(10, _COUNT_TOLERANCE * words):
         faults.append(f"it promises {told_words:,} words and has {words:,}")

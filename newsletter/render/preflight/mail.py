@@ -25,8 +25,10 @@ from newsletter.render.selection import Selection
 _TOKEN_CHARACTERS = 43  # as long as a signed link's token really is
 _NOT_SAID = frozenset(
     (
-        *("date", "date_text", "subject", "preheader", "briefs", "left_out", "disclosure"),
+        *("date", "date_text", "subject", "preheader", "briefs", "sections", "left_out"),
+        "disclosure",
         *("url", "link", "alt", "width", "height"),
+        *("key", "kind", "outcome", "topics"),
     )
 )
 """Fields of an edition, and of what stands in one, that are no text to be shown as it is."""
@@ -137,12 +139,12 @@ def build_mail(
     )
 
 
-def sample_values(url: str, day: str) -> dict[str, str]:
-    """Make up what the slots of a reader say, links as long as real ones."""
+def sample_values(url: str, edition: str) -> dict[str, str]:
+    """Make up what the slots of a reader of an edition say, links as long as real ones."""
     token = "x" * _TOKEN_CHARACTERS
     values = {name: f"{url}/{name}/{token}" for name in SLOTS if name.endswith("_url")}
     reader = {"name": "Reader", "email": "reader@example.com"}
-    return values | reader | {"web_url": f"{url}/editions/{day}"}
+    return values | reader | {"web_url": f"{url}/editions/{edition}"}
 
 
 def parse_html(source: str) -> lxml_html.HtmlElement:
@@ -173,14 +175,23 @@ def squeeze(text: str) -> str:
 def list_facts(mail: Mail) -> Iterator[str]:
     """List everything that this copy has to say, whatever the format.
 
-    What an edition has besides its briefs (a note, corrections and the like) is all said.
+    What an edition has besides its briefs (a note, corrections and the like) is said, unless it
+    stands in a block that this reader does not get.
     """
     for field in fields(mail.context.edition):
         if field.name not in _NOT_SAID:
-            yield from _list_texts(getattr(mail.context.edition, field.name))
-    for brief in mail.briefs:
+            yield from _list_texts(getattr(mail.context.edition, field.name), mail.selection)
+    for brief, form in mail.shown:
         yield from (source.name for source in brief.sources)
+        if form != "one-line":
+            yield from (report.name for report in brief.also_named)
     yield from list_reading(mail)
+
+
+def list_beside(mail: Mail) -> Iterator[str]:
+    """List what there is to read in this copy besides briefs; what is paid for is no reading."""
+    edition = mail.context.edition
+    yield from _list_texts((edition.note, edition.corrections, edition.watching), mail.selection)
 
 
 def list_reading(mail: Mail) -> Iterator[str]:
@@ -190,6 +201,8 @@ def list_reading(mail: Mail) -> Iterator[str]:
         if form == "one-line":
             yield brief.gist
             continue
+        if brief.since:
+            yield brief.since.text or brief.since.title
         yield from (*brief.summary, *brief.why)
         points = brief.points if form == "full" else filter(None, (brief.watch,))
         for point in points:
@@ -200,14 +213,14 @@ def list_reading(mail: Mail) -> Iterator[str]:
                     yield from (mail.say(lens.name), *lens.text, mail.say(lens.caveat))
 
 
-def _list_texts(value: Any) -> Iterator[str]:
+def _list_texts(value: Any, selection: Selection) -> Iterator[str]:
     """List the texts in a field, and in what stands in it."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, tuple):
         for each in value:
-            yield from _list_texts(each)
-    elif is_dataclass(value):
+            yield from _list_texts(each, selection)
+    elif is_dataclass(value) and selection.wants(getattr(value, "key", "")):
         for inner in fields(value):
             if inner.name not in _NOT_SAID:
-                yield from _list_texts(getattr(value, inner.name))
+                yield from _list_texts(getattr(value, inner.name), selection)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from newsletter.store.tables import Instant
+from newsletter.store.tables import Document, Instant
 
 revision = "0003"
 down_revision = "0002"
@@ -28,6 +28,10 @@ def upgrade() -> None:
         op.add_column("source_states", column)
     # Text that is never long: PostgreSQL and SQLite both add it without writing the rows anew.
     op.add_column("deliveries", sa.Column("had", sa.Text(), server_default="", nullable=False))
+
+    op.add_column("briefs", sa.Column("not_before", Instant(), nullable=True))
+    op.create_index(op.f("ix_briefs_first_seen_at"), "briefs", ["first_seen_at"])
+    op.create_index(op.f("ix_briefs_not_before"), "briefs", ["not_before"])
 
     op.create_table(
         "stories",
@@ -91,6 +95,7 @@ def upgrade() -> None:
         sa.Column("brief_id", _ID, nullable=True),
         sa.Column("edition_id", _ID, nullable=True),
         sa.Column("content_hash", sa.Text(), nullable=False),
+        sa.Column("document", Document(), nullable=True),
         sa.Column("verdict", sa.Text(), nullable=False),
         sa.Column("note", sa.Text(), server_default="", nullable=False),
         sa.Column("decided_at", Instant(), nullable=False),
@@ -130,6 +135,16 @@ def _rebuild_edition_briefs() -> None:
     )
     op.drop_table("edition_briefs_before")
     op.create_index(op.f("ix_edition_briefs_story_id"), "edition_briefs", ["story_id"])
+    # What found no room is claimed too from now on: else it would count as never offered.
+    op.execute(
+        "INSERT INTO edition_briefs (brief_id, edition_id) "
+        "SELECT briefs.id, (SELECT max(e.id) FROM editions e WHERE e.state = 'sent') FROM briefs "
+        "WHERE EXISTS (SELECT 1 FROM editions e WHERE e.state NOT IN ('held', 'cancelled') "
+        "AND e.window_start <= briefs.published_at AND e.cut_off > briefs.published_at "
+        "AND e.cut_off > briefs.first_seen_at) "
+        "AND EXISTS (SELECT 1 FROM editions e WHERE e.state = 'sent') "
+        "AND NOT EXISTS (SELECT 1 FROM edition_briefs c WHERE c.brief_id = briefs.id)"
+    )
 
 
 def _refers(

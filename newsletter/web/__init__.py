@@ -1,0 +1,1 @@
+"""What readers reach with a browser: leaving, choosing, and the editions."""

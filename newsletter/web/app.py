@@ -1,0 +1,107 @@
+"""The public side as one application, and the server that runs it beside the schedule.
+
+It runs in a thread with an event loop of its own: a send that is under way does not make a
+reader wait who wants to leave.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from newsletter.errors import ConfigurationError, NewsletterError
+from newsletter.publish import Press
+from newsletter.web.archive import build_archive
+from newsletter.web.leaving import build_leaving
+from newsletter.web.pages import Pages
+from newsletter.web.preferences import build_preferences
+
+log = logging.getLogger("newsletter.web")
+
+
+def build_app(press: Press) -> FastAPI:
+    """Build the application of a publication. Raises `TemplateError` for a fault in a template."""
+    pages = Pages(press)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.include_router(build_leaving(press, pages), prefix=pages.root)
+    app.include_router(build_preferences(press, pages), prefix=pages.root)
+    app.include_router(build_archive(press), prefix=pages.root)
+
+    @app.exception_handler(HTTPException)
+    async def refuse(_request: Request, error: HTTPException) -> Response:
+        return pages.show("damaged.html.j2", status=error.status_code)
+
+    @app.exception_handler(Exception)
+    async def fail(_request: Request, error: Exception) -> Response:
+        # Never the address: it may hold a token.
+        log.error("a page failed: %s", error if isinstance(error, NewsletterError) else repr(error))
+        return pages.show("failed.html.j2", status=503)
+
+    return app
+
+
+@contextmanager
+def serving(press: Press, listen: str) -> Iterator[str]:
+    """Serve the public side at "HOST:PORT" while the block lasts; give its address.
+
+    Raises `ConfigurationError` for an address that cannot be had.
+    """
+    host, port = parse_listen(listen)
+    # Addresses hold tokens. Without handlers of its own uvicorn's logger would hand them upwards.
+    logging.getLogger("uvicorn.access").disabled = True
+    app = build_app(press)
+    try:
+        listener = socket.create_server((host, port), family=_family(host))
+    except OSError as error:
+        raise ConfigurationError(
+            f"{listen} cannot be listened at ({os.strerror(error.errno or 0).lower()})",
+            field="web.listen",
+            mend='name a free one, or "" for no pages',
+        ) from None
+    with listener:
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                access_log=False,
+                http="h11",
+                lifespan="off",
+                log_config=None,
+                loop="asyncio",
+                server_header=False,
+                timeout_graceful_shutdown=2,
+                ws="none",
+            )
+        )
+        thread = threading.Thread(
+            target=server.run, kwargs={"sockets": [listener]}, name="web", daemon=True
+        )
+        thread.start()
+        shown = f"[{host}]" if ":" in host else host
+        try:
+            yield f"http://{shown}:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def parse_listen(listen: str) -> tuple[str, int]:
+    """Read "HOST:PORT"; raises `ConfigurationError`."""
+    host, colon, port = listen.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise ConfigurationError(
+            f'"{listen}" is no address and port', field="web.listen", mend='write "127.0.0.1:8000"'
+        )
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET

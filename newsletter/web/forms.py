@@ -1,0 +1,52 @@
+"""Read what a form sends, within bounds: urlencoded or multipart (RFC 8058 §3.1 allows both)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from urllib.parse import parse_qsl
+
+from python_multipart.exceptions import FormParserError
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+
+MAX_FORM_BYTES = 16_384
+_MAX_FIELDS = 100
+
+
+async def read_form(request: Request) -> Mapping[str, str]:
+    """Read the fields of a form; the last of a name counts, files and what is no form do not.
+
+    Nothing raises: a mail program's one click counts whatever else it sends with it.
+    """
+    pairs = await read_pairs(request)
+    return dict(pairs)
+
+
+async def read_pairs(request: Request) -> list[tuple[str, str]]:
+    """Read the fields of a form in their order, each as often as it was sent."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_FORM_BYTES:
+            return []
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        return await _read_multipart(request, bytes(body))
+    try:
+        return parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS)
+    except ValueError:
+        return []
+
+
+async def _read_multipart(request: Request, body: bytes) -> list[tuple[str, str]]:
+    async def stream() -> AsyncGenerator[bytes, None]:
+        yield body
+        yield b""
+
+    try:
+        parser = MultiPartParser(request.headers, stream(), max_files=0, max_fields=_MAX_FIELDS)
+        form: FormData = await parser.parse()
+    except (MultiPartException, FormParserError, KeyError, ValueError):
+        return []
+    return [(k, v) for k, v in form.multi_items() if not isinstance(v, UploadFile)]

@@ -1,0 +1,101 @@
+"""How a page of the public side is made and answered: templates, words, headers.
+
+No page sets a cookie, runs a script or loads anything from elsewhere. Its address may hold a
+token, so it tells no other site where a reader came from, and nobody keeps a copy of it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any
+
+from starlette.responses import HTMLResponse
+
+from newsletter.editions.model import Edition, Window
+from newsletter.publish import Press
+from newsletter.render.addresses import ARCHIVE_PATH
+from newsletter.render.context import clean_line
+from newsletter.render.web import Site, open_site
+
+_LANGUAGES_KEPT = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormView:
+    """What a template of a form sees of its page; `web/leave.html.j2` documents it."""
+
+    title: str
+    style: str
+    home: str
+
+
+class Pages:
+    """Makes the pages of one publication, each in its reader's language."""
+
+    def __init__(self, press: Press) -> None:
+        self._press = press
+        self._site = lru_cache(_LANGUAGES_KEPT)(self._open_site)
+        self._site("")  # a fault in a template shows at the start
+
+    @property
+    def root(self) -> str:
+        """What the paths of all pages begin with."""
+        return self._site("").root
+
+    def show(
+        self, template: str, *, language: str = "", status: int = 200, **variables: Any
+    ) -> HTMLResponse:
+        """Answer with a page; `variables` are what its template uses besides `page`."""
+        site = self._site(language)
+        now = self._press.now()
+        nothing = Edition(
+            date=now.date(),
+            window=Window(start=now - timedelta(days=1), cut_off=now),
+            subject="",
+            preheader="",
+            briefs=(),
+        )
+        context = site.see(nothing)
+        page = FormView(
+            title=clean_line(site.publication.name),
+            style=site.style,
+            home=site.root + ARCHIVE_PATH,
+        )
+        shared = {each.name: getattr(context, each.name) for each in fields(context)}
+        html = site.render(f"web/{template}", {**shared, "page": page, **variables})
+        headers = build_headers(site.style, site.picture_hosts)
+        return HTMLResponse(html + "\n", status_code=status, headers=headers)
+
+    def _open_site(self, language: str) -> Site:
+        settings = self._press.settings
+        publication = settings.publication
+        if language:
+            publication = publication.model_copy(update={"language": language})
+        return open_site(
+            publication=publication,
+            vocabulary=settings.vocabulary,
+            templates=self._press.templates,
+            look=settings.look,
+            picture_hosts=settings.edition.picture_hosts,
+        )
+
+
+def build_headers(style: str, picture_hosts: Sequence[str]) -> dict[str, str]:
+    """Give what every page of the public side tells the browser."""
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    pictures = " ".join(("'self'", *(f"https://{host}" for host in picture_hosts)))
+    return {
+        "Cache-Control": "no-store",
+        "Content-Security-Policy": (
+            f"default-src 'none'; style-src 'sha256-{digest}'; img-src {pictures}; "
+            "form-action 'self'; frame-src 'self'; frame-ancestors 'none'; base-uri 'none'"
+        ),
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+        "X-Robots-Tag": "noindex",
+    }

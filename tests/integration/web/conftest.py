@@ -1,0 +1,45 @@
+"""The stage of the tests of pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from newsletter.publish import Press
+from newsletter.settings import load_settings
+from newsletter.store import open_database
+from newsletter.web.app import serving
+from tests.acceptance.project import KEY, Project
+from tests.integration.web.stage import Clock, Stage
+
+
+@pytest.fixture(scope="module")
+def sent(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project(tmp_path_factory.mktemp("sent"))
+    project.write_brief()
+    project.write_brief("second.txt", "Library Opens on Sundays")
+    project.import_readers(3)
+    ran = project.run("send", "--yes")
+    assert ran.code == 0, ran.err
+    return project
+
+
+@pytest.fixture
+def stage(sent: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    monkeypatch.setenv("NEWSLETTER_SECRET_KEY", KEY)
+    (tmp_path / "news.db").write_bytes((sent.root / "newsletter.db").read_bytes())
+    settings = load_settings(sent.config)
+    database = open_database(f"sqlite:///{tmp_path / 'news.db'}", durability="process")
+    clock = Clock(datetime.now(UTC))
+    press = Press(settings, database, clock)
+    mails = [path.read_bytes() for path in sorted((sent.root / "outbox").glob("*.eml"))]
+    with (
+        serving(press, "127.0.0.1:0") as address,
+        httpx2.Client(base_url=address, trust_env=False, follow_redirects=False) as web,
+    ):
+        yield Stage(database=database, web=web, clock=clock, press=press, mails=mails)
+    database.close()
