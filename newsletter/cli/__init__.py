@@ -38,6 +38,7 @@ _FILES = {
     "cancel": "deciding",
     "correct": "correcting",
     "promises": "following",
+    "stories": "grouping",
     "subscribers": "subscribers",
     "serve": "running",
     "db": "setup",

@@ -36,6 +36,7 @@ from newsletter.editions.shelf import (
     store_edition,
 )
 from newsletter.editions.story import Candidate, Fate
+from newsletter.editions.storylines import load_earlier, load_rules
 from newsletter.editions.verdicts import Reviewed, load_reviewed, read_rules, store_trust
 from newsletter.editions.window import Standing, decide_window, local_date
 from newsletter.errors import ConfigurationError, InputError
@@ -154,6 +155,8 @@ def compose_edition(
             settings=rules,
             notes=notes,
             weights={source_name(source): source.weight for source in settings.sources},
+            rules=load_rules(connection),
+            earlier=load_earlier(connection, day),
         )
         draft = follow_up(connection, draft, settings)
         record = store_edition(

@@ -74,6 +74,7 @@ def compose_special(
             window=window,
             publication=settings.publication,
             settings=rules.model_copy(update=_ALL_OF_THEM | {"max_briefs": len(chosen)}),
+            is_grouped=False,
         )
         draft = replace(draft, edition=replace(draft.edition, kind="special"))
         draft = follow_up(connection, draft, settings)
