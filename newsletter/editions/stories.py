@@ -9,6 +9,9 @@ text or a page made one count as one there.
 An operator's rule wins over likeness, and of two that contradict each other the newer one. Rules
 name briefs, so a rule holds for whatever is grouped with them later.
 
+An outlet that writes two pieces means two: pieces of one outlet are one story only where they say
+the same, or stand on the same page, or an operator says so.
+
 A story that an edition had before is no piece of the old one: it is new, and names what it
 returns to. What stands every day under the same heading ("Morning briefing, Tuesday") neither
 is the same story nor returns.
@@ -122,17 +125,22 @@ def _lead_first(candidate: Candidate) -> tuple[bool, int, bool, float, str, int]
     """Put the piece that tells a story best first.
 
     That is what an editor pinned or gave priority, then what has analysis. Among equals the
-    newest leads: the first reports of an event know the least.
+    earliest leads: it is whose story it was.
     """
     brief = candidate.brief
     return (
         not brief.pinned,
         -brief.priority,
         not brief.has_analysis,
-        -candidate.published_at.timestamp(),
+        candidate.published_at.timestamp(),
         brief.title,
         candidate.brief_id,
     )
+
+
+def _list_outlets(piece: Candidate) -> tuple[str, frozenset[str]]:
+    """Name who tells a piece: the source that brought it, and the outlets that it names."""
+    return piece.source, frozenset(_fold(source.name) for source in piece.brief.sources)
 
 
 def _order(candidate: Candidate) -> tuple[datetime, str, str, int]:
@@ -175,6 +183,7 @@ def _join_pages(pieces: Sequence[Candidate], groups: _Groups) -> None:
 
 def _join_alike(pieces: Sequence[Candidate], corpus: Corpus, groups: _Groups) -> None:
     described = corpus.described
+    outlets = [_list_outlets(piece) for piece in pieces]
     units = {unit: tuple(members) for unit, members in groups.members.items()}
     unit_of = tuple(groups.of)  # what is joined so far is surely one, however unlike it looks
     seen: dict[tuple[int, int], float] = {}
@@ -182,8 +191,9 @@ def _join_alike(pieces: Sequence[Candidate], corpus: Corpus, groups: _Groups) ->
     def likeness(one: int, other: int) -> float:
         pair = (one, other) if one < other else (other, one)
         if pair not in seen:
-            a, b = pieces[pair[0]].brief, pieces[pair[1]].brief
-            seen[pair] = 0.0 if is_column(a, b) else corpus.likeness(*(described[n] for n in pair))
+            a, b = (pieces[n] for n in pair)
+            is_two = outlets[one] == outlets[other] or is_column(a.brief, b.brief)
+            seen[pair] = 0.0 if is_two else corpus.likeness(*(described[n] for n in pair))
         return seen[pair]
 
     found = [

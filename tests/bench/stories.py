@@ -1,4 +1,4 @@
-"""`python -m tests.bench.stories [ITEMS ...]`: what it costs to group a day's items, in CPU time."""
+"""`python -m tests.bench.stories [ITEMS ...]`: what grouping a day's items costs, in CPU time."""
 
 from __future__ import annotations
 

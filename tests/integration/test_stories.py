@@ -39,7 +39,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "briefs").mkdir()
     for n, (title, summary) in enumerate(TOLD, 1):
         at = (NOON - timedelta(hours=n)).isoformat()
-        text = f"---\ndate: {at}\n---\n{title}\n\n{summary}\n"
+        text = f"---\ndate: {at}\nsource: outlet{n}.example\n---\n{title}\n\n{summary}\n"
         (tmp_path / "briefs" / f"{n}.txt").write_text(text)
     monkeypatch.setenv("NEWSLETTER_SECRET_KEY", "k" * 40)
     monkeypatch.setattr(Session, "now", lambda self: NOON)
