@@ -60,8 +60,9 @@ def correct(
         ),
     ] = "",
     brief: Annotated[
-        int, typer.Option(metavar="NUMBER", min=1, help="Which of its briefs; default none.")
-    ] = 0,
+        int | None,
+        typer.Option(metavar="NUMBER", min=1, help="Which of its briefs; default none."),
+    ] = None,
     severity: Annotated[
         Literal["minor", "normal", "severe"],
         typer.Option(
@@ -86,7 +87,7 @@ def correct(
         press = Press(session.settings, database, session.now)
         with database.reading() as connection:
             record = find_asked_edition(connection, edition)
-            wrong = find_wrong(connection, record.date, record.kind, brief)
+            wrong = find_wrong(connection, record.date, record.kind, brief or 0)
             if severity == "severe":
                 check_all_sent(connection, wrong)
         _check_severity(wrong, severity)

@@ -112,7 +112,7 @@ class Published:
     @property
     def changed_at(self) -> datetime:
         """When it was approved, or corrected last."""
-        return max(self.published_at, *(each.made_at for each in self.corrections))
+        return max((self.published_at, *(each.made_at for each in self.corrections)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
