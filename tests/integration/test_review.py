@@ -68,6 +68,18 @@ durability = "process"
 """
 
 
+ABOUT = {  # what is told alike would be one story
+    "tram": "A power cut stopped all lines of Port Alder; repairs take until the weekend.",
+    "pier": "Sculptures by nine artists stand on the old jetty until spring.",
+}
+
+
+def _tell(name: str, title: str) -> str:
+    if name in ABOUT:
+        return f"{title}\nAFBytes Brief\n{ABOUT[name]}\nWhy this matters\nIt is about {name}.\n"
+    return BRIEF.format(title=title) + "\n"
+
+
 class House:
     """A publication with two sources, one of them trusted, at a time that can be set."""
 
@@ -88,7 +100,7 @@ class House:
     def write(self, name: str, title: str, *, source: str = "briefs", head: str = "") -> None:
         path = self.root / source / f"{name}.txt"
         head = f"---\nid: {name}\n{head}---\n"
-        path.write_text(head + BRIEF.format(title=title) + "\n")
+        path.write_text(head + _tell(name, title))
         moment = (self.now - timedelta(minutes=30)).timestamp()
         os.utime(path, (moment, moment))
 
