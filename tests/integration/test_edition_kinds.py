@@ -36,8 +36,15 @@ from newsletter.publish import (
 from newsletter.settings import Settings
 from newsletter.store import Database, open_database
 from newsletter.store.tables import briefs, deliveries, subscribers
-from tests.acceptance.project import BRIEF
 
+STORIES = {  # as unlike as can be: what is alike becomes one story
+    "quay": ("North Quay Reopens", "Two ferries came back to their berths a week ahead of plan."),
+    "mole": ("Council Buys Old Mole", "The budget vote was unanimous, and brokers had bid too."),
+    "pier": (
+        "Thousands Dance on Pier",
+        "A brass band from Lisbon played until long past midnight.",
+    ),
+}
 NOBODY = Pseudonyms([b"nobody was erased with this key"])
 DAY = date(2026, 11, 23)  # a Monday
 SIX = datetime(2026, 11, 23, 6, tzinfo=UTC)
@@ -78,7 +85,7 @@ class Paper:
             f"{key}: {value.isoformat() if isinstance(value, datetime) else value}\n"
             for key, value in lines.items()
         )
-        text = BRIEF.format(title=f"News of the {name}").replace("quay", name)
+        text = "\n\n".join(STORIES[name])
         (self.root / "briefs" / f"{name}.txt").write_text(f"---\n{head}---\n{text}\n")
 
     def add_reader(self, name: str, rhythm: str = "") -> None:
@@ -132,9 +139,8 @@ class Paper:
 
 def titles(prepared: Prepared) -> list[str]:
     assert prepared.printed is not None
-    return sorted(
-        brief.title.removeprefix("News of the ") for brief in prepared.printed.edition.briefs
-    )
+    told = {brief.title for brief in prepared.printed.edition.briefs}
+    return sorted(name for name, (title, _) in STORIES.items() if title in told)
 
 
 @pytest.fixture
@@ -186,7 +192,7 @@ def test_approval_refuses_what_may_not_be_sent_by_now(paper: Paper) -> None:
     with pytest.raises(TemporaryError) as refused:
         approve(paper.press, prepared.printed.record)
     assert str(refused.value) == (
-        'the edition of 2026-11-23 cannot be sent: "News of the mole" has expired; '
+        'the edition of 2026-11-23 cannot be sent: "Council Buys Old Mole" has expired; '
         "make it again, which leaves that out, and look at it before you send it."
     )
     assert paper.state() == "draft"
@@ -277,7 +283,7 @@ def test_a_special_edition_takes_the_briefs_that_are_named_and_no_other_has_them
     ]
     paper.now += 24 * HOUR
     tomorrow, taken = DAY + timedelta(days=1), (paper.brief_id("quay"),)
-    with pytest.raises(RefusedError, match='"News of the quay" was in another edition'):
+    with pytest.raises(RefusedError, match='"North Quay Reopens" was in another edition'):
         prepare(paper.press, tomorrow, kind="special", brief_ids=taken)
 
 
@@ -342,10 +348,10 @@ def test_the_round_up_has_the_weeks_briefs_for_those_who_chose_it_and_had_them_n
     texts = {name: mail.get_body(("plain",)) for name, mail in mails.items()}
     assert all(text is not None for text in texts.values())
     told = {name: text.get_content() for name, text in texts.items() if text is not None}
-    assert "News of the mole" in told["Wendy"]
-    assert "News of the quay" in told["Wendy"]
-    assert "News of the mole" in told["Bea"]
-    assert "News of the quay" not in told["Bea"], "she had that on Monday"
+    assert "Council Buys Old Mole" in told["Wendy"]
+    assert "North Quay Reopens" in told["Wendy"]
+    assert "Council Buys Old Mole" in told["Bea"]
+    assert "North Quay Reopens" not in told["Bea"], "she had that on Monday"
     assert "https://news.example/editions/2026-11-28-weekly" in told["Bea"]
     assert (paper.root / "site" / "editions" / "2026-11-28-weekly" / "index.html").is_file()
 
