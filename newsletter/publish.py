@@ -18,9 +18,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
+
+from sqlalchemy import Connection
 
 from newsletter.audience.address import parse_address
 from newsletter.audience.pseudonyms import Pseudonyms
@@ -71,6 +73,7 @@ from newsletter.editions.model import (
     list_dates_referred_to,
     list_dates_repeated,
 )
+from newsletter.editions.review import WAITS_FOR_REVIEW
 from newsletter.editions.shelf import (
     EditionRecord,
     change_state,
@@ -86,6 +89,12 @@ from newsletter.editions.shelf import (
     store_letterhead,
 )
 from newsletter.editions.special import compose_special
+from newsletter.editions.verdicts import (
+    approve_edition,
+    find_unsendable,
+    is_edition_approved,
+    read_rules,
+)
 from newsletter.editions.weekly import compose_weekly
 from newsletter.errors import (
     IllegalMove,
@@ -234,8 +243,12 @@ def compose(
     *,
     kind: Kind = "daily",
     brief_ids: Sequence[int] = (),
+    closed: bool = False,
 ) -> Composed:
-    """Compose the edition of a day from what was gathered; `brief_ids` are a special one's."""
+    """Compose the edition of a day from what was gathered; `brief_ids` are a special one's.
+
+    Once the review is `closed`, the daily one is made of what is approved.
+    """
     now = press.now()
     if kind == "weekly":
         return compose_weekly(press.database, press.settings, day=day, now=now)
@@ -243,7 +256,9 @@ def compose(
         return compose_special(
             press.database, press.settings, day=day, now=now, brief_ids=brief_ids
         )
-    return compose_edition(press.database, press.settings, day=day, now=now, reports=reports)
+    return compose_edition(
+        press.database, press.settings, day=day, now=now, reports=reports, closed=closed
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -393,6 +408,7 @@ def approve(
     overridden: Sequence[Finding] = (),
     *,
     segment: Segment | None = None,
+    approved_by: str = "",
 ) -> int:
     """Approve an edition and freeze its audience, in one transaction; return its size.
 
@@ -402,7 +418,9 @@ def approve(
     From here on content, readers, choices, Date and signing key of every message are fixed:
     all attempts to one reader are the same bytes. Raises `TemporaryError` if another process
     composed the edition anew since `record` was read: nobody has said yes to that one; and where
-    it holds a brief that is under embargo by now, or has expired: made again it has it no more.
+    it holds a brief that is under embargo by now, has expired, or is rejected: made again it has
+    it no more. `approved_by` is the person whose yes this is, which is kept as their review; the
+    schedule, which is nobody, sends no brief that waits for one.
     """
     now = press.now()
     letterhead = _letterhead_of(press, record, now)
@@ -420,6 +438,7 @@ def approve(
                 f"the edition of {record.date} cannot be sent: {_describe_barred(press, barred)}",
                 mend="make it again, which leaves that out, and look at it before you send it",
             )
+        _check_reviewed(connection, press, record, approved_by)
         store_letterhead(
             connection,
             record.id,
@@ -450,6 +469,26 @@ def approve(
         told = [f"{finding.number} {finding.name}: {finding.detail}" for finding in overridden]
         note_override(connection, record.id, told, by=describe_operator(), now=now)
     return audience
+
+
+def _check_reviewed(
+    connection: Connection, press: Press, record: EditionRecord, approved_by: str
+) -> None:
+    """Refuse an edition that its reviewers do not let go, and keep a person's yes to it."""
+    if record.kind == "weekly":  # it tells what was told, and so approved, before
+        return
+    rules = read_rules(press.settings)
+    left = find_unsendable(connection, record.id, rules, by_person=bool(approved_by))
+    if left is not None:
+        said = left.judgement.said
+        rejected = left.judgement.state == "rejected" and said is not None
+        why = f"was rejected by {said.decided_by}" if rejected and said else "is not reviewed"
+        raise TemporaryError(
+            f'the edition of {record.date} cannot be sent: "{left.brief.title[:60]}" {why}',
+            mend="make it again, which leaves that out, and look at it before you send it",
+        )
+    if approved_by:
+        approve_edition(connection, record.id, rules, by=approved_by, now=press.now())
 
 
 def count_audience(press: Press, printed: Printed, segment: Segment | None = None) -> int:
@@ -791,13 +830,16 @@ def prepare(
     kind: Kind = "daily",
     brief_ids: Sequence[int] = (),
     anew: bool = True,
+    closed: bool = False,
     on_source: Callable[[SourceReport], None] | None = None,
 ) -> Prepared:
     """Gather, compose and render the edition of a day, unless it is approved already.
 
     One that is ready, made by the schedule, is made `anew` for a person: what they look at is
     what there is now. It stands as it is for the schedule itself, unless an embargo has ended or
-    begun since, or a brief of it has expired; and where no source can be read.
+    begun since, or a brief of it has expired; and where no source can be read. What its reviewers
+    do not let go is left out of what was gathered: another gathering would bring edits that
+    nobody has seen. `closed` is whether their time is over.
     """
     with press.database.reading() as connection:
         found = find_edition(connection, day, kind)
@@ -806,8 +848,11 @@ def prepare(
             anew = True
         if ready and is_missing_owed(connection, load_content(connection, ready.id)):
             anew = True
+        is_let_go = ready is None or _is_let_go(connection, press, ready, closed=closed)
+    waits = found and found.state == "held" and found.reason.startswith(WAITS_FOR_REVIEW)
+    is_gathered = not anew and (waits or not is_let_go)
     fixed = found if found and found.has_compiled and found.state in RELEASED else None
-    if standing := fixed or (None if anew else ready):
+    if standing := fixed or (None if anew or not is_let_go else ready):
         return _take_standing(press, standing)
     if kind == "correction":
         raise RefusedError(
@@ -815,15 +860,48 @@ def prepare(
             mend="`newsletter correct DATE --severity severe` makes one and sends it",
         )
     # A round-up tells what was told: no source has anything to add to it.
-    reports = gather(press, on_source=on_source) if kind != "weekly" else ()
+    reports = () if is_gathered or kind == "weekly" else gather(press, on_source=on_source)
     if ready and reports and all(report.status == "failed" for report in reports):
         return _take_standing(press, ready, reports)
-    composed = compose(press, day, reports, kind=kind, brief_ids=brief_ids)
+    composed = compose(
+        press,
+        day,
+        None if is_gathered else reports,
+        kind=kind,
+        brief_ids=brief_ids,
+        closed=closed,
+    )
     if composed.edition is None:
         return Prepared(composed=composed, reports=reports)
     printed = render(press, composed)
     composed = replace(composed, record=printed.record, edition=printed.edition)
     return Prepared(composed=composed, printed=printed, reports=reports)
+
+
+def _is_let_go(connection: Connection, press: Press, ready: EditionRecord, *, closed: bool) -> bool:
+    """Tell whether the reviewers let an edition go as it stands; before their time is over, yet."""
+    if ready.kind != "daily":
+        return True
+    rules = read_rules(press.settings)
+    # One that was made before may tell a text that was changed, and approved, since then.
+    is_of_before = (
+        closed and rules.required and ready.window.cut_off < review_end(press, ready.date)
+    )
+    if is_of_before and not is_edition_approved(connection, ready.id):
+        return False
+    return find_unsendable(connection, ready.id, rules, by_person=not closed) is None
+
+
+def review_end(press: Press, day: date) -> datetime:
+    """Give the moment at which the review of a day's edition ends, aware UTC."""
+    zone = press.settings.publication.zone
+    return datetime.combine(day, press.settings.review_ends_at, tzinfo=zone).astimezone(UTC)
+
+
+def _is_closed(press: Press, day: date, kind: Kind) -> bool:
+    """Tell whether the schedule has to go by what is approved; at once where no review is."""
+    review = press.settings.review
+    return kind == "daily" and (not review.required or press.now() >= review_end(press, day))
 
 
 def _take_standing(
@@ -870,7 +948,8 @@ def make_ready(press: Press, day: date, kind: Kind = "daily") -> Prepared:
 
     One that fails its preflight is held instead: nobody is there to answer for it.
     """
-    prepared = prepare(press, day, kind=kind, anew=False)
+    closed = _is_closed(press, day, kind)
+    prepared = prepare(press, day, kind=kind, anew=False, closed=closed)
     printed = prepared.printed
     if printed is None or printed.record.state not in ("draft", "ready"):
         return prepared
@@ -930,14 +1009,16 @@ async def publish(
     *,
     overrides: Sequence[str] = (),
     segment: Segment | None = None,
+    approved_by: str = "",
     on_start: Callable[[Sender], None] = lambda _sender: None,
     on_progress: Callable[[Counter[State]], None] = lambda _tally: None,
 ) -> Delivered:
     """Approve an edition unless it is approved, and deliver it: what a person's yes sets off.
 
-    `overrides` are failed checks that the person answers for, by name or number; only a
-    `segment` of the readers gets it, if one is given. Its pages are
-    there before the first mail leaves, since every mail links to them.
+    `overrides` are failed checks that the person answers for, by name or number, and
+    `approved_by` is who they are; "" for the schedule, which is nobody. Only a `segment` of the
+    readers gets it, if one is given. Its pages are there before the first mail leaves, since
+    every mail links to them.
     """
     if printed.record.state in ("draft", "ready"):
         if press.settings.edition.browser_checks:
@@ -947,6 +1028,7 @@ async def publish(
         check_web(press, printed)
         try:
             approve(press, printed.record, overridden, segment=segment)
+            approve(press, printed.record, overridden, approved_by=approved_by)
         except IllegalMove:
             with press.database.reading() as connection:
                 if read_edition(connection, printed.record.id).state not in RELEASED:

@@ -146,6 +146,10 @@ class Keeper:
             ("gather", schedule.days, schedule.gather_at, self._wake_to_gather),
             ("send", schedule.days, schedule.send_at, self._wake_to_send),
         ]
+        if settings.review.required and settings.review.deadline:
+            jobs.append(
+                ("end the review", schedule.days, settings.review_ends_at, self._wake_to_close)
+            )
         if weekly := settings.weekly_schedule:
             jobs.append(("send the round-up", weekly.days, weekly.send_at, self._wake_to_round_up))
         for name, days, at, wake in jobs:
@@ -169,6 +173,12 @@ class Keeper:
         day = self._find_due_day(self._press.settings.schedule.gather_at)
         if day is not None:
             self._begin(f"gather {day}", lambda: self._gather(day))
+
+    async def _wake_to_close(self) -> None:
+        """Leave out what is not approved by now, or say that too little is."""
+        day = self._find_due_day(self._press.settings.review_ends_at)
+        if day is not None:
+            self._begin(f"end the review of {day}", lambda: self._gather(day))
 
     async def _wake_to_send(self) -> None:
         day = self._find_due_day(self._press.settings.schedule.send_at)
@@ -256,10 +266,8 @@ class Keeper:
         if prepared is None:
             return
         for report in prepared.reports:
-            if report.status == "failed":
+            if report.status == "failed" and not (report.alarm or report.is_known):
                 log.warning("source %s failed: %s", report.name, report.error)
-        for remark in prepared.composed.remarks:
-            log.warning("edition %s: %s", day, remark)
         record = prepared.composed.record
         reason = f" ({record.reason})" if record and record.reason else ""
         log.info("edition %s: %s%s", day, prepared.composed.outcome, reason)
@@ -278,13 +286,19 @@ class Keeper:
                     "edition %s: is cancelled (%s)", found.name, found.reason or "no reason given"
                 )
                 return None
-            return await self._in_thread(lambda: make_ready(self._press, day, kind))
+            prepared = await self._in_thread(lambda: make_ready(self._press, day, kind))
+        for report in prepared.reports:
+            if report.alarm:
+                log.warning("%s", report.alarm)
+        for remark in prepared.composed.remarks:
+            log.warning("edition %s: %s", name_edition(day, kind), remark)
+        return prepared
 
     # -- send ----------------------------------------------------------------------------------
 
     async def _send(self, day: date, kind: Kind) -> None:
         """Send the edition of a day, taking it up again after faults that pass."""
-        name = name_edition(day, kind)
+        name, told = name_edition(day, kind), ""
         is_first_try = True
         while not self._stopping.is_set():
             try:
@@ -300,7 +314,9 @@ class Keeper:
             except (AlreadyRunning, IllegalMove) as error:  # another process has it in hand
                 log.info("edition %s: %s", name, error)
             except TemporaryError as error:
-                log.warning("edition %s: %s", name, error)
+                if str(error) != told:  # once, however often it is tried
+                    log.warning("edition %s: %s", name, error)
+                told = str(error)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), RETRY_SECONDS)
 

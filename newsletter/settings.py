@@ -13,7 +13,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator, Mapping
-from datetime import datetime, time, timedelta
+from datetime import time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 from zoneinfo import ZoneInfo, available_timezones
@@ -501,11 +501,12 @@ class Weekly(Section):
     """The week's round-up, for readers who chose it."""
 
     day: Literal["", "mon", "tue", "wed", "thu", "fri", "sat", "sun"] = Field(
-        default="", description="Weekday on which it is sent, by name; empty = only by hand."
+        default="",
+        description="Weekday of the week's round-up, by name; empty = only by hand.",
     )
-    send_at: Clock = Field(default=time(9, 0), description="When it is sent.")
+    send_at: Clock = Field(default=time(9, 0), description="When the round-up is sent.")
     max_briefs: int = Field(
-        default=10, ge=1, le=60, description="Most briefs in it; the rest is counted."
+        default=10, ge=1, le=60, description="Most briefs in a round-up; the rest is counted."
     )
 
 
@@ -920,7 +921,7 @@ class Settings(BaseSettings):
     def review_ends_at(self) -> time:
         """When the review of a day's edition ends, in the publication's time zone."""
         left = _since_midnight(self.schedule.send_at) - self.review.deadline
-        return (datetime.min + left).time()
+        return time(*divmod(int(left.total_seconds()) // 60, 60))
 
     @property
     def weekly_schedule(self) -> Schedule | None:

@@ -45,6 +45,7 @@ from newsletter.audience.address import parse_address
 from newsletter.audience.pseudonyms import PREFIX, Pseudonyms
 from newsletter.audience.suppression import keep_audiences_out, keep_intents_out, suppress
 from newsletter.store import Database
+from newsletter.store.database import BUSY_SECONDS
 from newsletter.store.tables import (
     alerts,
     attempts,
@@ -310,23 +311,22 @@ _HAS_TRACES = and_(suppressions.c.reason == "erased", suppressions.c.detail == T
 def _rewrite_sqlite(database: Database, sleep: Callable[[float], None]) -> bool:
     """Write the file anew and empty its log; False while somebody else reads or writes."""
     with database.plain_words():
-        connection: Any = database.engine.raw_connection()
+        pooled = database.engine.raw_connection()
+        driver: Any = pooled.driver_connection
         try:
-            connection.driver_connection.execute("VACUUM")
+            driver.execute("VACUUM")
+            # While it waits for readers it keeps writers out: so it never waits for long.
+            driver.execute(f"PRAGMA busy_timeout = {int(1000 * _PAUSE_SECONDS)}")
             patience = _PATIENCE_SECONDS
-            while True:
-                # (busy, pages in the log, pages copied): it waits for readers by itself as well
-                busy, *_ = connection.driver_connection.execute(
-                    "PRAGMA wal_checkpoint(TRUNCATE)"
-                ).fetchone()
-                if not busy:
-                    return True
+            while driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:  # busy
                 if patience <= 0:
                     return False
                 sleep(_PAUSE_SECONDS)
-                patience -= _PAUSE_SECONDS
+                patience -= 2 * _PAUSE_SECONDS
         finally:
-            connection.close()
+            driver.execute(f"PRAGMA busy_timeout = {int(1000 * BUSY_SECONDS)}")
+            pooled.close()
+    return True
 
 
 def _vacuum(database: Database) -> bool:

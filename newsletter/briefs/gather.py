@@ -23,10 +23,12 @@ from sqlalchemy import Connection, Row, delete, exists, insert, or_, select, upd
 
 from newsletter import __version__
 from newsletter.briefs.document import brief_from_document, brief_to_document
+from newsletter.briefs.health import Alarm
 from newsletter.briefs.model import Brief, BriefWarning
 from newsletter.briefs.sources.identity import Known, Match, build_keys, decide_matches
 from newsletter.briefs.sources.read import read_source
 from newsletter.briefs.sources.reading import Item, Reading, SourceContext
+from newsletter.briefs.watch import watch_sources
 from newsletter.errors import SourceError
 from newsletter.settings import Settings, SourceSettings, source_name
 from newsletter.store import tables
@@ -78,6 +80,10 @@ class SourceReport:
     """What is odd about new and changed briefs, and changes that came too late."""
     error: str = ""
     """Why the source could not be read."""
+    alarm: str = ""
+    """What is told of it now for the first time: that it lastingly fails, is stale, is back."""
+    is_known: bool = False
+    """Whether its trouble was told before."""
     items: tuple[ItemReport, ...] = ()
 
 
@@ -106,14 +112,22 @@ def gather_sources(
         )
         for name in names
     ]
-    reports = []
+    reports: list[SourceReport] = []
     with ThreadPoolExecutor(min(_MOST_AT_ONCE, len(names)), thread_name_prefix="source") as pool:
         for name, outcome in zip(names, pool.map(_read, settings.sources, contexts), strict=True):
             report = _store_outcome(database, name, outcome, now)
             reports.append(report)
             if on_source:
                 on_source(report)
-    return tuple(reports)
+    alarms = watch_sources(database, settings, now=now)
+    return tuple(_with_alarm(report, alarms) for report in reports)
+
+
+def _with_alarm(report: SourceReport, alarms: Mapping[str, Alarm]) -> SourceReport:
+    alarm = alarms.get(report.name)
+    if alarm is None:
+        return report
+    return replace(report, alarm=alarm.sentence if alarm.is_new else "", is_known=not alarm.is_new)
 
 
 def describe_us(settings: Settings) -> str:

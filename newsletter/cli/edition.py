@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from newsletter.briefs.gather import SourceReport
+from newsletter.briefs.watch import list_missing
 from newsletter.cli.session import Session
 from newsletter.cli.tables import shown_count
 from newsletter.editions.desk import Composed
 from newsletter.editions.model import Kind
+from newsletter.editions.verdicts import is_edition_approved, load_told, read_rules
 from newsletter.errors import TemporaryError
 from newsletter.publish import Press, Printed, look_at, prepare
 
@@ -67,7 +70,9 @@ def look_at_edition(session: Session, press: Press, printed: Printed) -> Printed
 def print_remarks(session: Session, reports: tuple[SourceReport, ...]) -> None:
     """Say what is wrong with sources and briefs; whatever else there is goes on."""
     for report in reports:
-        if report.status == "failed":
+        if report.alarm:
+            session.err.print(Text(report.alarm, style="bold"), soft_wrap=True)
+        elif report.status == "failed":
             named = "" if report.error.startswith(report.name) else f"{report.name}: "
             session.err.print(f"[bold]Source failed[/]: {escape(named + report.error)}")
         for remark in (*report.problems, *(str(warning) for warning in report.warnings)):
@@ -86,7 +91,48 @@ def _print_left_out(session: Session, composed: Composed) -> None:
         session.err.print(escape(remark), soft_wrap=True)
 
 
-def edition_table(printed: Printed, *, audience: str = "", relay: str = "") -> Table:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gaps:
+    """What an operator must know of an edition, and no reader is told."""
+
+    missing: tuple[str, ...] = ()
+    """The sources that it lacks, since they could not be read."""
+    waiting: Mapping[int, str] = field(default_factory=dict)
+    """Why a brief waits for a reviewer, by its position."""
+
+    def to_document(self, printed: Printed) -> dict[str, Any]:
+        """Show it to a script."""
+        briefs = printed.edition.briefs
+        unreviewed = [{"title": briefs[at].title, "why": why} for at, why in self.waiting.items()]
+        return {"missing": list(self.missing), "unreviewed": unreviewed}
+
+
+def find_gaps(press: Press, printed: Printed) -> Gaps:
+    """Find what an edition lacks, and what of it nobody has approved yet."""
+    record = printed.record
+    with press.database.reading() as connection:
+        missing = list_missing(connection, press.settings)
+        is_open = record.state in ("draft", "ready") and record.kind != "weekly"
+        rules = read_rules(press.settings)
+        told = load_told(connection, record.id, rules) if is_open else []
+        if is_open and is_edition_approved(connection, record.id):
+            told = []
+    return Gaps(
+        missing=tuple(name for name, _ in missing),
+        waiting={
+            position: each.judgement.why
+            for position, each in enumerate(told)
+            if each.judgement.why is not None
+        },
+    )
+
+
+_NO_GAPS = Gaps()
+
+
+def edition_table(
+    printed: Printed, *, audience: str = "", relay: str = "", gaps: Gaps = _NO_GAPS
+) -> Table:
     """Show what a person has to see before saying yes."""
     edition = printed.edition
     table = Table(
@@ -97,7 +143,12 @@ def edition_table(printed: Printed, *, audience: str = "", relay: str = "") -> T
     table.add_row("Subject", escape(edition.subject))
     table.add_row("Preheader", escape(edition.preheader))
     for number, brief in enumerate(edition.briefs, 1):
-        table.add_row(f"{number}", escape(brief.title))
+        why = gaps.waiting.get(number - 1)
+        table.add_row(
+            f"{number}", escape(f"{brief.title} (not reviewed: {why})" if why else brief.title)
+        )
+    if gaps.missing:
+        table.add_row("Missing", escape(f"{', '.join(gaps.missing)}: could not be read"))
     if not edition.briefs and edition.kind != "correction":
         table.add_row("Briefs", "none: this is the quiet-day note")
     if edition.left_out:

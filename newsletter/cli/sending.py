@@ -37,8 +37,10 @@ from newsletter.cli.asked import (
     find_edition_of,
 )
 from newsletter.cli.edition import (
+    Gaps,
     edition_document,
     edition_table,
+    find_gaps,
     look_at_edition,
     prepare_edition,
 )
@@ -53,7 +55,7 @@ from newsletter.cli.tables import (
     shown_outcome,
     shown_unreached,
 )
-from newsletter.delivery.holder import shown_holder
+from newsletter.delivery.holder import describe_operator, shown_holder
 from newsletter.delivery.inquiry import count_unreached, list_reasons, read_run
 from newsletter.delivery.lifecycle import FINAL, State
 from newsletter.delivery.sender import Sender
@@ -161,14 +163,15 @@ def send(
             counts = press.ledger.counts(printed.record.id)
             audience, to_mail = sum(counts.values()), count_open(counts)
             shown = f"{audience:,}"
+        gaps = find_gaps(press, printed)
         if not as_json:
             relay = "" if dry_run else ", ".join(map(str, press.relays))
-            session.out.print(edition_table(printed, audience=shown, relay=relay))
+            session.out.print(edition_table(printed, audience=shown, relay=relay, gaps=gaps))
         if printed.record.state in _UNSENT:
             if not as_json:
                 session.out.print(findings_table(printed.findings, only_trouble=True))
             if dry_run:
-                _print_dry_run(session, printed, audience, wanted, as_json=as_json)
+                _print_dry_run(session, printed, gaps, audience, wanted, as_json=as_json)
                 return
             overridden = check_fit_to_send(printed, overrides)
             _say_overridden(session, overridden)
@@ -371,6 +374,7 @@ def _deliver(
                 printed,
                 overrides=overrides,
                 segment=segment,
+                approved_by=describe_operator(),
                 on_start=_stop_on_signal,
                 on_progress=show,
             )
@@ -389,11 +393,17 @@ def _stop_on_signal(sender: Sender) -> None:
 
 
 def _print_dry_run(
-    session: Session, printed: Printed, audience: int, segment: Segment | None, *, as_json: bool
+    session: Session,
+    printed: Printed,
+    gaps: Gaps,
+    audience: int,
+    segment: Segment | None,
+    *,
+    as_json: bool,
 ) -> None:
     if as_json:
         told = {"audience": audience, "segment": str(segment or ""), "dry_run": True}
-        session.print_json(edition_document(printed) | told)
+        session.print_json(edition_document(printed) | gaps.to_document(printed) | told)
     else:
         session.out.print(f"Dry run: {shown_count(audience, 'reader')} would be mailed; none was.")
 

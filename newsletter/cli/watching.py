@@ -15,8 +15,11 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
+from sqlalchemy import Connection
 
 from newsletter.audience.subscribers import count_by_status
+from newsletter.briefs.health import TROUBLE, judge_source
+from newsletter.briefs.watch import load_facts
 from newsletter.cli.asked import JsonOption
 from newsletter.cli.session import Session
 from newsletter.cli.tables import (
@@ -100,15 +103,19 @@ def status(
         readers = count_by_status(database)
         with database.reading() as connection:
             records = list_editions(connection, limit)
+            trouble = _find_trouble(connection, session)
         reports = [
             _read_report(database, record, Ledger(database).counts(record.id), session.now())
             for record in records
         ]
     if as_json:
         documents = [_edition_document(report) for report in reports]
-        session.print_json({"subscribers": readers, "editions": documents})
+        session.print_json({"subscribers": readers, "editions": documents, "sources": trouble})
         return
     session.out.print(f"Readers: {shown_readers(readers)}")
+    for source in trouble:
+        said = f"Source {source['source']} is {source['status']}: {source['sentence']}"
+        session.out.print(said, markup=False, soft_wrap=True)
     if not reports:
         session.out.print("No edition yet. `newsletter preview` shows what the first would be.")
         return
@@ -127,6 +134,20 @@ def status(
     for report in reversed(told):
         for sentence in _what_stands(report, zone):
             session.out.print(f"{report.record.name}: {sentence}", markup=False)
+
+
+def _find_trouble(connection: Connection, session: Session) -> list[dict[str, str]]:
+    """Find the sources that editions lack, or that have had nothing new for too long."""
+    now = session.now()
+    judged = (
+        (facts.name, judge_source(facts, now))
+        for facts in load_facts(connection, session.settings, now=now)
+    )
+    return [
+        {"source": name, "status": health.status, "sentence": health.sentence}
+        for name, health in judged
+        if health.status in TROUBLE
+    ]
 
 
 def _read_report(

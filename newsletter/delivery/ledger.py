@@ -431,8 +431,9 @@ def _is_for(
         return ~takes["weekly"]
     chose = takes["weekly"] | takes["both"]
     days = _find_dailies(connection, repeats)
-    had_all = and_(*(_was_sent(daily_id) for _, daily_id in days))
-    return chose & ~had_all if days and len(days) == len(set(repeats)) else chose
+    if not days or len(days) < len(set(repeats)):  # there is one that they cannot have had
+        return chose
+    return chose & ~and_(*(_was_sent(daily_id) for _, daily_id in days))
 
 
 def _dates_had(connection: Connection, days: Sequence[date]) -> Any:

@@ -147,7 +147,7 @@ def _forget_attempts(database: Database, since: datetime) -> Iterator[tuple[str,
                     deliveries.c.changed_at < since,
                     deliveries.c.state != State.IN_DOUBT.value,
                     # A code and more. Our own words begin with no digit, and name nobody.
-                    or_(*(reply.like(f"{digit}__ _%") for digit in "2345")),
+                    or_(*(reply.like(f"{digit}__{mark}%") for digit in "2345" for mark in " -")),
                 )
                 .values(reply=func.substr(reply, 1, 3))
             ).rowcount

@@ -17,11 +17,14 @@ from sqlalchemy import Connection, Row, exists, or_, select
 from newsletter.briefs.document import brief_from_document
 from newsletter.briefs.model import Brief
 from newsletter.editions.model import Window
+from newsletter.editions.review import Judgement, Rules, hash_brief, judge_brief
 from newsletter.editions.story import Candidate, Fate
+from newsletter.editions.verdicts import load_reviewed, load_said
 from newsletter.editions.window import STANDINGS, Standing, classify_candidate
 from newsletter.errors import RefusedError
 from newsletter.store.tables import briefs, edition_briefs
 
+_NO_REVIEW = Rules()
 _CLOCK_ERROR = timedelta(days=31)
 """How far back briefs are looked for that a wrong clock put between two windows."""
 
@@ -34,6 +37,8 @@ class Candidates:
     counts: Mapping[Standing, int]
     fates: tuple[Fate, ...] = ()
     """Of those that may not."""
+    trusted: tuple[int, ...] = ()
+    """Those that only the setting of their source has approved."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,14 +54,18 @@ def load_candidates(
     connection: Connection,
     window: Window,
     *,
+    made_at: datetime,
     beginning: datetime | None,
     lookback: timedelta,
     edition_id: int | None = None,
+    reviewers: Rules = _NO_REVIEW,
+    closed: bool = False,
 ) -> Candidates:
     """Load the briefs for a window that no edition but `edition_id` has claimed.
 
-    `beginning` is as `classify_candidate` has it. Of briefs that were too old, or had expired,
-    before the window nothing is said again.
+    `made_at` and `beginning` are as `classify_candidate` has them. Of briefs that were too old, or
+    had expired, before the window nothing is said again. What is rejected is left out, and once the
+    review is `closed` what waits for its reviewers too; that may come late into the next edition.
     """
     since = window.start - max(lookback, _CLOCK_ERROR)
     rows = connection.execute(
@@ -83,7 +92,7 @@ def load_candidates(
         .limit(1)
     )
     counts: Counter[Standing] = Counter(dict.fromkeys(STANDINGS, 0))
-    chosen = []
+    possible = []
     fates = []
     for row in rows:
         candidate = _read_candidate(row)
@@ -92,6 +101,7 @@ def load_candidates(
             published_at=row.published_at,
             first_seen_at=row.first_seen_at,
             window=window,
+            made_at=made_at,
             lookback=lookback,
             beginning=beginning,
             not_before=brief.not_before,
@@ -99,13 +109,62 @@ def load_candidates(
         )
         if row.id <= (newest or 0) and _was_told(standing, candidate, window):
             continue
-        counts[standing] += 1
         candidate = replace(candidate, standing=standing)
         if standing in ("in", "late"):
-            chosen.append(candidate)
+            possible.append((candidate, row.document))
         else:
+            counts[standing] += 1
             fates.append(Fate(candidate=candidate, place=standing, why=STANDINGS[standing]))
-    return Candidates(chosen=tuple(chosen), counts=dict(counts), fates=tuple(fates))
+    said = load_said(connection, [candidate.brief_id for candidate, _ in possible])
+    chosen, trusted = [], []
+    for candidate, document in possible:
+        judgement = judge_brief(
+            candidate.brief,
+            hash_brief(document),
+            said.get(candidate.brief_id, ()),
+            source=candidate.source,
+            rules=reviewers,
+        )
+        was_left = _was_left(candidate, window, lookback)
+        if judgement.state == "waiting" and was_left and reviewers.required:
+            continue
+        if judgement.state == "rejected" or (judgement.state == "waiting" and closed):
+            standing = "rejected" if judgement.state == "rejected" else "unreviewed"
+            if standing == "unreviewed" or not _is_of_before(candidate, window):
+                counts[standing] += 1
+                why = _explain_judgement(judgement)
+                left = replace(candidate, standing=standing)
+                fates.append(Fate(candidate=left, place=standing, why=why))
+            continue
+        counts[candidate.standing] += 1
+        chosen.append(candidate)
+        if judgement.by_trust:
+            trusted.append(candidate.brief_id)
+    return Candidates(
+        chosen=tuple(chosen), counts=dict(counts), fates=tuple(fates), trusted=tuple(trusted)
+    )
+
+
+def _is_of_before(candidate: Candidate, window: Window) -> bool:
+    return candidate.first_seen_at is not None and candidate.first_seen_at < window.start
+
+
+def _was_left(candidate: Candidate, window: Window, lookback: timedelta) -> bool:
+    """Tell whether a brief found no reviewer for an edition and for the next one either."""
+    seen_at = candidate.first_seen_at
+    return (
+        candidate.standing == "late" and seen_at is not None and seen_at < window.start - lookback
+    )
+
+
+def _explain_judgement(judgement: Judgement) -> str:
+    if judgement.state == "rejected" and judgement.said:
+        note = f": {judgement.said.note}" if judgement.said.note else ""
+        return f"{judgement.said.decided_by} rejected it{note}"
+    return (
+        f"nobody approved it by the deadline ({judgement.why}); the next edition may have it, "
+        "if somebody does"
+    )
 
 
 def load_named(
@@ -128,6 +187,7 @@ def load_named(
         ).where(briefs.c.id.in_(brief_ids))
     )
     found = {row.id: row for row in rows}
+    reviewed = load_reviewed(connection, brief_ids, _NO_REVIEW)
     candidates = []
     for number in dict.fromkeys(brief_ids):
         if number not in found:
@@ -138,6 +198,12 @@ def load_named(
         brief = candidate.brief
         if found[number].is_claimed:
             raise RefusedError(f'"{brief.title[:60]}" was in another edition', mend="leave it out")
+        if reviewed[number].judgement.state == "rejected":
+            raise RefusedError(
+                f'"{brief.title[:60]}" is left out: '
+                f"{_explain_judgement(reviewed[number].judgement)}",
+                mend=f"`newsletter review approve {number}` lets it go",
+            )
         if _is_over(brief, at):
             raise RefusedError(f'"{brief.title[:60]}" has expired', mend="leave it out")
         if brief.not_before is not None and brief.not_before > at:

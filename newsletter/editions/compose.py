@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -20,7 +19,8 @@ from newsletter.editions.ranking import (
     list_reports,
     rank_stories,
 )
-from newsletter.editions.story import Candidate, Fate, Story
+from newsletter.editions.stories import Rule, group_stories
+from newsletter.editions.story import Candidate, Earlier, Fate, Story
 from newsletter.settings import EditionSettings, Publication, picture_host
 
 
@@ -55,12 +55,21 @@ def compose(
     settings: EditionSettings,
     notes: Notes = _NO_NOTES,
     weights: Mapping[str, float] = _NO_WEIGHTS,
+    rules: Sequence[Rule] = (),
+    earlier: Sequence[Earlier] = (),
+    is_grouped: bool = True,
 ) -> Draft:
     """Compose the edition of `day`: the same for the same candidates in whatever order.
 
-    `weights` are those of the sources, by name; 1 where there is none.
+    `weights` are those of the sources, by name; 1 where there is none. `rules` are an operator's
+    about stories, `earlier` what editions told before. Unless `is_grouped` each candidate is a
+    story of its own.
     """
-    stories = _drop_doubles(sorted(candidates, key=_rank))
+    stories = (
+        group_stories(candidates, rules=rules, earlier=earlier)
+        if is_grouped
+        else [Story(lead=candidate) for candidate in candidates]
+    )
     ranked = rank_stories(stories, cut_off=window.cut_off, weights=weights)
     choice = choose_stories(ranked, settings)
     remarks: list[str] = []
@@ -150,27 +159,3 @@ def _without_strange_picture(brief: Brief, hosts: Sequence[str], remarks: list[s
         "edition.picture_hosts."
     )
     return replace(brief, picture=None)
-
-
-def _rank(candidate: Candidate) -> tuple[bool, float, str, int]:
-    """Put the brief that tells a story best first: with analysis, newest, by title."""
-    brief = candidate.brief
-    newest_first = -candidate.published_at.timestamp()
-    return not brief.has_analysis, newest_first, brief.title, candidate.brief_id
-
-
-def _drop_doubles(candidates: Iterable[Candidate]) -> list[Story]:
-    """Make one story of the briefs that say the same in title and summary; the first tells it."""
-    alike: dict[tuple[str, str], list[Candidate]] = {}
-    for candidate in candidates:
-        said = (_fold(candidate.brief.title), _fold(candidate.brief.summary))
-        alike.setdefault(said, []).append(candidate)
-    return [
-        Story(lead=lead, others=tuple(others), why="the same title and summary" if others else "")
-        for lead, *others in alike.values()
-    ]
-
-
-def _fold(text: str) -> str:
-    """Fold case, width and white space, which tell no two texts apart."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Literal
 
 from sqlalchemy import Connection, select
@@ -23,6 +23,7 @@ from newsletter.editions.following import follow_up
 from newsletter.editions.lifecycle import RELEASED
 from newsletter.editions.model import Edition, Kind
 from newsletter.editions.notes import Notes, read_notes
+from newsletter.editions.review import WAITS_FOR_REVIEW, explain_shortfall
 from newsletter.editions.shelf import (
     EditionRecord,
     change_state,
@@ -35,10 +36,13 @@ from newsletter.editions.shelf import (
     store_edition,
 )
 from newsletter.editions.story import Candidate, Fate
-from newsletter.editions.window import Standing, decide_window
+from newsletter.editions.storylines import load_earlier, load_rules
+from newsletter.editions.verdicts import Reviewed, load_reviewed, read_rules, store_trust
+from newsletter.editions.window import Standing, decide_window, local_date
 from newsletter.errors import ConfigurationError, InputError
 from newsletter.settings import Settings, source_name
 from newsletter.store import Database
+from newsletter.store.alerts import raise_alert, was_raised
 from newsletter.store.tables import gatherings
 
 Outcome = Literal["edition", "quiet_day", "nothing_new", "held"]
@@ -72,9 +76,13 @@ def compose_edition(
     day: date,
     now: datetime,
     reports: Sequence[SourceReport] | None,
+    closed: bool = False,
     dry: bool = False,
 ) -> Composed:
     """Compose the edition of `day` from what is stored, as a draft; if `dry`, nothing is stored.
+
+    Once the review is `closed` it is composed without what waits for a reviewer, and held where
+    that leaves too little.
 
     `reports` are of the gathering just made; None if there was none, and then what was last
     recorded of each source tells whether it was read. `now` is the moment after that
@@ -82,6 +90,7 @@ def compose_edition(
     with readers enrolled; `ConfigurationError` without sources.
     """
     publication, rules = settings.publication, settings.edition
+    reviewers = read_rules(settings)
     notes, unreadable = _try_notes(settings, day)
     with database.writing(discarded=dry) as connection:
         if released := find_released(connection, day):
@@ -107,17 +116,25 @@ def compose_edition(
         candidates = load_candidates(
             connection,
             window,
+            made_at=now,
             beginning=None if previous is None else first_start(connection, day),
             lookback=rules.lookback,
             edition_id=None if found is None else found.id,
+            reviewers=reviewers,
+            closed=closed,
         )
+        store_trust(
+            connection, load_reviewed(connection, candidates.trusted, reviewers).values(), now
+        )
+        unreviewed = candidates.counts.get("unreviewed", 0)
+        shortfall = explain_shortfall(len(candidates.chosen), unreviewed, settings.review.floor)
         nothing_new = Composed(
             outcome="nothing_new",
             counts=candidates.counts,
             retired=tuple(record.date for record in retired),
             fates=candidates.fates,
         )
-        if blind or not candidates.chosen:
+        if blind or not (candidates.chosen or shortfall):
             reason = _explain_failures(connection, settings, reports, since=window.start)
             if reason:
                 held = hold_edition(connection, day, reason, window, now)
@@ -126,8 +143,9 @@ def compose_edition(
                 if found is not None and found.state != "cancelled":
                     change_state(connection, found.id, "cancelled", reason="nothing new", now=now)
                 return replace(nothing_new, remarks=_name_unsent(notes, unreadable, day))
-        if unreadable:
-            held = hold_edition(connection, day, unreadable, window, now)
+        if unreadable or shortfall:
+            held = hold_edition(connection, day, unreadable or shortfall, window, now)
+            _tell_once(connection, held, now)
             return _hold(nothing_new, held, candidates.chosen)
         draft = compose(
             candidates.chosen,
@@ -137,6 +155,8 @@ def compose_edition(
             settings=rules,
             notes=notes,
             weights={source_name(source): source.weight for source in settings.sources},
+            rules=load_rules(connection),
+            earlier=load_earlier(connection, day),
         )
         draft = follow_up(connection, draft, settings)
         record = store_edition(
@@ -154,7 +174,7 @@ def compose_edition(
             outcome=_outcome(draft.edition),
             record=record,
             edition=draft.edition,
-            remarks=draft.remarks,
+            remarks=(*draft.remarks, *_remark_on_unreviewed(unreviewed)),
             fates=(*candidates.fates, *draft.fates),
         )
 
@@ -165,6 +185,22 @@ def _hold(composed: Composed, record: EditionRecord, waiting: Sequence[Candidate
     return replace(composed, outcome="held", record=record, fates=(*composed.fates, *fates))
 
 
+def _tell_once(connection: Connection, held: EditionRecord, now: datetime) -> None:
+    """Raise an alert where an edition begins to wait for its reviewers."""
+    kind = "review_wanted"
+    is_new = not was_raised(connection, kind, edition_id=held.id)
+    if is_new and held.reason.startswith(WAITS_FOR_REVIEW):
+        sentence = f"the edition of {held.name} is held, {held.reason}."
+        raise_alert(connection, kind, sentence, now=now, edition_id=held.id)
+
+
+def _remark_on_unreviewed(count: int) -> tuple[str, ...]:
+    if not count:
+        return ()
+    briefs = "1 brief is" if count == 1 else f"{count:,} briefs are"
+    return (f"{briefs} left out, since nobody approved them; `newsletter review` lists them.",)
+
+
 def find_released(connection: Connection, day: date, kind: Kind = "daily") -> Composed | None:
     """Find the edition of a day as it stands, where it was approved before."""
     found = find_edition(connection, day, kind)
@@ -172,6 +208,54 @@ def find_released(connection: Connection, day: date, kind: Kind = "daily") -> Co
         return None
     content = load_content(connection, found.id)
     return Composed(outcome=_outcome(content), record=found, edition=content, existing=True)
+
+
+def list_waiting(
+    connection: Connection, settings: Settings, *, now: datetime
+) -> tuple[Reviewed, ...]:
+    """List the briefs that wait for a reviewer before the coming edition may have them.
+
+    Those under embargo, or dated later, too: they may be in it by the time it is sent. The
+    pinned and the newest come first.
+    """
+    zone, lookback = settings.publication.zone, settings.edition.lookback
+    today = local_date(now, zone)
+    found = find_edition(connection, today)
+    is_over = found is not None and found.state in RELEASED
+    before = today + timedelta(days=1) if is_over else today
+    previous = previous_cut_off(connection, before)
+    window = decide_window(
+        today,
+        now=now,
+        zone=zone,
+        previous_cut_off=previous or first_start(connection, before),
+        lookback=lookback,
+    )
+    reviewers = read_rules(settings)
+    candidates = load_candidates(
+        connection,
+        window,
+        made_at=now,
+        beginning=None if previous is None else first_start(connection, before),
+        lookback=lookback,
+        edition_id=None if found is None or is_over else found.id,
+        reviewers=reviewers,
+    )
+    coming = [fate.candidate for fate in candidates.fates if fate.place in ("not_yet", "embargoed")]
+    ids = [each.brief_id for each in (*candidates.chosen, *coming)]
+    loaded = load_reviewed(connection, ids, reviewers).values()
+    waiting = (each for each in loaded if each.judgement.state == "waiting")
+    return tuple(
+        sorted(
+            waiting,
+            key=lambda each: (
+                not each.brief.pinned,
+                -each.brief.priority,
+                -each.published_at.timestamp(),
+                each.brief_id,
+            ),
+        )
+    )
 
 
 def _retire(connection: Connection, day: date, now: datetime) -> tuple[EditionRecord, ...]:

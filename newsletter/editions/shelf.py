@@ -387,6 +387,20 @@ def retire_unapproved(
     return tuple(change_state(connection, i, "cancelled", reason=reason, now=now) for i in stale)
 
 
+def reopen_dailies(connection: Connection) -> None:
+    """Have daily editions that nobody approved give their briefs back: they are to be made again.
+
+    What they were is not to be sent any more, so what was compiled of them is dropped.
+    """
+    unapproved = connection.scalars(
+        select(_E.id).where(_E.kind == "daily", _E.state.in_(("draft", "ready")))
+    ).all()
+    for edition_id in unapproved:
+        _release_briefs(connection, edition_id)
+        again = {"state": "draft", "compiled": None}
+        connection.execute(update(editions).where(_E.id == edition_id).values(again))
+
+
 def _put(
     connection: Connection,
     day: date,

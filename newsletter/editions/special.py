@@ -1,6 +1,7 @@
 """A special edition: what a person sends between the daily ones, made of the briefs they name.
 
-It claims its briefs as the daily edition does, so that no reader gets them again.
+It claims its briefs as the daily edition does, so that no reader gets them again. A daily edition
+that has such a brief and is not approved yet is made again, without it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,13 @@ from newsletter.editions.compose import compose
 from newsletter.editions.desk import Composed, find_released, list_left_out
 from newsletter.editions.following import follow_up
 from newsletter.editions.model import Window
-from newsletter.editions.shelf import find_edition, list_claims, retire_unapproved, store_edition
+from newsletter.editions.shelf import (
+    find_edition,
+    list_claims,
+    reopen_dailies,
+    retire_unapproved,
+    store_edition,
+)
 from newsletter.editions.window import decide_cut_off
 from newsletter.errors import RefusedError
 from newsletter.settings import Settings
@@ -43,15 +50,18 @@ def compose_special(
         if released := find_released(connection, day, "special"):
             return released
         retired = retire_unapproved(connection, day, now=now, kind="special")
+        reopen_dailies(connection)
         found = find_edition(connection, day, "special")
         edition_id = None if found is None else found.id
         cut_off = decide_cut_off(day, now=now, zone=settings.publication.zone)
         window = Window(start=cut_off - rules.lookback, cut_off=cut_off)
         named = brief_ids or (list_claims(connection, edition_id) if edition_id else ())
         if named:
-            chosen = load_named(connection, named, at=cut_off, edition_id=edition_id)
+            chosen = load_named(connection, named, at=now, edition_id=edition_id)
         else:
-            on_offer = load_candidates(connection, window, beginning=None, lookback=rules.lookback)
+            on_offer = load_candidates(
+                connection, window, made_at=now, beginning=None, lookback=rules.lookback
+            )
             chosen = tuple(each for each in on_offer.chosen if each.brief.pinned)
         if not chosen:
             raise RefusedError(
@@ -64,6 +74,7 @@ def compose_special(
             window=window,
             publication=settings.publication,
             settings=rules.model_copy(update=_ALL_OF_THEM | {"max_briefs": len(chosen)}),
+            is_grouped=False,
         )
         draft = replace(draft, edition=replace(draft.edition, kind="special"))
         draft = follow_up(connection, draft, settings)

@@ -135,10 +135,7 @@ def store_trust(connection: Connection, reviewed: Iterable[Reviewed], now: datet
 
 def read_edition_hash(connection: Connection, edition_id: int) -> str:
     """Read the hash of what readers get of an edition; raises `RefusedError` without content."""
-    document = connection.scalar(select(editions.c.content).where(editions.c.id == edition_id))
-    if document is None:
-        raise RefusedError("this edition has no content yet", mend="`newsletter preview` makes it")
-    return hash_edition(document)
+    return hash_edition(_read_content(connection, edition_id))
 
 
 def find_said_of_edition(connection: Connection, edition_id: int) -> Said | None:
@@ -184,7 +181,7 @@ def approve_edition(
             decided_by=by,
         )
     )
-    shown = connection.scalar(select(editions.c.content).where(editions.c.id == edition_id))
+    shown = _read_content(connection, edition_id)
     told = load_told(connection, edition_id, rules)
     waiting = [
         each
@@ -206,8 +203,14 @@ def load_told(connection: Connection, edition_id: int, rules: Rules) -> list[Rev
     return [loaded[brief_id] for brief_id in told]
 
 
-def find_rejected(connection: Connection, edition_id: int) -> Reviewed | None:
-    """Find a brief of an edition, told or named beside another, that somebody rejected."""
+def find_unsendable(
+    connection: Connection, edition_id: int, rules: Rules, *, by_person: bool = False
+) -> Reviewed | None:
+    """Find a brief of an edition, told or named beside another, that its reviewers do not let go.
+
+    What was rejected never goes. What waits for a reviewer goes where a person says yes to the
+    edition (`by_person`), or has approved it as it stands.
+    """
     placed = connection.scalars(
         select(edition_briefs.c.brief_id)
         .where(
@@ -216,8 +219,26 @@ def find_rejected(connection: Connection, edition_id: int) -> Reviewed | None:
         )
         .order_by(edition_briefs.c.position)
     )
-    loaded = load_reviewed(connection, placed, Rules())
-    return next((r for r in loaded.values() if r.judgement.state == "rejected"), None)
+    loaded = load_reviewed(connection, placed, rules).values()
+    rejected = next((each for each in loaded if each.judgement.state == "rejected"), None)
+    if rejected or by_person or is_edition_approved(connection, edition_id):
+        return rejected
+    return next((each for each in loaded if each.judgement.state == "waiting"), None)
+
+
+def is_edition_approved(connection: Connection, edition_id: int) -> bool:
+    """Tell whether somebody has approved an edition as it stands."""
+    said = find_said_of_edition(connection, edition_id)
+    return said is not None and said.verdict == "approved"
+
+
+def _read_content(connection: Connection, edition_id: int) -> Mapping[str, Any]:
+    document: Mapping[str, Any] | None = connection.scalar(
+        select(editions.c.content).where(editions.c.id == edition_id)
+    )
+    if document is None:
+        raise RefusedError("this edition has no content yet", mend="`newsletter preview` makes it")
+    return document
 
 
 def _says_the_same(stored: Mapping[str, Any], shown: Mapping[str, Any]) -> bool:

@@ -28,7 +28,9 @@ from zoneinfo import ZoneInfo
 from newsletter.editions.model import Window
 from newsletter.errors import RefusedError
 
-Standing = Literal["in", "late", "too_old", "not_yet", "embargoed", "expired"]
+Standing = Literal[
+    "in", "late", "too_old", "not_yet", "embargoed", "expired", "unreviewed", "rejected"
+]
 
 STANDINGS: Mapping[Standing, str] = {
     "in": "in the window",
@@ -37,6 +39,8 @@ STANDINGS: Mapping[Standing, str] = {
     "not_yet": "not yet published",
     "embargoed": "under embargo",
     "expired": "expired",
+    "unreviewed": "not reviewed in time",
+    "rejected": "rejected by a reviewer",
 }
 """Every standing, and how it is said to a person after a number."""
 
@@ -79,17 +83,19 @@ def classify_candidate(
     published_at: datetime,
     first_seen_at: datetime,
     window: Window,
+    made_at: datetime,
     lookback: timedelta,
     beginning: datetime | None,
     not_before: datetime | None = None,
     expires_at: datetime | None = None,
 ) -> Standing:
-    """Classify a brief that no edition has claimed.
+    """Classify a brief that no edition has claimed, for one that is made at a moment.
 
-    `beginning` is where the first window of all began; None makes this edition the first, which
-    takes nothing late.
+    That is the cut-off, or later where the edition of a past day is made up for. `beginning` is
+    where the first window of all began; None makes this edition the first, which takes nothing
+    late.
     """
-    if expires_at is not None and expires_at <= window.cut_off:
+    if expires_at is not None and expires_at <= made_at:
         return "expired"
     if not_before is not None and not_before > window.cut_off:
         return "embargoed"
@@ -101,7 +107,7 @@ def classify_candidate(
     due_at = published_at if not_before is None else max(published_at, not_before)
     if due_at >= window.start:
         return "in"
-    if beginning is None or first_seen_at > window.cut_off:
+    if beginning is None:
         return "too_old"
     was_news = first_seen_at - due_at <= lookback
     if first_seen_at >= window.start:

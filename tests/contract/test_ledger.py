@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, update
 
+from newsletter.audience.reader import RHYTHMS, Choices
 from newsletter.delivery.holder import describe_self
 from newsletter.delivery.inquiry import list_doubts, list_reasons
 from newsletter.delivery.journal import _move_statement
@@ -140,11 +141,11 @@ def test_a_correction_goes_to_exactly_those_who_were_sent_what_was_wrong(
     desk.set_edition(edition_id, kind="correction")
     with desk.database.writing() as connection:
         counted = Ledger.count_audience(connection, edition_id, desk.now, only_had=(wrong,))
-        enrolled = Ledger.enrol(connection, edition_id, desk.now, only_had=(wrong,))
+        taken = Ledger.enrol(connection, edition_id, desk.now, only_had=(wrong,))
     exactly = {
         cases.index((state, "active", False)) + 1 for state in (State.ACCEPTED, State.IN_DOUBT)
     }
-    assert counted == enrolled == 2
+    assert counted == taken == 2
     assert set(desk.states(edition_id)) == exactly
 
 
@@ -154,6 +155,43 @@ def test_a_correction_of_nothing_goes_to_nobody(desk: Desk) -> None:
     desk.set_edition(edition_id, kind="correction")
     with desk.database.writing() as connection:
         assert Ledger.enrol(connection, edition_id, desk.now) == 0
+
+
+def enrolled(desk: Desk, kind: str, *repeats: date) -> list[int]:
+    edition_id = desk.store_edition()
+    desk.set_edition(edition_id, kind=kind)
+    with desk.database.writing() as connection:
+        expected = Ledger.count_audience(connection, edition_id, desk.now, repeats=repeats)
+        assert Ledger.enrol(connection, edition_id, desk.now, repeats=repeats) == expected
+    jobs = desk.lease_all(desk.take(edition_id))
+    return sorted(job.reader.subscriber_id for job in jobs)
+
+
+def test_each_kind_of_edition_goes_to_those_who_chose_its_rhythm(desk: Desk) -> None:
+    desk.store_reader(1, choices=Choices(detail="full").to_document())
+    for number, rhythm in enumerate(RHYTHMS, 2):
+        desk.store_reader(number, choices=Choices(detail="full", rhythm=rhythm).to_document())
+    sly = ('"rhythm":"weekly"', '","rhythm":"weekly', "%", '\\","rhythm":"weekly"')
+    desk.store_reader(5, choices=Choices(topics=sly, timezone="UTC").to_document())
+    desk.store_reader(6, choices=Choices(rhythm="weekly").to_document(), status="unsubscribed")
+    for kind in ("daily", "special"):
+        assert enrolled(desk, kind) == [1, 2, 4, 5]
+    assert enrolled(desk, "weekly") == [3, 4]
+
+
+def test_who_was_sent_all_that_a_round_up_repeats_is_not_enrolled(desk: Desk) -> None:
+    for number in range(1, 6):
+        desk.store_reader(number, choices=Choices(rhythm="both").to_document())
+    days = [desk.now.date(), desk.now.date() + timedelta(days=1)]
+    for states in (("accepted", "in_doubt", "accepted", "failed"), ("accepted", "accepted")):
+        edition_id, _ = desk.approve()
+        for number, state in enumerate(states, 1):
+            desk.set_delivery(edition_id, number, state=state)
+    assert enrolled(desk, "weekly", *days) == [3, 4, 5]
+    assert enrolled(desk, "weekly", days[0]) == [4, 5]
+    assert enrolled(desk, "weekly") == [1, 2, 3, 4, 5]
+    # What no daily edition told, nobody was sent: a special one of a day without a daily one.
+    assert enrolled(desk, "weekly", days[0], days[0] - timedelta(days=9)) == [1, 2, 3, 4, 5]
 
 
 def test_enrolling_belongs_to_the_callers_transaction(desk: Desk) -> None:

@@ -23,7 +23,7 @@ from newsletter.delivery.inquiry import tell_story
 from newsletter.delivery.lifecycle import State
 from newsletter.editions.model import Kind
 from newsletter.editions.shelf import change_state, find_edition, list_editions
-from newsletter.errors import RefusedError, TemporaryError
+from newsletter.errors import IllegalMove, RefusedError, TemporaryError
 from newsletter.publish import (
     Prepared,
     Press,
@@ -243,16 +243,18 @@ def test_a_special_edition_takes_the_briefs_that_are_named_and_no_other_has_them
     paper.add_reader("wendy", "weekly")
     for name in ("quay", "mole", "pier"):
         paper.write(name)
-    prepare(paper.press, DAY)  # numbers them, and leaves a draft that has claimed all three
-    with paper.database.writing() as connection:
-        (draft,) = list_editions(connection, 2)
-        change_state(connection, draft.id, "cancelled", now=paper.now)
+    ready = make_ready(paper.press, DAY)
+    assert titles(ready) == ["mole", "pier", "quay"]
     named = (paper.brief_id("pier"), paper.brief_id("mole"))
     special = prepare(paper.press, DAY, kind="special", brief_ids=named)
     assert titles(special) == ["mole", "pier"]
     assert special.printed is not None
     assert count_audience(paper.press, special.printed) == 1
-    assert titles(prepare(paper.press, DAY, kind="special")) == ["mole", "pier"]
+    special = prepare(paper.press, DAY, kind="special")
+    assert titles(special) == ["mole", "pier"]
+    assert ready.printed is not None
+    with pytest.raises(IllegalMove):  # it is a draft again
+        approve(paper.press, ready.printed.record)
     paper.send(special)
     (mail,) = paper.mails()
     assert mail["To"] == "Ada <ada@reader.example>"
@@ -261,7 +263,7 @@ def test_a_special_edition_takes_the_briefs_that_are_named_and_no_other_has_them
     assert body is not None
     assert "https://news.example/editions/2026-11-23-special" in body.get_content()
     paper.now = SEVEN
-    daily = prepare(paper.press, DAY)
+    daily = make_ready(paper.press, DAY)
     assert titles(daily) == ["quay"]
     paper.send(daily)
     site = paper.root / "site" / "editions"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select, update
 
 from newsletter import schedule
 from newsletter.delivery import settle
@@ -28,7 +28,7 @@ from newsletter.render.templates import find_templates
 from newsletter.schedule import Keeper
 from newsletter.settings import Settings
 from newsletter.store import Database, open_database
-from newsletter.store.tables import runs
+from newsletter.store.tables import gatherings, runs, subscribers
 from tests.acceptance.project import BRIEF, Project
 from tests.integration.editions import store_readers
 from tests.integration.runs import Server
@@ -64,7 +64,9 @@ class House:
         moment = (SEVEN - timedelta(hours=1)).timestamp()
         os.utime(path, (moment, moment))
 
-    def press(self, database: Database | None = None, send_at: str = "07:00") -> Press:
+    def press(
+        self, database: Database | None = None, send_at: str = "07:00", weekly: str = ""
+    ) -> Press:
         settings = Settings.model_validate(
             {
                 "publication": {
@@ -76,6 +78,7 @@ class House:
                 },
                 "sources": [{"kind": "folder", "path": "briefs"}],
                 "schedule": {"send_at": send_at},
+                "weekly": {"day": weekly},
                 "delivery": {"relay": self.relay, "connections": 2},
                 "secret_key": "k" * 40,
                 "root": self.root,
@@ -133,6 +136,26 @@ def test_a_missed_send_is_made_up_for_once(
     house.keep(lambda: said(caplog, "is sent already"))
     assert set(server.kept.values()) == {1}
     assert len(server.kept) == 3
+
+
+def test_the_round_up_is_sent_on_its_day_and_once(
+    house: House, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    with house.database.writing() as connection:
+        chosen = update(subscribers).where(subscribers.c.id == 1)
+        connection.execute(chosen.values(choices={"rhythm": "weekly"}))
+    house.now = SEVEN + timedelta(hours=1)
+    press = house.press(weekly="mon")  # at 09:00
+    house.keep(lambda: said(caplog, "edition 2026-11-23: sent: 2 accepted"), press)
+    assert not said(caplog, "weekly")
+    house.now = SEVEN + timedelta(hours=2)
+    house.keep(lambda: said(caplog, "edition 2026-11-23-weekly: sent: 1 accepted"), press)
+    house.keep(lambda: said(caplog, "edition 2026-11-23-weekly: is sent already"), press)
+    assert (len(server.kept), set(server.kept.values())) == (3, {1})
+    caplog.clear()
+    house.now = SEVEN + timedelta(days=1, hours=2)
+    house.keep(lambda: said(caplog, "edition 2026-11-24: nothing new"), press)
+    assert not said(caplog, "2026-11-24-weekly")
 
 
 def test_one_that_is_too_late_is_not(
@@ -235,13 +258,15 @@ def test_a_held_edition_is_tried_again_until_it_is_too_late(
     (house.root / "briefs").rmdir()
 
     def later() -> bool:
-        warned = sum("held" in record.getMessage() for record in caplog.records)
-        if warned >= 2:
+        with house.database.reading() as connection:
+            tried = connection.scalar(select(func.count()).select_from(gatherings))
+        if tried and tried >= 2:
             house.now = SEVEN + timedelta(hours=6, minutes=1)
         return said(caplog, "given up")
 
     house.keep(later)
     assert house.state() == "held"
+    assert sum("held" in record.getMessage() for record in caplog.records) == 1, "told once"
     house.now = SEVEN + timedelta(hours=1)
     (house.root / "briefs").mkdir()
     house.write_brief()

@@ -126,6 +126,43 @@ def test_an_edition_that_is_being_sent_survives_the_upgrade(tmp_path: Path) -> N
     )
 
 
+def test_what_found_no_room_before_the_upgrade_does_not_come_back(tmp_path: Path) -> None:
+    with closing(connect(tmp_path / "before.db")) as database:
+        config = Config()
+        config.set_main_option("script_location", str(store_database._MIGRATIONS))
+        with database.writing() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "0002")
+            editions_before = ((1, "sent", 10, 20), (2, "sent", 20, 30), (3, "cancelled", 30, 40))
+            for number, state, start, cut_off in editions_before:
+                connection.exec_driver_sql(
+                    "INSERT INTO editions (id, date, state, window_start, cut_off, created_at) "
+                    f"VALUES ({number}, '2026-11-2{number}', '{state}', {start}, {cut_off}, 1)"
+                )
+            for number, published, seen in (
+                *((1, 15, 15), (2, 16, 16), (3, 25, 26)),
+                *((4, 5, 5), (5, 35, 35), (6, 29, 31)),  # old, of the cancelled one, late
+            ):
+                connection.exec_driver_sql(
+                    "INSERT INTO briefs (id, source, origin, published_at, first_seen_at, "
+                    "changed_at, document, warnings) "
+                    f"VALUES ({number}, 'a', 'b', {published}, {seen}, 1, '{{}}', '[]')"
+                )
+            connection.exec_driver_sql(
+                "INSERT INTO edition_briefs (brief_id, edition_id, position) VALUES (1, 1, 0)"
+            )
+        upgrade_database(database)
+        with database.reading() as connection:
+            claims = connection.exec_driver_sql(
+                "SELECT brief_id, series, edition_id, position FROM edition_briefs ORDER BY 1"
+            ).all()
+    assert [tuple(claim) for claim in claims] == [
+        (1, "news", 1, 0),
+        (2, "news", 2, None),
+        (3, "news", 2, None),
+    ]
+
+
 def _parts(sql: str) -> list[str]:
     """Split a statement at its outer brackets and at the commas between these."""
     head, body, tail = re.fullmatch(r"([^(]*)\((.*)\)([^)]*)", sql, re.DOTALL).groups()  # type: ignore[union-attr]

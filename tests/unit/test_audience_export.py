@@ -84,6 +84,7 @@ def test_every_column_is_written(database: Database) -> None:
                 format="text",
                 send_at="07:30",
                 days=("mon", "sun"),
+                rhythm="both",
             ),
             fields={"city": "Köln"},
             consent_at=NOW,
@@ -93,11 +94,11 @@ def test_every_column_is_written(database: Database) -> None:
     )
     assert export(database) == (
         '"email","name","timezone","language","topics","lenses","detail","minutes","format",'
-        '"send_at","days","consent_at","consent_source","status","created_at","age","city"\r\n'
+        '"send_at","days","rhythm","consent_at","consent_source","status","created_at","age","city"\r\n'
         '"ana@b.example","Ana Souza","Europe/Berlin","pt-BR","art; world","Household Impact",'
-        '"full","5","text","07:30","mon; sun","2025-06-01T06:00:00.123456+00:00","web form",'
+        '"full","5","text","07:30","mon; sun","both","2025-06-01T06:00:00.123456+00:00","web form",'
         '"active","2025-06-01T06:00:00.123456+00:00","","Köln"\r\n'
-        '"bo@b.example","","","","","","","","","","","","","bounced",'
+        '"bo@b.example","","","","","","","","","","","","","","bounced",'
         '"2025-06-01T06:00:00.123456+00:00","40",""\r\n'
     )
 

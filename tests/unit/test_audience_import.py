@@ -220,6 +220,16 @@ def test_short_rows_and_columns_without_heading(database: Database) -> None:
     assert "stands under no heading" in report.bad_rows[0].reason
 
 
+def test_the_rhythm_is_one_of_three(database: Database) -> None:
+    report = load(
+        database, "email,rhythm\na@b.example,Weekly\nb@b.example,both\nc@b.example,often\n"
+    )
+    assert (report.added, report.bad) == (2, 1)
+    assert find(database, "a@b.example").choices.rhythm == "weekly"
+    assert find(database, "b@b.example").choices.rhythm == "both"
+    assert report.bad_rows[0].reason.startswith('rhythm: "often" is no rhythm')
+
+
 def test_an_address_may_bring_its_name(database: Database) -> None:
     load(database, 'email,name\n"""Souza, Ana"" <ana@b.example>",\nBo <bo@b.example>,Robert\n')
     assert find(database, "ana@b.example").name == "Souza, Ana"

@@ -155,8 +155,8 @@ START, CUT_OFF = utc(2026, 3, 2, 12), utc(2026, 3, 3, 12)
         (START - DAY - HOUR, START - INSTANT, "too_old", "too_old"),
         # Or it was there before the first edition, and older than that looked back.
         (START - 10 * DAY - INSTANT, START - 10 * DAY, "too_old", "too_old"),
-        # Seen after the window: the edition that it was seen in the window of decides.
-        (START - HOUR, CUT_OFF + INSTANT, "too_old", "too_old"),
+        # Seen after the window, which was made up for, or a clock was set back: nothing waits.
+        (START - HOUR, CUT_OFF + INSTANT, "late", "too_old"),
         # Dated in the future.
         (CUT_OFF, CUT_OFF - INSTANT, "not_yet", "not_yet"),
         (CUT_OFF, CUT_OFF + INSTANT, "not_yet", "not_yet"),
@@ -175,6 +175,7 @@ def test_standing(
             published_at=published_at,
             first_seen_at=first_seen_at,
             window=window,
+            made_at=CUT_OFF,
             lookback=DAY,
             beginning=beginning,
         )
@@ -206,6 +207,7 @@ def test_an_embargo_counts_as_the_time_of_publication(
         published_at=published_at,
         first_seen_at=first_seen_at,
         window=Window(start=START, cut_off=CUT_OFF),
+        made_at=CUT_OFF,
         lookback=DAY,
         beginning=START - 10 * DAY,
         not_before=not_before,
@@ -225,11 +227,25 @@ def test_what_expires_by_the_cut_off_is_in_no_edition(
         published_at=START,
         first_seen_at=START,
         window=Window(start=START, cut_off=CUT_OFF),
+        made_at=CUT_OFF,
         lookback=DAY,
         beginning=beginning,
         expires_at=expires_at,
     )
     assert found == standing
+
+
+def test_a_past_day_that_is_made_up_for_has_nothing_that_expired_since() -> None:
+    found = classify_candidate(
+        published_at=START,
+        first_seen_at=START,
+        window=Window(start=START, cut_off=CUT_OFF),
+        made_at=CUT_OFF + 2 * DAY,
+        lookback=DAY,
+        beginning=None,
+        expires_at=CUT_OFF + DAY,
+    )
+    assert found == "expired"
 
 
 def test_counts_are_said_in_words() -> None:
@@ -292,6 +308,7 @@ def make_editions(
                 published_at=briefs[i].published_at,
                 first_seen_at=briefs[i].first_seen_at,
                 window=window,
+                made_at=making.now,
                 lookback=lookback,
                 beginning=beginning,
             )

@@ -1,0 +1,122 @@
+"""Which pieces are one story, and an operator's word on it: stories."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from newsletter.cli.asked import DateOption, JsonOption
+from newsletter.cli.session import Session
+from newsletter.delivery.holder import describe_operator
+from newsletter.editions.desk import compose_edition
+from newsletter.editions.story import Fate
+from newsletter.editions.storylines import store_rule
+
+stories = typer.Typer(
+    help="Which pieces the coming edition tells as one story.", invoke_without_command=True
+)
+
+BriefArgument = Annotated[int, typer.Argument(metavar="BRIEF", help="Number of a brief.")]
+
+
+@stories.callback()
+def list_(ctx: typer.Context, day: DateOption = None, as_json: JsonOption = False) -> None:
+    """List the stories of a day's edition, each with all of its pieces. Changes nothing."""
+    if ctx.invoked_subcommand is not None:
+        return
+    session: Session = ctx.obj
+    now = session.now()
+    today = now.astimezone(session.settings.publication.zone).date()
+    with session.database() as database:
+        composed = compose_edition(
+            database, session.settings, day=day or today, now=now, reports=None, dry=True
+        )
+    told = group_fates(composed.fates)
+    if as_json:
+        session.print_json({"stories": [_document(each) for each in told]})
+    elif told:
+        session.out.print(_table(told))
+    else:
+        session.out.print("No story waits for that edition; `newsletter gather` reads the sources.")
+
+
+@stories.command()
+def merge(
+    ctx: typer.Context, one: BriefArgument, other: BriefArgument, as_json: JsonOption = False
+) -> None:
+    """Make two pieces one story, and all that is like them."""
+    _rule(ctx.obj, "merge", one, other, as_json=as_json)
+
+
+@stories.command()
+def split(
+    ctx: typer.Context, one: BriefArgument, other: BriefArgument, as_json: JsonOption = False
+) -> None:
+    """Keep two pieces apart, and each with what is like it."""
+    _rule(ctx.obj, "split", one, other, as_json=as_json)
+
+
+def group_fates(fates: Sequence[Fate]) -> list[list[Fate]]:
+    """Give each story's fates, its lead's first: those that it tells as well follow it."""
+    told: list[list[Fate]] = []
+    for fate in fates:
+        if fate.place == "also" and told:
+            told[-1].append(fate)
+        elif fate.place in ("full", "standard", "one-line", "left out"):
+            told.append([fate])
+    return told
+
+
+def _rule(
+    session: Session, kind: Literal["merge", "split"], one: int, other: int, *, as_json: bool
+) -> None:
+    with session.database() as database, database.writing() as connection:
+        titles = store_rule(connection, kind, one, other, by=describe_operator(), now=session.now())
+    if as_json:
+        session.print_json({"rule": kind, "briefs": [one, other], "titles": list(titles)})
+        return
+    how = "are one story" if kind == "merge" else "are two stories"
+    session.out.print(
+        f'"{titles[0]}" and "{titles[1]}" {how} from now on, in every edition that is not approved '
+        "yet; the newest word on two briefs counts.",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _table(told: Sequence[Sequence[Fate]]) -> Table:
+    table = Table(title="Stories", title_justify="left")
+    table.add_column("Brief", justify="right", no_wrap=True)
+    for heading in ("Title", "From", "Place", "Why"):
+        table.add_column(heading, overflow="fold")
+    for fates in told:
+        for fate in fates:
+            also = fate.place == "also"
+            table.add_row(
+                str(fate.candidate.brief_id),
+                escape(("└ " if also else "") + fate.candidate.brief.title),
+                escape(fate.candidate.source),
+                fate.place,
+                escape(fate.why),
+                end_section=fate is fates[-1],
+            )
+    return table
+
+
+def _document(fates: Sequence[Fate]) -> dict[str, Any]:
+    lead, *others = fates
+    return _piece(lead) | {"also": [_piece(other) for other in others]}
+
+
+def _piece(fate: Fate) -> dict[str, Any]:
+    return {
+        "brief": fate.candidate.brief_id,
+        "title": fate.candidate.brief.title,
+        "source": fate.candidate.source,
+        "place": fate.place,
+        "why": fate.why,
+    }

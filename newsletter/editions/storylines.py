@@ -1,0 +1,85 @@
+"""What is kept of stories: an operator's rules, and how editions told them before."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import Literal
+
+from sqlalchemy import Connection, insert, select
+
+from newsletter.briefs.document import brief_from_document
+from newsletter.editions.lifecycle import RELEASED
+from newsletter.editions.stories import Rule
+from newsletter.editions.story import Earlier
+from newsletter.errors import RefusedError
+from newsletter.store.tables import briefs, edition_briefs, editions, story_rules
+
+REMEMBERED = timedelta(days=14)
+"""How long after an edition a story is known again."""
+
+
+def load_rules(connection: Connection) -> tuple[Rule, ...]:
+    """Load every rule, in the order in which they were made."""
+    _r = story_rules.c
+    rows = connection.execute(select(_r.kind, _r.one_id, _r.other_id).order_by(_r.id))
+    return tuple(Rule(kind=row.kind, one=row.one_id, other=row.other_id) for row in rows)
+
+
+def store_rule(
+    connection: Connection,
+    kind: Literal["merge", "split"],
+    one: int,
+    other: int,
+    *,
+    by: str,
+    now: datetime,
+) -> tuple[str, str]:
+    """Keep an operator's word about two briefs; give their titles.
+
+    Raises `RefusedError` where one of them is not there, or both are the same.
+    """
+    if one == other:
+        raise RefusedError(f"brief {one} is one story with itself", mend="name two briefs")
+    titles = {
+        row.id: str(row.document["title"])
+        for row in connection.execute(
+            select(briefs.c.id, briefs.c.document).where(briefs.c.id.in_((one, other)))
+        )
+    }
+    for number in (one, other):
+        if number not in titles:
+            raise RefusedError(
+                f"there is no brief {number}", mend="see the numbers in `newsletter stories`"
+            )
+    connection.execute(
+        insert(story_rules).values(kind=kind, one_id=one, other_id=other, made_at=now, made_by=by)
+    )
+    return titles[one], titles[other]
+
+
+def load_earlier(connection: Connection, before: date) -> tuple[Earlier, ...]:
+    """Load the stories that editions told within `REMEMBERED` before a date."""
+    rows = connection.execute(
+        select(edition_briefs.c.story_id, editions.c.date, briefs.c.id, briefs.c.document)
+        .join_from(edition_briefs, editions)
+        .join(briefs, briefs.c.id == edition_briefs.c.brief_id)
+        .where(
+            editions.c.state.in_(RELEASED),
+            editions.c.kind == "daily",
+            editions.c.date < before,
+            editions.c.date >= before - REMEMBERED,
+            edition_briefs.c.series == "news",
+            edition_briefs.c.position.is_not(None),
+            edition_briefs.c.story_id.is_not(None),
+        )
+        .order_by(editions.c.date, edition_briefs.c.position)
+    )
+    return tuple(
+        Earlier(
+            story_id=row.story_id,
+            day=row.date,
+            brief=brief_from_document(row.document, file=f"brief {row.id}"),
+            brief_id=row.id,
+        )
+        for row in rows
+    )
