@@ -64,7 +64,13 @@ from newsletter.editions.corrections import (
     list_corrected,
 )
 from newsletter.editions.desk import Composed, Outcome, compose_edition, find_released
-from newsletter.editions.explain import Line, explain_items, load_claims, place_by_form
+from newsletter.editions.explain import (
+    Line,
+    explain_items,
+    load_claims,
+    load_waiting,
+    place_by_form,
+)
 from newsletter.editions.following import note_approved
 from newsletter.editions.lifecycle import RELEASED
 from newsletter.editions.model import (
@@ -290,6 +296,9 @@ def explain(press: Press, reports: tuple[SourceReport, ...]) -> Explained:
     ids = [item.brief_id for report in reports for item in report.items if item.brief_id]
     with press.database.reading() as connection:
         claims = load_claims(connection, ids)
+        if composed.existing and composed.record:
+            lookback = press.settings.edition.lookback
+            fates = load_waiting(connection, composed.record, now=press.now(), lookback=lookback)
     lines = explain_items(reports, fates, claims)
     return Explained(day=day, outcome=composed.outcome, lines=lines, remark=remark)
 
@@ -1027,8 +1036,7 @@ async def publish(
         await check_relay(press)
         check_web(press, printed)
         try:
-            approve(press, printed.record, overridden, segment=segment)
-            approve(press, printed.record, overridden, approved_by=approved_by)
+            approve(press, printed.record, overridden, segment=segment, approved_by=approved_by)
         except IllegalMove:
             with press.database.reading() as connection:
                 if read_edition(connection, printed.record.id).state not in RELEASED:

@@ -18,7 +18,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, select, text
+from sqlalchemy import Connection, Row, TextClause, select, text
 
 from newsletter.audience.address import Address
 from newsletter.audience.pseudonyms import Pseudonyms
@@ -159,11 +159,11 @@ def store_plan(
     """Lay planned entries over the list."""
     if plan.added:
         rows = [_build_row(entry, now, import_id) for entry in plan.added.values()]
-        connection.execute(_INSERT, rows)
+        _execute_many(connection, _INSERT, rows)
     if plan.changed:
         at = to_micros(now)
         rows = [{**change.row, "updated_at": at} for change in plan.changed.values()]
-        connection.execute(_UPDATE, rows)
+        _execute_many(connection, _UPDATE, rows)
     for status, those in plan.blocked.items():
         suppress(connection, those, status, now, detail="said so in an imported row")
 
@@ -178,6 +178,16 @@ def store_entries(
 ) -> None:
     """Lay entries over the list, and count into `tally` what became of them."""
     store_plan(connection, plan_entries(connection, entries, tally, pseudonyms=pseudonyms), now)
+
+
+def _execute_many(
+    connection: Connection, statement: TextClause, rows: list[dict[str, Any]]
+) -> None:
+    """Execute for each row: SQLite's driver takes names as they stand, so nothing rewrites them."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(statement.text, rows)
+    else:
+        connection.execute(statement, rows)
 
 
 _INSERT = text(

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http.client import responses
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import httpcore2
@@ -52,6 +53,8 @@ class Fetched:
     """What to hand to the next fetch; opaque to everyone else."""
     url: str
     """Where the answer came from, after redirects."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """The answer's, by names in lower case."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,15 +76,23 @@ def fetch(
     timeout_seconds: float,
     max_bytes: int,
     user_agent: str,
+    headers: Mapping[str, str] = MappingProxyType({}),
     resolve: Resolve = socket.getaddrinfo,
 ) -> Fetched:
     """Fetch `url` with GET, conditionally if `validators` of an earlier fetch are given.
 
-    Raises `SourceError`, and nothing else, whatever the server does.
+    `headers` may hold a secret: no other server than the one of `url` gets them. Raises
+    `SourceError`, and nothing else, whatever the server does.
     """
+    origin = _origin(url)
+
+    def ask(pool: httpcore2.ConnectionPool, target: URL) -> Fetched | str:
+        own = headers if _origin(str(target)) == origin else {}
+        return _ask(pool, target, validators, max_bytes, user_agent, own)
+
     return _follow(
         url,
-        lambda pool, target: _ask(pool, target, validators, max_bytes, user_agent),
+        ask,
         allow_private=allow_private,
         timeout_seconds=timeout_seconds,
         resolve=resolve,
@@ -153,6 +164,32 @@ def _follow(
     raise SourceError(f"redirects more than {_MAX_REDIRECTS} times", file=place)
 
 
+def connect(
+    host: str,
+    port: int,
+    *,
+    allow_private: bool,
+    timeout_seconds: float,
+    resolve: Resolve = socket.getaddrinfo,
+) -> socket.socket:
+    """Connect to an address of `host` that was checked, for what speaks another protocol.
+
+    Raises `SourceError` for one that may not be, `TimeoutError` and `OSError` where it fails.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    guard = _Guard(allow_private=allow_private, deadline=deadline, resolve=resolve)
+    try:
+        stream = guard.connect_tcp(host, port)
+    except httpcore2.TimeoutException:
+        raise TimeoutError from None
+    except httpcore2.NetworkError as error:
+        cause = error.__cause__ or error.__context__
+        raise (cause if isinstance(cause, OSError) else OSError(0, "it fails")) from None
+    bare = stream.get_extra_info("socket")
+    assert isinstance(bare, socket.socket), "a connection over TCP has one"
+    return bare
+
+
 def shown(url: str) -> str:
     """Give an address for reports: without user, password, query and fragment."""
     bare = url.partition("#")[0].partition("?")[0]
@@ -184,6 +221,14 @@ def _parse_url(url: str, *, allow_private: bool, redirected_from: URL | None = N
     return parsed
 
 
+def _origin(url: str) -> tuple[str, str, int | None]:
+    try:
+        parsed = URL(url)
+    except (InvalidURL, UnicodeError):
+        return "", "", None
+    return parsed.scheme, parsed.host.lower(), parsed.port or _PORTS.get(parsed.scheme)
+
+
 def _join(base: URL, location: str) -> str:
     try:
         return str(base.join(location))
@@ -197,6 +242,7 @@ def _ask(
     validators: Mapping[str, str],
     max_bytes: int,
     user_agent: str,
+    own_headers: Mapping[str, str],
 ) -> Fetched | str:
     """Make one request; give the answer, or where it redirects to."""
     headers = {
@@ -205,6 +251,7 @@ def _ask(
         "application/xml;q=0.9, application/json;q=0.9, */*;q=0.5",
         "Accept-Encoding": "gzip",
         "Connection": "close",
+        **own_headers,
     }
     known = validators if validators.get("url") == str(url) else {}
     if "etag" in known:
@@ -231,6 +278,7 @@ def _ask(
         content_type=received.get("content-type", ""),
         validators={"url": str(url), **kept} if kept else {},
         url=str(url),
+        headers=received,
     )
 
 

@@ -30,7 +30,7 @@ from newsletter.briefs.sources.read import read_source
 from newsletter.briefs.sources.reading import Item, Reading, SourceContext
 from newsletter.briefs.watch import watch_sources
 from newsletter.errors import SourceError
-from newsletter.settings import Settings, SourceSettings, source_name
+from newsletter.settings import Settings, SourceSettings, read_environment, source_name
 from newsletter.store import tables
 from newsletter.store.database import Database
 
@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 _MOST_AT_ONCE = 8
 _KEYS_A_QUERY = 500  # old builds of SQLite take 999 parameters
 
-Status = Literal["read", "unchanged", "failed"]
+Status = Literal["read", "unchanged", "partial", "failed"]
 ItemOutcome = Literal["new", "changed", "known", "elsewhere", "fixed", "repeats"]
 
 ITEM_OUTCOMES: Mapping[ItemOutcome, str] = {
@@ -79,7 +79,7 @@ class SourceReport:
     warnings: tuple[str, ...] = ()
     """What is odd about new and changed briefs, and changes that came too late."""
     error: str = ""
-    """Why the source could not be read."""
+    """Why the source could not be read, or what is missing if only a part could be."""
     alarm: str = ""
     """What is told of it now for the first time: that it lastingly fails, is stale, is back."""
     is_known: bool = False
@@ -102,6 +102,7 @@ def gather_sources(
     if not settings.sources:
         return ()
     validators = _load_validators(database)
+    environment = read_environment(settings.root)
     names = [source_name(source) for source in settings.sources]
     contexts = [
         SourceContext(
@@ -109,6 +110,7 @@ def gather_sources(
             vocabulary=settings.vocabulary,
             user_agent=describe_us(settings),
             validators=validators.get(name, {}),
+            environment=environment,
         )
         for name in names
     ]
@@ -162,11 +164,9 @@ def _store_outcome(
             state: dict[str, Any] = {"last_error": outcome}
         else:
             report = _store_reading(connection, name, outcome, now)
-            state = {
-                "last_error": "",
-                "last_success_at": now,
-                "validators": dict(outcome.validators),
-            }
+            state = {"last_error": outcome.missing, "validators": dict(outcome.validators)}
+            if not outcome.missing:
+                state["last_success_at"] = now
         _store_state(connection, name, {**state, "last_attempt_at": now})
         connection.execute(
             insert(tables.gatherings).values(
@@ -202,12 +202,13 @@ def _store_reading(
     )
     return SourceReport(
         name=name,
-        status="unchanged" if reading.unchanged else "read",
+        status="partial" if reading.missing else "unchanged" if reading.unchanged else "read",
         found=len(reading.items),
         new=shelf.new,
         changed=shelf.changed,
         problems=reading.problems,
         warnings=tuple(shelf.warnings),
+        error=reading.missing,
         items=items,
     )
 

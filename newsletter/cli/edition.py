@@ -75,6 +75,9 @@ def print_remarks(session: Session, reports: tuple[SourceReport, ...]) -> None:
         elif report.status == "failed":
             named = "" if report.error.startswith(report.name) else f"{report.name}: "
             session.err.print(f"[bold]Source failed[/]: {escape(named + report.error)}")
+        if report.status == "partial":
+            said = f"{report.name}: {report.error}"
+            session.err.print(f"[bold]Source read in part[/]: missing is {escape(said)}")
         for remark in (*report.problems, *(str(warning) for warning in report.warnings)):
             session.err.print(f"{escape(report.name)}: {escape(remark)}")
 

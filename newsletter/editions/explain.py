@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection, select
 
 from newsletter.briefs.gather import ITEM_OUTCOMES, ItemReport, SourceReport
+from newsletter.editions.candidates import load_candidates
+from newsletter.editions.model import Window
+from newsletter.editions.shelf import EditionRecord, first_start
 from newsletter.editions.story import Fate
 from newsletter.editions.window import STANDINGS
 from newsletter.store.tables import edition_briefs, editions
@@ -21,6 +24,7 @@ PLACES: Mapping[str, str] = {
     "also": "told by another brief",
     "left out": "left out",
     "held": "waiting, as the edition is held",
+    "next": "waiting for the next edition",
     **{standing: words for standing, words in STANDINGS.items() if standing != "in"},
     "earlier": "an edition had them already",
     "repeats": "there twice",
@@ -91,6 +95,22 @@ def load_claims(connection: Connection, brief_ids: Iterable[int]) -> dict[int, C
                 is_lead=row.position is not None,
             )
     return claims
+
+
+def load_waiting(
+    connection: Connection, released: EditionRecord, *, now: datetime, lookback: timedelta
+) -> tuple[Fate, ...]:
+    """Load where the briefs stand that came after an edition was composed and approved."""
+    cut_off = released.window.cut_off
+    found = load_candidates(
+        connection,
+        Window(start=cut_off, cut_off=max(now, cut_off)),
+        made_at=now,
+        beginning=first_start(connection, released.date + timedelta(days=1)),
+        lookback=lookback,
+    )
+    why = f"the edition of {released.date} is {released.state} already"
+    return (*(Fate(candidate=each, place="next", why=why) for each in found.chosen), *found.fates)
 
 
 def place_by_form(

@@ -6,6 +6,9 @@ group is like every piece of the other: a chain of small steps (A like B, B like
 and C. So a piece that a rule keeps from one of a group is kept from all of it. What a rule joins
 is joined last, with all that the two have gathered until then.
 
+An outlet that writes two pieces means two: pieces of one outlet are one story only where they say
+the same, or stand on the same page, or an operator says so.
+
 Only pieces that share a word that is rare on that day are compared, so that cost grows with the
 number of pieces and not with its square. The result does not depend on their order.
 """
@@ -87,6 +90,7 @@ class _Groups:
         self, pieces: Sequence[Candidate], corpus: Corpus, ruled: Mapping[Pair, str]
     ) -> None:
         self._pieces, self._corpus, self._ruled = pieces, corpus, ruled
+        self._outlets = [_list_outlets(piece) for piece in pieces]
         self._of = list(range(len(pieces)))
         self._members = {n: [n] for n in range(len(pieces))}
 
@@ -94,6 +98,8 @@ class _Groups:
         return self._ruled.get(_pair(self._pieces[one].brief_id, self._pieces[other].brief_id))
 
     def likeness(self, one: int, other: int) -> float:
+        if self._outlets[one] == self._outlets[other]:
+            return 0.0
         return self._corpus.likeness(self._corpus.described[one], self._corpus.described[other])
 
     def join(self, one: int, other: int, *, is_sure: bool = False) -> None:
@@ -188,6 +194,11 @@ def _lead_first(candidate: Candidate) -> tuple[bool, int, bool, float, str, int]
         brief.title,
         candidate.brief_id,
     )
+
+
+def _list_outlets(piece: Candidate) -> tuple[str, frozenset[str]]:
+    """Name who tells a piece: the source that brought it, and the outlets that it names."""
+    return piece.source, frozenset(_fold(source.name) for source in piece.brief.sources)
 
 
 def _said(piece: Candidate) -> tuple[str, str]:

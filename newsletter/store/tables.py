@@ -113,7 +113,7 @@ gatherings = Table(  # one row a source a gathering: what came, what failed
     Column("id", _Id, primary_key=True),
     Column("source", Text, nullable=False),
     Column("gathered_at", Instant, nullable=False, index=True),
-    Column("status", Text, nullable=False),  # read | unchanged | failed
+    Column("status", Text, nullable=False),  # read | unchanged | partial | failed
     Column("found", Integer, nullable=False),
     Column("new", Integer, nullable=False),
     Column("changed", Integer, nullable=False),

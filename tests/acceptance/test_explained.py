@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.acceptance.project import BRIEF, Project
+from tests.acceptance.project import Project
 
 _EDITION = """
 [edition]
@@ -13,12 +13,20 @@ sections = { Harbor = ["Port", "Ships"], Sport = ["Sport"] }
 """
 
 
-def write(
-    project: Project, name: str, title: str, front_matter: str = "", summary: str = ""
-) -> None:
-    text = BRIEF.format(title=title).replace("north quay", summary or f"quay of {name}")
+_SUMMARIES = {
+    "Rowers Win the Regatta": "The Alder eight beat Dunmere by two lengths on the Wren.",
+    "Port Opens Three Berths": "Ships may plug in at piers 4, 7 and 9 from Monday on.",
+    "Library Opens on Sundays": "Readers get five more hours a week at Saltmarket branch.",
+    "Bakery Moves Across the Street": "Castellane sells its rye loaves at number 12 now.",
+    "Bridge Was Painted": "Workers used 800 liters of green lacquer on the old span.",
+    "Ferry Timetable Grows": "Two evening crossings to Kesselby are added for winter.",
+}
+
+
+def write(project: Project, name: str, title: str, front_matter: str = "") -> None:
     front = f"---\n{front_matter}\n---\n" if front_matter else ""
-    (project.root / "briefs" / f"{name}.txt").write_text(front + text)
+    told = f"{title}\nAFBytes Brief\n{_SUMMARIES[title]}\nWhy this matters\nIt is near.\n"
+    (project.root / "briefs" / f"{name}.txt").write_text(front + told)
 
 
 def test_each_item_has_a_place_and_a_reason(tmp_path: Path) -> None:
@@ -35,8 +43,8 @@ def test_each_item_has_a_place_and_a_reason(tmp_path: Path) -> None:
     assert ran.document["outcome"] == "edition"
     assert [(title, item["place"], item["came"]) for title, item in told.items()] == [
         ("Rowers Win the Regatta", "full", "new"),
-        ("Port Opens Three Berths", "full", "new"),
-        ("Library Opens on Sundays", "full", "new"),
+        ("Port Opens Three Berths", "standard", "new"),
+        ("Library Opens on Sundays", "standard", "new"),
         ("Bakery Moves Across the Street", "left out", "new"),
         ("Bridge Was Painted", "too_old", "new"),
         ("briefs", "unreadable", ""),
@@ -48,12 +56,14 @@ def test_each_item_has_a_place_and_a_reason(tmp_path: Path) -> None:
     assert "blank.txt" in told["briefs"]["why"]
     project.import_readers(1)
     assert project.run("send", "--yes").code == 0
+    write(project, "fresh", "Ferry Timetable Grows")
     again = project.run("gather", "--explain")
     assert again.code == 0, again.err
     text = " ".join(again.out.split())
     assert "An edition had them already (4)" in text
     assert "which is sent, has it" in text
     assert "which is sent, left it out" in text
+    assert "Waiting for the next edition (1)" in text
     assert "Not readable (1)" in text
 
 

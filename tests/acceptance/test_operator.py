@@ -196,7 +196,8 @@ def test_show_gives_back_what_left_whatever_changed_since(
     project.config.write_text(changed.replace("news.example", "elsewhere.example"))
     renamed = project.root / "renamed.csv"
     renamed.write_text("email,name,minutes,lenses\nreader2@example.org,New Name,3,None\n")
-    assert ask(project, "subscribers", "import", str(renamed)).code == 0
+    words = ("subscribers", "import", str(renamed), "--consent-source", "form")
+    assert ask(project, *words).code == 0
     assert ask(project, "subscribers", "remove", "reader3@example.org").code == 0
     project.write_brief("later.txt", "Something Else Entirely")
 
@@ -390,3 +391,48 @@ def test_a_send_is_watched_to_its_end(tmp_path: Path, sink: Sink) -> None:
     document = ask(project, "status", "--json").document["editions"][0]
     assert (document["run"], document["open"]) == (None, 0)
     assert [decision["action"] for decision in document["decisions"]] == ["cancel"]
+
+
+# -- a segment, and readers who were erased --------------------------------------------------------
+
+
+def test_an_edition_for_a_segment_is_counted_asked_and_sent_once(
+    tmp_path: Path, sink: Sink
+) -> None:
+    project = build_project(tmp_path, sink, readers=5)
+    for number in (2, 4):
+        words = ("subscribers", "add", f"reader{number}@example.org", "--set", "minutes=3")
+        assert ask(project, *words).code == 0
+    assert ask(project, "subscribers", "remove", "reader4@example.org").code == 0
+    dry = project.run("send", "--dry-run", "--segment", "minutes:3")
+    assert "1 of 4 readers (minutes:3)" in fold(dry.out)
+    assert "1 reader would be mailed" in dry.out
+    nobody = project.run("send", "--yes", "--segment", "minutes:10")
+    assert one_sentence(nobody).startswith("newsletter: no active reader is in the segment")
+    assert project.run("send", "--segment", "nonsense").code == 1
+
+    sent = project.run("send", "--yes", "--segment", "minutes:3")
+    assert sent.code == 0, sent.err
+    assert set(sink.messages) == {"reader2@example.org"}
+    late = project.run("send", "--yes", "--segment", "minutes:5")
+    assert "its readers are fixed" in one_sentence(late)
+    assert project.run("send", "--yes").code == 0  # it was sent: nobody else gets it
+    assert set(sink.messages) == {"reader2@example.org"}
+    status = fold(ask(project, "status").out)
+    assert "1 of 4 active readers: minutes:3" in status
+
+
+def test_what_is_told_of_a_reader_who_was_erased(tmp_path: Path, sink: Sink) -> None:
+    project = build_project(tmp_path, sink, readers=2)
+    assert project.run("send", "--yes").code == 0
+    assert ask(project, "subscribers", "erase", "reader1@example.org", "--yes").code == 0
+    told = ask(project, "explain", "reader1@example.org")
+    assert told.code == 0
+    assert "reader1@example.org was erased on" in fold(told.out)
+    shown = ask(project, "show", "--to", "reader1@example.org")
+    assert "was erased on" in one_sentence(shown)
+    assert count(project)["accepted"] == 2
+    pruned = ask(project, "db", "prune", "--json")
+    assert pruned.document["has_traces"] is False
+    again = ask(project, "subscribers", "import", str(project.root / "readers.csv"), "--json")
+    assert again.document["kept_out"] == {"erased": 1}

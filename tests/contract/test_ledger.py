@@ -110,53 +110,6 @@ def test_what_readers_were_sent_before_is_frozen_too(desk: Desk) -> None:
     assert had == {1: {day}, 2: {day}, 3: nothing, 4: nothing, 5: nothing}
 
 
-@pytest.mark.parametrize("rhythm", ["", "weekly"])
-def test_a_correction_goes_to_exactly_those_who_were_sent_what_was_wrong(
-    desk: Desk, rhythm: str
-) -> None:
-    """Every state that a copy can be in, for a reader of every status, suppressed or not."""
-    cases = [
-        (state, status, is_suppressed)
-        for state in (*State, None)
-        for status in ("active", "pending", "unsubscribed", "bounced", "complained")
-        for is_suppressed in (False, True)
-    ]
-    desk.store_readers(len(cases))
-    wrong, _ = desk.approve()
-    other, _ = desk.approve()  # that all of them had it says nothing
-    _d, _s = deliveries.c, subscribers.c
-    with desk.database.writing() as connection:
-        had = update(deliveries).where(_d.edition_id == other)
-        connection.execute(had.values(state="accepted"))
-        connection.execute(update(subscribers).values(choices={"rhythm": rhythm}))
-        for number, (state, status, _) in enumerate(cases, 1):
-            its = (_d.edition_id == wrong) & (_d.subscriber_id == number)
-            copy = update(deliveries).values(state=state) if state else delete(deliveries)
-            connection.execute(copy.where(its))
-            connection.execute(update(subscribers).where(_s.id == number).values(status=status))
-    for number, (_, _, is_suppressed) in enumerate(cases, 1):
-        if is_suppressed:
-            desk.suppress(number)
-    edition_id = desk.store_edition()
-    desk.set_edition(edition_id, kind="correction")
-    with desk.database.writing() as connection:
-        counted = Ledger.count_audience(connection, edition_id, desk.now, only_had=(wrong,))
-        taken = Ledger.enrol(connection, edition_id, desk.now, only_had=(wrong,))
-    exactly = {
-        cases.index((state, "active", False)) + 1 for state in (State.ACCEPTED, State.IN_DOUBT)
-    }
-    assert counted == taken == 2
-    assert set(desk.states(edition_id)) == exactly
-
-
-def test_a_correction_of_nothing_goes_to_nobody(desk: Desk) -> None:
-    desk.store_readers(2)
-    edition_id = desk.store_edition()
-    desk.set_edition(edition_id, kind="correction")
-    with desk.database.writing() as connection:
-        assert Ledger.enrol(connection, edition_id, desk.now) == 0
-
-
 def enrolled(desk: Desk, kind: str, *repeats: date) -> list[int]:
     edition_id = desk.store_edition()
     desk.set_edition(edition_id, kind=kind)
@@ -192,6 +145,53 @@ def test_who_was_sent_all_that_a_round_up_repeats_is_not_enrolled(desk: Desk) ->
     assert enrolled(desk, "weekly") == [1, 2, 3, 4, 5]
     # What no daily edition told, nobody was sent: a special one of a day without a daily one.
     assert enrolled(desk, "weekly", days[0], days[0] - timedelta(days=9)) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("rhythm", ["", "weekly"])
+def test_a_correction_goes_to_exactly_those_who_were_sent_what_was_wrong(
+    desk: Desk, rhythm: str
+) -> None:
+    """Every state that a copy can be in, for a reader of every status, suppressed or not."""
+    cases = [
+        (state, status, is_suppressed)
+        for state in (*State, None)
+        for status in ("active", "pending", "unsubscribed", "bounced", "complained")
+        for is_suppressed in (False, True)
+    ]
+    desk.store_readers(len(cases))
+    wrong, _ = desk.approve()
+    other, _ = desk.approve()  # that all of them had it says nothing
+    _d, _s = deliveries.c, subscribers.c
+    with desk.database.writing() as connection:
+        had = update(deliveries).where(_d.edition_id == other)
+        connection.execute(had.values(state="accepted"))
+        connection.execute(update(subscribers).values(choices={"rhythm": rhythm}))
+        for number, (state, status, _) in enumerate(cases, 1):
+            its = (_d.edition_id == wrong) & (_d.subscriber_id == number)
+            copy = update(deliveries).values(state=state) if state else delete(deliveries)
+            connection.execute(copy.where(its))
+            connection.execute(update(subscribers).where(_s.id == number).values(status=status))
+    for number, (_, _, is_suppressed) in enumerate(cases, 1):
+        if is_suppressed:
+            desk.suppress(number)
+    edition_id = desk.store_edition()
+    desk.set_edition(edition_id, kind="correction")
+    with desk.database.writing() as connection:
+        counted = Ledger.count_audience(connection, edition_id, desk.now, only_had=(wrong,))
+        enrolled = Ledger.enrol(connection, edition_id, desk.now, only_had=(wrong,))
+    exactly = {
+        cases.index((state, "active", False)) + 1 for state in (State.ACCEPTED, State.IN_DOUBT)
+    }
+    assert counted == enrolled == 2
+    assert set(desk.states(edition_id)) == exactly
+
+
+def test_a_correction_of_nothing_goes_to_nobody(desk: Desk) -> None:
+    desk.store_readers(2)
+    edition_id = desk.store_edition()
+    desk.set_edition(edition_id, kind="correction")
+    with desk.database.writing() as connection:
+        assert Ledger.enrol(connection, edition_id, desk.now) == 0
 
 
 def test_enrolling_belongs_to_the_callers_transaction(desk: Desk) -> None:

@@ -59,7 +59,7 @@ def test_the_pairs_for_tuning() -> None:
 
 def candidates(pieces: list[Piece]) -> list[Candidate]:
     return [
-        Candidate(brief_id=n, published_at=piece.at, brief=piece.brief)
+        Candidate(brief_id=n, published_at=piece.at, brief=piece.brief, source="feeds")
         for n, piece in enumerate(pieces, 1)
     ]
 
@@ -96,7 +96,7 @@ def brief(title: str, summary: str, **more: object) -> Brief:
 
 def candidate(number: int, told: Brief, hours: float = 0) -> Candidate:
     at = NOON + timedelta(hours=hours)
-    return Candidate(brief_id=number, published_at=at, brief=told)
+    return Candidate(brief_id=number, published_at=at, brief=told, source=f"feed {number}")
 
 
 STRIKE = (
@@ -126,6 +126,12 @@ def test_opposites_and_series_are_not_one_story(one: str, other: str) -> None:
         candidate(2, brief(other, f"{other} today.")),
     ]
     assert len(group_stories(told)) == 2
+
+
+def test_two_pieces_of_one_outlet_are_two_stories() -> None:
+    told = [replace(candidate(n, each, n), source="feed") for n, each in enumerate(STRIKE, 1)]
+    assert len(group_stories(told)) == 3
+    assert len(group_stories([*told, replace(told[0], brief_id=9)])) == 3
 
 
 def test_a_day_apart_is_never_one_event() -> None:

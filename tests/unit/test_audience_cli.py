@@ -242,3 +242,135 @@ def test_remove_and_bring_back(operator: Operator) -> None:
     assert isinstance(operator.types("add", "ana@b.example").exception, AudienceError)
     said = operator.does("add", "ana@b.example", "--again", "--consent-source", "letter")
     assert said == "ana@b.example brought back (active).\n"
+
+
+def test_import_wants_to_know_where_readers_agreed(operator: Operator) -> None:
+    file = operator.file("a.csv", "email\nana@b.example\n")
+    refused = operator.types("import", file)
+    assert str(refused.exception) == (
+        f"{file}, consent_source: says nowhere where its readers agreed to be mailed; "
+        'add --consent-source "web form 2025" or a column consent_source.'
+    )
+    operator.does("import", file, "--consent-source", "web form")
+    assert operator.readers()[0]["consent_source"] == "web form"
+
+
+def test_a_dry_run_shows_the_changes(operator: Operator) -> None:
+    operator.does("add", "ana@b.example", "--name", "Ana")
+    operator.does("remove", "out@b.example")
+    rows = "email,name,minutes\nana@b.example,Anna,5\nout@b.example,,\nnew@b.example,,\nx,,\n"
+    file = operator.file("a.csv", rows)
+    said = operator.does("import", file, "--dry-run", "--consent-source", "form")
+    assert "Dry run: nothing was changed" in said
+    assert "name: Ana → Anna; consent_source: nothing → form; choices.minutes: nothing → 5" in said
+    fields = "Changes, by field: choices.minutes 1, consent_source 1, name 1"
+    assert fields in " ".join(said.split())
+    assert "out@b.example" in said
+    assert "unsubscribed" in said
+    document = json.loads(
+        operator.does("import", file, "--dry-run", "--consent-source", "form", "--json")
+    )
+    assert (document["dry_run"], document["import"], document["added"]) == (True, None, 1)
+    assert document["changed"][0]["changes"]["name"] == ["Ana", "Anna"]
+    assert document["bad_rows"][0]["line"] == 5
+    assert [reader["name"] for reader in operator.readers()] == ["Ana"]
+
+
+def test_columns_can_be_mapped(operator: Operator) -> None:
+    file = operator.file("a.csv", "Contact,Who\nana@b.example,Ana\n")
+    operator.does(
+        "import", file, "--map", "contact=email", "--map", "Who=name", "--consent-source", "form"
+    )
+    assert operator.readers()[0]["name"] == "Ana"
+    refused = operator.types("import", file, "--map", "Nothing=email", "--consent-source", "form")
+    assert '"Nothing" is no column of the file' in str(refused.exception)
+
+
+def test_an_import_is_listed_and_undone(operator: Operator) -> None:
+    assert "Nothing was imported yet" in operator.does("imports")
+    operator.imports("-", stdin="email\nana@b.example\nbo@b.example\n")
+    (record,) = json.loads(operator.does("imports", "--json"))
+    assert (record["import"], record["state"], record["counts"]["added"]) == (1, "finished", 2)
+    assert "finished" in operator.does("imports")
+    operator.does("add", "bo@b.example", "--name", "Bo")
+    refused = operator.types("undo", "1")
+    assert isinstance(refused.exception, RefusedError)
+    assert "--yes" in str(refused.exception)
+    said = operator.does("undo", "1", "--yes")
+    assert "1 reader removed" in said
+    assert "was changed since" in said
+    assert [reader["email"] for reader in operator.readers()] == ["bo@b.example"]
+    assert "undone" in operator.does("imports")
+    again = operator.types("undo", "1", "--yes")
+    assert "import 1 was undone on" in str(again.exception)
+
+
+def test_everything_about_one_reader(operator: Operator) -> None:
+    operator.imports("-", stdin="email,city\nana@b.example,Bern\n")
+    document = json.loads(operator.does("export", "--everything", "ANA@b.example"))
+    assert document["reader"]["fields"] == {"city": "Bern"}
+    target = operator.folder / "ana.json"
+    operator.does("export", str(target), "--everything", "ana@b.example")
+    assert json.loads(target.read_text(encoding="utf-8")) == document
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    refused = operator.types("export", "--everything", "no@b.example")
+    assert "nothing is held about no@b.example" in str(refused.exception)
+    assert operator.types("export", "--everything", "a@b.c", "--status", "active").exit_code == 2
+
+
+def test_erase_asks_and_is_final(operator: Operator) -> None:
+    operator.does("add", "ana@b.example")
+    refused = operator.types("erase", "ana@b.example")
+    assert isinstance(refused.exception, RefusedError)
+    assert len(operator.readers()) == 1
+    assert operator.does("erase", "ana@b.example", "--yes") == "ana@b.example is erased.\n"
+    assert operator.readers() == []
+    assert "ana@b.example was no reader; it is kept out from now on." in operator.does(
+        "erase", "ana@b.example", "--yes"
+    )
+    refused = operator.types("add", "ana@b.example", "--again", "--consent-source", "letter")
+    assert "kept out (erased), and that is final" in str(refused.exception)
+    assert "was no reader" in operator.does("remove", "ana@b.example")
+
+
+def test_clean_lists_and_changes_only_what_it_is_told(operator: Operator) -> None:
+    for email in ("info@b.example", "ana@gmial.com", "bo@b.example"):
+        operator.does("add", email)
+    said = operator.does("clean")
+    assert "probably ana@gmail.com" in said
+    assert "info@ is read by whoever is on duty" in said
+    assert "typo 1, role 1" in said or "role 1, typo 1" in said
+    assert len(operator.readers()) == 3
+    refused = operator.types("clean", "--remove", "typo")
+    assert isinstance(refused.exception, RefusedError)
+    document = json.loads(
+        operator.does("clean", "--remove", "typo", "--suppress", "role", "--yes", "--json")
+    )
+    assert (document["suppressed"], document["removed"], len(document["problems"])) == (1, 1, 2)
+    left = {reader["email"]: reader["status"] for reader in operator.readers()}
+    assert left == {"info@b.example": "unsubscribed", "bo@b.example": "active"}
+    assert "Every address looks right." in operator.does("clean")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--remove", "everything"],
+        ["--remove", "typo", "--suppress", "typo"],
+        ["--suppress", "dead"],
+        ["--nameserver", "127.0.0.1"],
+        ["--dns", "--nameserver", "nonsense"],
+    ],
+)
+def test_clean_explains_its_usage(operator: Operator, words: list[str]) -> None:
+    assert operator.types("clean", *words).exit_code == 2
+
+
+def test_list_and_export_take_a_segment(operator: Operator) -> None:
+    operator.imports("-", stdin="email,minutes\nana@b.example,5\nbo@b.example,3\n")
+    assert "1 of 1 shown" in operator.does("list", "--segment", "minutes:5")
+    exported = operator.does("export", "--segment", "minutes:3")
+    assert "bo@b.example" in exported
+    assert "ana@b.example" not in exported
+    refused = operator.types("list", "--segment", "minute:5")
+    assert str(refused.exception).startswith('segment: "minute:5" asks for minute; there is')

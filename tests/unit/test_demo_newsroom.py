@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from newsletter.demo.newsroom import FeedServer, write_newsroom
-from newsletter.settings import FeedSource, Settings, load_settings
+from newsletter.settings import FeedSource, FolderSource, Settings, load_settings
 
 NOW = datetime(2031, 3, 9, 12, 0, 30, 123456, tzinfo=UTC)
 KEY = "k" * 43
@@ -39,7 +39,7 @@ def test_the_project_can_be_loaded(config: Path) -> None:
     assert settings.delivery.relay == "smtp://127.0.0.1:2525?tls=none"
     assert settings.secret_keys == (KEY.encode(),)
     folder, *feeds = settings.sources
-    assert folder.kind == "folder"
+    assert isinstance(folder, FolderSource)
     assert settings.path(folder.path).is_dir()
     assert [f.url for f in feeds if isinstance(f, FeedSource) and f.allow_private] == [
         "http://127.0.0.1:8181/wire.xml",

@@ -16,11 +16,10 @@ from pydantic import BaseModel, ValidationError
 
 from newsletter.errors import ConfigurationError
 from newsletter.settings import (
+    SOURCES,
     DkimKey,
     DomainSettings,
     EditionSettings,
-    FeedSource,
-    FolderSource,
     LogoSettings,
     Publication,
     RelaySettings,
@@ -268,7 +267,7 @@ def replaced(line: str, by: str) -> str:
         (replaced("= 10", "= 0"), "delivery.connections: must be greater than or equal to 1"),
         (replaced("rate = 0 ", "rate = nan "), "delivery.rate: must be a finite number"),
         (replaced('"hold"', '"drop"'), "delivery.in_doubt: must be 'hold' or 'retry'"),
-        (replaced('"folder"', '"floder"'), "sources #1: has no known kind"),
+        (replaced('"folder"', '"floder"'), 'sources #1: "floder" is no kind of source; the'),
         (SAMPLE.replace("[web]", "[[web]]"), "web: must be a table"),
         (replaced("<brief@news.example>", "<brief@nёws.example>"), "publication.sender: must be"),
         (replaced("<brief@news.example>", "brief"), "publication.sender: must be an ASCII address"),
@@ -417,7 +416,8 @@ def test_every_setting_is_described() -> None:
     names = [row.name for row in rows]
     assert len(names) == len(set(names))
     expected = names_of(Settings) - {"root", "sources"}
-    expected |= names_of(FolderSource, "sources[folder].") | names_of(FeedSource, "sources[feed].")
+    for kind, model in SOURCES.items():
+        expected |= names_of(model, f"sources[{kind}].")
     expected -= {"dkim", "relays", "domains", "look.logo"}
     expected |= names_of(DkimKey, "dkim[].") | names_of(LogoSettings, "look.logo.")
     expected |= names_of(RelaySettings, "relays[].") | names_of(DomainSettings, "domains[].")

@@ -76,7 +76,7 @@ def build_item(entry: Entry, *, vocabulary: Vocabulary, feed_url: str) -> Item:
     Raises `BriefError` for an entry without a title or without any text.
     """
     title = plain_line(entry.title)[:_MAX_LINE_CHARS]
-    link = _web_address(entry.link)
+    link = web_address(entry.link)
     identifier = plain_line(entry.id)[:_MAX_LINE_CHARS]
     brief = _full_brief(entry, title, vocabulary)
     if brief is None:
@@ -98,8 +98,8 @@ def build_item(entry: Entry, *, vocabulary: Vocabulary, feed_url: str) -> Item:
     return Item(brief=brief, origin=link or identifier or title)
 
 
-def summarise(text: str, title: str) -> str:
-    """Cut an entry's text down to what fits a summary, at the end of a sentence if it can be.
+def summarise(text: str, title: str, *, limit: int = _SUMMARY_CHARS) -> str:
+    """Cut a text down to what fits a summary, at the end of a sentence if it can be.
 
     Gives "" for a text that says nothing but the title.
     """
@@ -108,12 +108,12 @@ def summarise(text: str, title: str) -> str:
     for paragraph in paragraphs:
         if not paragraph or paragraph == title or _FURNITURE.fullmatch(paragraph):
             continue
-        if length + len(paragraph) <= _SUMMARY_CHARS:
+        if length + len(paragraph) <= limit:
             kept.append(paragraph)
             length += len(paragraph)
             continue
         if not kept:
-            kept.append(_cut(paragraph, _SUMMARY_CHARS))
+            kept.append(_cut(paragraph, limit))
         break
     return "\n\n".join(kept)
 
@@ -135,12 +135,12 @@ def _full_brief(entry: Entry, title: str, vocabulary: Vocabulary) -> Brief | Non
 
 
 def _outlet(entry: Entry, link: str, feed_url: str) -> Source:
-    address = _web_address(entry.original_link) or link
+    address = web_address(entry.original_link) or link
     host = urlsplit(address or feed_url).hostname or ""
     return Source(name=plain_line(entry.outlet) or host.removeprefix("www."), url=address)
 
 
-def _web_address(text: str) -> str:
+def web_address(text: str) -> str:
     """Give the address if a reader may be sent there, else nothing."""
     text = text.strip()
     try:

@@ -1,4 +1,4 @@
-"""A Dovecot of our own: LMTP into Maildirs, and the logins that Postfix asks about."""
+"""A Dovecot of our own: LMTP into Maildirs, IMAP out of them, and the logins of Postfix."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import grp
 import os
 import pwd
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ _CONFIG = """\
 base_dir = {folder}/run
 state_dir = {folder}/state
 log_path = {folder}/log
-protocols = lmtp
+protocols = lmtp{imap}
 listen = {host}
 ssl = yes
 ssl_cert = <{certificate}
@@ -52,6 +52,15 @@ service anvil {{
 service stats {{
   chroot =
 }}
+service imap-login {{
+  chroot =
+  inet_listener imap {{
+    port = {imap_port}
+  }}
+  inet_listener imaps {{
+    port = {imaps_port}
+  }}
+}}
 service auth {{
   unix_listener {folder}/login {{
     mode = 0666
@@ -71,7 +80,15 @@ service lmtp {{
 class Dovecot:
     """Keeps mail for the readers it is told of, and refuses all others."""
 
-    def __init__(self, folder: Path, *, certificate: Path, readers: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        certificate: Path,
+        readers: Sequence[str] = (),
+        logins: Mapping[str, str] | None = None,
+    ) -> None:
+        """Keep mail for `readers`, and let those of `logins` read theirs with a password."""
         program = find_program("dovecot")
         version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
         if not version.stdout.startswith("2.3."):
@@ -80,7 +97,10 @@ class Dovecot:
             )
         if not Path("/usr/lib/dovecot/lmtp").exists():
             pytest.skip(f"this Dovecot has no LMTP: apt-get install {PACKAGES}")
+        if logins and not Path("/usr/lib/dovecot/imap").exists():
+            pytest.skip("this Dovecot has no IMAP: apt-get install dovecot-imapd")
         self.folder, self.port = folder, free_port()
+        self.imap_port, self.imaps_port = free_port(), free_port()
         self.login_socket, self.lmtp_socket = folder / "login", folder / "lmtp"
         self.log_file = folder / "log"
         # Root itself must not own mail; any other user can only give it to itself.
@@ -96,19 +116,32 @@ class Dovecot:
                 folder=folder,
                 host=HOST,
                 port=self.port,
+                imap=" imap" if logins else "",
+                imap_port=self.imap_port,
+                imaps_port=self.imaps_port,
                 certificate=certificate,
                 user=owner.pw_name,
                 group=grp.getgrgid(owner.pw_gid).gr_name,
             )
         )
-        (folder / "logins").write_text(f"{USER}:{{PLAIN}}{PASSWORD}\n")
+        (folder / "logins").write_text(
+            "".join(
+                f"{user}:{{PLAIN}}{password}\n"
+                for user, password in ({USER: PASSWORD} | dict(logins or {})).items()
+            )
+        )
+        self._users = [*readers, *(logins or ())]
         (folder / "readers").write_text(
             "".join(
                 f"{_escape(reader)}::{owner.pw_uid}:{owner.pw_gid}::{mail}/{number}::\n"
-                for number, reader in enumerate(readers)
+                for number, reader in enumerate(self._users)
             )
         )
         self._daemon = Daemon([program, "-F", "-c", str(self._config)], log=self.log_file)
+
+    def home(self, user: str) -> Path:
+        """Where the mail of a reader is."""
+        return self.folder / "mail" / str(self._users.index(user))
 
     def start(self) -> None:
         self._daemon.start(lambda: greets(self.port))
