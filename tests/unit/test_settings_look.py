@@ -139,7 +139,7 @@ def test_a_long_stack_is_refused_quickly() -> None:
 
 def test_the_look_in_the_readme_loads(tmp_path: Path) -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text()
-    (example,) = re.findall(r"```toml\n(\[edition\]\n.*?)```", readme, re.DOTALL)
+    (example,) = re.findall(r"```toml\n(\[edition\]\n[^`]*\[look\].*?)```", readme, re.DOTALL)
     look = load(tmp_path, example).look
     assert look.logo is not None
     assert look.logo.replaces_name
