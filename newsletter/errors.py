@@ -130,6 +130,9 @@ class AudienceError(InputError):
 class SourceError(NewsletterError):
     """A source could not be read; what counts as seen is unchanged."""
 
+    retry_after_seconds = 0
+    """How long its server wants to be left alone (RFC 9110 §10.2.3); 0 where it did not say."""
+
 
 class RefusedError(NewsletterError):
     """The request makes no sense in the present state."""

@@ -13,6 +13,7 @@ sockets.
 
 from __future__ import annotations
 
+import math
 import queue
 import socket
 import ssl
@@ -21,6 +22,8 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http.client import responses
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from types import MappingProxyType
@@ -36,6 +39,7 @@ Resolve = Callable[..., Iterable[tuple[Any, Any, Any, Any, Any]]]
 """As `socket.getaddrinfo`."""
 
 _MAX_REDIRECTS = 5
+_LONGEST_PAUSE_SECONDS = 86_400  # no server may silence a source for longer by one answer
 _REDIRECTS = {301, 302, 303, 307, 308}
 _PORTS = {"http": 80, "https": 443}
 _MAX_VALIDATOR_CHARS = 1000
@@ -266,7 +270,7 @@ def _ask(
         if response.status == 304 and known:
             return Fetched(status=304, validators=known, url=str(url))
         if response.status != 200:
-            raise _refusal(response.status)
+            raise _refusal(response.status, received.get("retry-after", ""))
         if received.get("content-length", "").isdecimal():
             _check_size(int(received["content-length"]), max_bytes)
         body = _read_body(response, received.get("content-encoding", ""), max_bytes)
@@ -338,7 +342,7 @@ def _check_size(size_bytes: int, max_bytes: int) -> None:
         )
 
 
-def _refusal(status: int) -> SourceError:
+def _refusal(status: int, retry_after: str) -> SourceError:
     mend = "check the address"
     if status == 410:
         mend = "it is gone for good: remove the source"
@@ -346,9 +350,27 @@ def _refusal(status: int) -> SourceError:
         mend = "ask its owner for a feed that needs no login"
     elif status == 429 or status >= 500:
         mend = "nothing is lost: it is tried again at the next gathering"
-    return SourceError(
+    error = SourceError(
         f"the server answers {status} {responses.get(status, '')}".rstrip(), mend=mend
     )
+    if status in {429, 503}:
+        error.retry_after_seconds = read_retry_after(retry_after, datetime.now(UTC))
+    return error
+
+
+def read_retry_after(value: str, now: datetime) -> int:
+    """Read Retry-After, seconds or a date (RFC 9110 §10.2.3): seconds from `now`, a day at most.
+
+    0 for anything else.
+    """
+    if value.strip().isascii() and value.strip().isdigit():
+        return min(int(value.strip()[:9]), _LONGEST_PAUSE_SECONDS)
+    try:
+        moment = parsedate_to_datetime(value)
+        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now
+    except (TypeError, ValueError, OverflowError):
+        return 0
+    return max(0, min(math.ceil(seconds.total_seconds()), _LONGEST_PAUSE_SECONDS))
 
 
 def _explain(error: Exception) -> str:

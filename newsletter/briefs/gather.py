@@ -16,7 +16,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, delete, exists, insert, or_, select, update
@@ -101,7 +101,7 @@ def gather_sources(
     """
     if not settings.sources:
         return ()
-    validators = _load_validators(database)
+    validators, until = _load_states(database)
     environment = read_environment(settings.root)
     names = [source_name(source) for source in settings.sources]
     contexts = [
@@ -116,7 +116,14 @@ def gather_sources(
     ]
     reports: list[SourceReport] = []
     with ThreadPoolExecutor(min(_MOST_AT_ONCE, len(names)), thread_name_prefix="source") as pool:
-        for name, outcome in zip(names, pool.map(_read, settings.sources, contexts), strict=True):
+        pauses = [until.get(name) for name in names]
+        outcomes = pool.map(
+            lambda source, context, pause: _read(source, context, pause, now),
+            settings.sources,
+            contexts,
+            pauses,
+        )
+        for name, outcome in zip(names, outcomes, strict=True):
             report = _store_outcome(database, name, outcome, now)
             reports.append(report)
             if on_source:
@@ -137,34 +144,69 @@ def describe_us(settings: Settings) -> str:
     return f"newsletter/{__version__} (+{settings.publication.url})"
 
 
-def _read(source: SourceSettings, context: SourceContext) -> Reading | str:
-    """Read a source, or say why that failed."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Failure:
+    """Why a source was not read, and how long its server wants to be left alone."""
+
+    sentence: str
+    pause_seconds: int = 0
+    is_asked: bool = True
+
+
+def _read(
+    source: SourceSettings, context: SourceContext, until: datetime | None, now: datetime
+) -> Reading | _Failure:
+    """Read a source, or say why that failed; one that is to be left alone `until` is not asked."""
+    if until is not None and now < until:
+        return _Failure(
+            sentence=f"{source_name(source)}: its server asked to be left alone until "
+            f"{until:%Y-%m-%d %H:%M:%S} UTC; nothing is lost.",
+            is_asked=False,
+        )
     try:
         return read_source(source, context)
     except SourceError as error:
-        return str(error)
+        return _Failure(sentence=str(error), pause_seconds=error.retry_after_seconds)
     except Exception as error:  # noqa: BLE001 - a fault of ours must not stop the other sources
         _log.exception("source %s failed in an unexpected way", source_name(source))
-        return f"{source_name(source)}: failed in an unexpected way ({type(error).__name__})."
+        name = type(error).__name__
+        return _Failure(sentence=f"{source_name(source)}: failed in an unexpected way ({name}).")
 
 
-def _load_validators(database: Database) -> dict[str, Mapping[str, str]]:
+def _load_states(
+    database: Database,
+) -> tuple[dict[str, Mapping[str, str]], dict[str, datetime]]:
+    """Load what each source gave as its own, and until when it is to be left alone."""
     states = tables.source_states.c
     with database.reading() as connection:
-        rows = connection.execute(select(states.source, states.validators))
-        return {row.source: row.validators for row in rows}
+        rows = connection.execute(
+            select(states.source, states.validators, states.next_attempt_at)
+        ).all()
+    return (
+        {row.source: row.validators for row in rows},
+        {row.source: row.next_attempt_at for row in rows if row.next_attempt_at},
+    )
 
 
 def _store_outcome(
-    database: Database, name: str, outcome: Reading | str, now: datetime
+    database: Database, name: str, outcome: Reading | _Failure, now: datetime
 ) -> SourceReport:
     with database.writing() as connection:
-        if isinstance(outcome, str):
-            report = SourceReport(name=name, status="failed", error=outcome)
-            state: dict[str, Any] = {"last_error": outcome}
+        if isinstance(outcome, _Failure):
+            report = SourceReport(name=name, status="failed", error=outcome.sentence)
+            state: dict[str, Any] = {"last_error": outcome.sentence}
+            if outcome.is_asked:
+                pause = timedelta(seconds=outcome.pause_seconds)
+                state["failures"] = tables.source_states.c.failures + 1
+                state["next_attempt_at"] = now + pause if pause else None
         else:
             report = _store_reading(connection, name, outcome, now)
-            state = {"last_error": outcome.missing, "validators": dict(outcome.validators)}
+            state = {
+                "last_error": outcome.missing,
+                "validators": dict(outcome.validators),
+                "failures": 0,
+                "next_attempt_at": None,
+            }
             if not outcome.missing:
                 state["last_success_at"] = now
         _store_state(connection, name, {**state, "last_attempt_at": now})
@@ -187,7 +229,10 @@ def _store_state(connection: Connection, name: str, state: Mapping[str, Any]) ->
     states = tables.source_states
     updated = connection.execute(update(states).where(states.c.source == name).values(**state))
     if updated.rowcount == 0:
-        connection.execute(insert(states).values(**{"source": name, "validators": {}, **state}))
+        first = {"source": name, "validators": {}, **state}
+        if "failures" in first:  # an insert has nothing to count on from
+            first["failures"] = int(first["last_error"] != "")
+        connection.execute(insert(states).values(**first))
 
 
 def _store_reading(

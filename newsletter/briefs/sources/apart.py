@@ -28,7 +28,8 @@ CPU_SECONDS = 10
 MEMORY_BYTES = 1_000_000_000
 PARSER_SECONDS = 20.0
 _IDLE_SECONDS = 30.0
-_MOST_IDLE = 8
+_MOST_AT_ONCE = 4
+"""Parsers of all kinds that work at a time: each takes some 35 MB, and most machines few cores."""
 _NEEDED = ("PATH", "PYTHONPATH", "PYTHONHOME", "HOME", "TMPDIR", "SYSTEMROOT")
 """All that a parser gets to know of the environment: secrets are in there, too."""
 
@@ -38,6 +39,11 @@ def parse_apart(module: str, about: Mapping[str, Any], body: bytes, *, place: st
 
     Raises `SourceError` if it fails or goes beyond a ceiling.
     """
+    with _room:
+        return _parse(module, about, body, place)
+
+
+def _parse(module: str, about: Mapping[str, Any], body: bytes, place: str) -> Any:
     while True:
         parser, is_fresh = _take(module), False
         if parser is None:
@@ -100,6 +106,7 @@ class _Parser:
 
 _idle: list[tuple[str, _Parser]] = []
 _lock = threading.Lock()
+_room = threading.BoundedSemaphore(_MOST_AT_ONCE)
 
 
 def _take(module: str) -> _Parser | None:
@@ -113,7 +120,7 @@ def _take(module: str) -> _Parser | None:
 def _put(module: str, parser: _Parser) -> None:
     with _lock:
         _idle.append((module, parser))
-        superfluous = _idle.pop(0)[1] if len(_idle) > _MOST_IDLE else None
+        superfluous = _idle.pop(0)[1] if len(_idle) > _MOST_AT_ONCE else None
     if superfluous:
         superfluous.end()
 

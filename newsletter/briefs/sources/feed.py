@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
@@ -15,13 +11,13 @@ from newsletter.briefs.fetcher import Fetched, fetch, shown
 from newsletter.briefs.formats import parse_entry_text
 from newsletter.briefs.model import Brief, Source
 from newsletter.briefs.normalise import plain_line
+from newsletter.briefs.sources.apart import parse_apart
 from newsletter.briefs.sources.entry import Entry, ParsedFeed
 from newsletter.briefs.sources.reading import Item, Reading, SourceContext
 from newsletter.errors import BriefError, SourceError
 from newsletter.settings import FeedSource, Vocabulary
 
 _PARSER = "newsletter.briefs.sources.feed_parser"
-PARSER_SECONDS = 20.0
 _SUMMARY_CHARS = 500
 _MAX_LINE_CHARS = 1_000
 
@@ -159,28 +155,12 @@ def _moment(seconds: float | None) -> datetime | None:
 
 
 def _parse_apart(fetched: Fetched) -> ParsedFeed:
-    """Have the feed parsed by a process that may be stopped (see `feed_parser`)."""
+    """Have the feed parsed by a process that may be stopped (see `apart`)."""
     place = shown(fetched.url)
     if not fetched.body.strip():
         raise SourceError("the answer is empty", file=place, mend="ask the feed's owner")
-    about = json.dumps({"content_type": fetched.content_type, "url": fetched.url}).encode()
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("NEWSLETTER_")}
-    try:
-        done = subprocess.run(  # noqa: S603 - our own interpreter and module; the feed is its input
-            [sys.executable, "-P", "-m", _PARSER],
-            input=about + b"\n" + fetched.body,
-            env=environment,
-            capture_output=True,
-            timeout=PARSER_SECONDS,
-            check=True,
-        )
-        feed = ParsedFeed.from_document(json.loads(done.stdout))
-    except (subprocess.SubprocessError, ValueError):
-        raise SourceError(
-            "could not be read within the ceilings of time and memory", file=place
-        ) from None
-    except OSError as error:
-        raise SourceError(f"the feed parser could not be started ({error.strerror})") from None
+    about = {"content_type": fetched.content_type, "url": fetched.url}
+    feed = ParsedFeed.from_document(parse_apart(_PARSER, about, fetched.body, place=place))
     if not feed.format:
         page = re.search(rb"<html\b|<!doctype html", fetched.body[:2_000], re.IGNORECASE)
         raise SourceError(

@@ -2,7 +2,7 @@
 
 Whoever writes a feed can make any parser of XML and HTML burn minutes (an element with
 100,000 attributes, 200,000 nested tags), and neither a thread nor feedparser can be stopped.
-A process can: it gets a ceiling of processor time and of memory from the first line on.
+A process can (see `apart`).
 
 feedparser opens whatever looks like an address or a path, *bytes included*; it is given a
 stream, which it can only read.
@@ -15,8 +15,7 @@ import io
 import json
 import math
 import re
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -27,10 +26,9 @@ from urllib.parse import urljoin
 import feedparser
 import nh3
 
+from newsletter.briefs.sources.apart import serve
 from newsletter.briefs.sources.entry import Entry, ParsedFeed
 
-CPU_SECONDS = 10
-MEMORY_BYTES = 1_000_000_000
 MAX_ENTRIES = 1_000
 
 _MAX_TEXT_CHARS = 200_000
@@ -220,25 +218,11 @@ def _parse_rfc3339(value: str) -> float | None:
     return seconds if math.isfinite(seconds) else None
 
 
-def _limit_ourselves() -> None:
-    try:
-        import resource  # not on Windows, where only the parent's clock limits us
-    except ImportError:
-        return
-    for limit, value in ((resource.RLIMIT_CPU, CPU_SECONDS), (resource.RLIMIT_AS, MEMORY_BYTES)):
-        try:
-            resource.setrlimit(limit, (value, value))
-        except (ValueError, OSError):  # a lower limit is in force already
-            continue
-
-
-def _main() -> None:
-    """Read `{"content_type": …, "url": …}`, a line feed and the body; write a ParsedFeed."""
-    _limit_ourselves()
-    about = json.loads(sys.stdin.buffer.readline())
-    feed = parse_feed(sys.stdin.buffer.read(), content_type=about["content_type"], url=about["url"])
-    sys.stdout.write(json.dumps(feed.to_document()))  # ASCII, lone surrogates and all
+def _parse(about: Mapping[str, Any], body: bytes) -> Any:
+    """Read a document about which `{"content_type": …, "url": …}` is known."""
+    feed = parse_feed(body, content_type=about["content_type"], url=about["url"])
+    return feed.to_document()
 
 
 if __name__ == "__main__":
-    _main()
+    serve(_parse)
