@@ -824,6 +824,15 @@ class Review(Section):
     )
 
 
+class Gathering(Section):
+    """How sources are read."""
+
+    gap: Duration = Field(
+        default=timedelta(seconds=1),
+        description="Least time between two requests to one server, within a gathering.",
+    )
+
+
 class EditionSettings(Section):
     """What goes into an edition."""
 
@@ -1159,6 +1168,7 @@ class Settings(BaseSettings):
     publication: Publication
     vocabulary: Vocabulary = Vocabulary()
     sources: tuple[AnySource, ...] = ()
+    gathering: Gathering = Gathering()
     schedule: Schedule = Schedule()
     weekly: Weekly = Weekly()
     review: Review = Review()

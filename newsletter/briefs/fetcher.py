@@ -33,6 +33,7 @@ import httpcore2
 from httpx2 import URL, InvalidURL
 
 from newsletter.briefs.addresses import is_allowed
+from newsletter.briefs.turns import Turns
 from newsletter.errors import SourceError
 
 Resolve = Callable[..., Iterable[tuple[Any, Any, Any, Any, Any]]]
@@ -81,14 +82,18 @@ def fetch(
     max_bytes: int,
     user_agent: str,
     headers: Mapping[str, str] = MappingProxyType({}),
+    turns: Turns | None = None,
     resolve: Resolve = socket.getaddrinfo,
 ) -> Fetched:
     """Fetch `url` with GET, conditionally if `validators` of an earlier fetch are given.
 
-    `headers` may hold a secret: no other server than the one of `url` gets them. Raises
-    `SourceError`, and nothing else, whatever the server does.
+    `headers` may hold a secret: no other server than the one of `url` gets them. With `turns` it
+    waits for its turn at that server first. Raises `SourceError`, and nothing else, whatever the
+    server does.
     """
     origin = _origin(url)
+    if turns:
+        turns.wait(str(origin))
 
     def ask(pool: httpcore2.ConnectionPool, target: URL) -> Fetched | str:
         own = headers if _origin(str(target)) == origin else {}

@@ -28,6 +28,7 @@ from newsletter.briefs.model import Brief, BriefWarning
 from newsletter.briefs.sources.identity import Known, Match, build_keys, decide_matches
 from newsletter.briefs.sources.read import read_source
 from newsletter.briefs.sources.reading import Item, Reading, SourceContext
+from newsletter.briefs.turns import Turns
 from newsletter.briefs.watch import watch_sources
 from newsletter.errors import SourceError
 from newsletter.settings import Settings, SourceSettings, read_environment, source_name
@@ -104,12 +105,14 @@ def gather_sources(
     validators, until = _load_states(database)
     environment = read_environment(settings.root)
     names = [source_name(source) for source in settings.sources]
+    turns = Turns(settings.gathering.gap.total_seconds())
     contexts = [
         SourceContext(
             root=settings.root,
             vocabulary=settings.vocabulary,
             user_agent=describe_us(settings),
             validators=validators.get(name, {}),
+            turns=turns,
             environment=environment,
         )
         for name in names

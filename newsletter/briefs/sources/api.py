@@ -84,6 +84,7 @@ def _fetch(
         timeout_seconds=source.timeout.total_seconds(),
         max_bytes=source.max_bytes,
         user_agent=context.user_agent,
+        turns=context.turns,
     )
 
 

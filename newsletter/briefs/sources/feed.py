@@ -43,6 +43,7 @@ def read_feed(source: FeedSource, context: SourceContext) -> Reading:
         timeout_seconds=source.timeout.total_seconds(),
         max_bytes=source.max_bytes,
         user_agent=context.user_agent,
+        turns=context.turns,
     )
     if fetched.status == 304:
         return Reading(unchanged=True, validators=fetched.validators)

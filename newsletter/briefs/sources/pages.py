@@ -237,6 +237,7 @@ def _fetch(
         timeout_seconds=source.timeout.total_seconds(),
         max_bytes=source.max_bytes,
         user_agent=context.user_agent,
+        turns=context.turns,
     )
     if fetched.status == 200 and not fetched.body.strip():
         raise SourceError("the answer is empty", file=shown(fetched.url))

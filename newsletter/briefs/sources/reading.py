@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from newsletter.briefs.model import Brief, BriefWarning
+from newsletter.briefs.turns import Turns
 from newsletter.errors import SourceError
 from newsletter.settings import VARIABLE, SourceSettings, Vocabulary
 
@@ -24,6 +25,8 @@ class SourceContext:
     """How we name ourselves to servers."""
     validators: Mapping[str, str] = field(default_factory=dict)
     """What the last successful reading of this source gave back as its own."""
+    turns: Turns | None = None
+    """Whose turn it is at a server; of one gathering."""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Where the secrets are that settings name in braces; never stored, never shown."""
 

@@ -21,7 +21,14 @@ from newsletter.briefs.gather import SourceReport, gather_sources
 from newsletter.briefs.model import Brief
 from newsletter.briefs.sources import apart
 from newsletter.briefs.sources.read import read_source
-from newsletter.settings import FeedSource, FolderSource, Publication, Settings, SourceSettings
+from newsletter.settings import (
+    FeedSource,
+    FolderSource,
+    Gathering,
+    Publication,
+    Settings,
+    SourceSettings,
+)
 from newsletter.store import tables
 from newsletter.store.database import Database, open_database
 
@@ -71,6 +78,7 @@ class Desk:
                 sender="brief@news.example", list_id="daily.news.example", url="https://n.example"
             ),
             sources=self.sources,
+            gathering=Gathering(gap=timedelta(0)),
             root=self.root,
         )
         heard: list[SourceReport] = []
