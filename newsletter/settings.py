@@ -68,7 +68,7 @@ VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}", re.ASCII)
 BRIEF_PARTS = (
     *("title", "summary", "content", "why_it_matters", "quick_take", "perspectives", "sources"),
     *("disclosure", "id", "link", "topics", "author", "published_at", "not_before", "expires_at"),
-    *("priority", "pinned"),
+    *("priority", "pinned", "drafted_by"),
 )
 """What a record of another system can say about a brief: its schema's fields, and its content."""
 

@@ -11,7 +11,7 @@ from newsletter.audience.reader import Choices, Reader
 from newsletter.store import Database
 from newsletter.store.tables import subscribers
 
-CHOSEN_BY_READERS = ("topics", "lenses", "detail", "minutes", "language", "format")
+CHOSEN_BY_READERS = ("topics", "lenses", "detail", "minutes", "language", "format", "rhythm")
 """The choices that a reader makes by themselves; the others stay as they are."""
 
 

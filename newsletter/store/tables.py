@@ -208,7 +208,7 @@ promises = Table(  # what an edition told readers to watch next, and what became
     Column("brief_id", ForeignKey("briefs.id"), nullable=False, index=True),
     Column("text", Text, nullable=False),
     Column("expires_on", Date, nullable=False),
-    Column("state", Text, nullable=False, index=True),  # open | happened | expired
+    Column("state", Text, nullable=False, index=True),  # open | moved | happened | expired
     Column("changed_at", Instant, nullable=False),
     Column("settled_by", Text, nullable=False, server_default=""),  # who, or which brief
     Column("news", Text, nullable=False, server_default=""),

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 from babel import Locale, UnknownLocaleError
@@ -25,7 +25,15 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, Response
 
 from newsletter.audience.choosing import find_reader, lay_over, store_choices
-from newsletter.audience.reader import DETAILS, FORMATS, MINUTES, Choices, Reader
+from newsletter.audience.reader import (
+    DETAILS,
+    FORMATS,
+    MINUTES,
+    RHYTHMS,
+    Choices,
+    Reader,
+    Rhythm,
+)
 from newsletter.editions.shelf import find_latest_released, list_topics
 from newsletter.errors import InputError
 from newsletter.mail import Addresser, decode_message
@@ -63,6 +71,7 @@ def build_preferences(press: Press, pages: Pages) -> APIRouter:
     list_id = press.settings.publication.list_id
     lenses = tuple(lens.name for lens in press.settings.vocabulary.lenses)
     languages = (SOURCE, *read_catalogues(press.templates.directories, {}).by_code)
+    rhythms = RHYTHMS if press.settings.weekly.day else ()  # without a round-up there is no choice
     topics = _Topics(press)
     latest = lru_cache(2)(lambda edition_id: addresser(press, edition_id))
 
@@ -76,7 +85,14 @@ def build_preferences(press: Press, pages: Pages) -> APIRouter:
 
     def choose(pairs: Pairs, reader: Reader) -> Choices:
         offered = (*topics.list(), *reader.choices.topics)
-        return read_choices(pairs, topics=offered, lenses=lenses, languages=languages)
+        return read_choices(
+            pairs,
+            topics=offered,
+            lenses=lenses,
+            languages=languages,
+            rhythms=rhythms,
+            rhythm=reader.choices.rhythm,
+        )
 
     def show(
         token: str, claim: Claim, reader: Reader, *, is_reading: bool, is_saved: bool = False
@@ -108,6 +124,7 @@ def build_preferences(press: Press, pages: Pages) -> APIRouter:
             lenses=_ranked(lenses, choices.lenses),
             details=_options(DETAILS, [choices.detail or press.settings.edition.detail]),
             minutes=_options(map(str, MINUTES), [str(choices.minutes)]),
+            rhythms=_options(rhythms, [choices.rhythm or "daily"]),
             formats=_options(FORMATS, [choices.format or "html"]),
             languages=[
                 OptionView(value=code, text=_name_language(code), is_chosen=code == chosen)
@@ -172,9 +189,18 @@ def build_preferences(press: Press, pages: Pages) -> APIRouter:
 
 
 def read_choices(
-    pairs: Pairs, *, topics: Iterable[str], lenses: Iterable[str], languages: Iterable[str]
+    pairs: Pairs,
+    *,
+    topics: Iterable[str],
+    lenses: Iterable[str],
+    languages: Iterable[str],
+    rhythms: Iterable[Rhythm] = (),
+    rhythm: Rhythm | Literal[""] = "",
 ) -> Choices:
-    """Read what a form says; whatever is not offered is passed over. Pure."""
+    """Read what a form says; whatever is not offered is passed over. Pure.
+
+    `rhythm` is what stays where the form has no choice of it.
+    """
     last = dict(pairs)
     known_topics = set(topics)
     ranks = {
@@ -189,6 +215,7 @@ def read_choices(
         minutes=next((each for each in MINUTES if str(each) == last.get("minutes")), 0),
         format=formats[0] if formats else "",
         language=next((each for each in languages if each == last.get("language")), ""),
+        rhythm=next((each for each in rhythms if each == last.get("rhythm")), rhythm),
     )
 
 
@@ -218,6 +245,7 @@ def _write_choices(choices: Choices, name: str) -> list[tuple[str, str]]:
         "minutes": choices.minutes,
         "format": choices.format,
         "language": choices.language,
+        "rhythm": choices.rhythm,
     }
     return pairs + [(key, str(value)) for key, value in others.items() if value]
 

@@ -408,7 +408,9 @@ def test_an_edition_for_a_segment_is_counted_asked_and_sent_once(
     assert "1 of 4 readers (minutes:3)" in fold(dry.out)
     assert "1 reader would be mailed" in dry.out
     nobody = project.run("send", "--yes", "--segment", "minutes:10")
-    assert one_sentence(nobody).startswith("newsletter: no active reader is in the segment")
+    assert one_sentence(nobody).startswith(
+        "newsletter: no active reader whom the edition is for is in the segment"
+    )
     assert project.run("send", "--segment", "nonsense").code == 1
 
     sent = project.run("send", "--yes", "--segment", "minutes:3")

@@ -203,6 +203,10 @@ def _pinned(value: Any) -> Any:
     return True if text in _YES else False if text in _NO else value
 
 
+def _drafted_by(value: Any) -> str:
+    return _bare(value).casefold()
+
+
 _READERS = {
     "title": _text,
     "summary": _text,
@@ -221,6 +225,7 @@ _READERS = {
     "expires_at": _moment,
     "priority": _priority,
     "pinned": _pinned,
+    "drafted_by": _drafted_by,
 }
 
 

@@ -90,7 +90,9 @@ def test_a_document_comes_with_its_validators(web: ScriptedWeb) -> None:
         content_type="application/rss+xml",
         validators={"url": url, "etag": '"v1"'},
         url=url,
+        headers=fetched.headers,
     )
+    assert fetched.headers["etag"] == '"v1"'
     assert web.requests[0].headers["User-Agent"] == "newsletter/0 (+https://news.example)"
     assert web.requests[0].headers["Host"] == f"127.0.0.1:{web.port}"
 

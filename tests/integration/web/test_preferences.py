@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from email import message_from_bytes, policy
+from typing import Literal
 
 import pytest
 from lxml import html as lxml_html
 
-from newsletter.audience.reader import Choices
+from newsletter.audience.reader import RHYTHMS, Choices, Rhythm
 from newsletter.audience.subscribers import find_subscriber
 from newsletter.mail import decode_message
 from newsletter.web.preferences import read_choices
@@ -115,6 +116,24 @@ def test_a_damaged_link_shows_nothing(stage: Stage) -> None:
         ):
             assert answer.status_code == 404
     assert choices(stage) == Choices()
+
+
+@pytest.mark.parametrize(
+    ("said", "before", "offered", "after"),
+    [
+        ("weekly", "", RHYTHMS, "weekly"),
+        ("hourly", "both", RHYTHMS, "both"),
+        ("", "both", RHYTHMS, "both"),
+        ("weekly", "both", (), "both"),
+    ],
+)
+def test_how_often(
+    said: str, before: Rhythm | Literal[""], offered: tuple[Rhythm, ...], after: str
+) -> None:
+    chosen = read_choices(
+        [("rhythm", said)], topics=[], lenses=[], languages=[], rhythms=offered, rhythm=before
+    )
+    assert chosen.rhythm == after
 
 
 @pytest.mark.parametrize(
