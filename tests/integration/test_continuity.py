@@ -44,7 +44,8 @@ from newsletter.publish import (
 )
 from newsletter.store import open_database
 from newsletter.store.tables import corrections, deliveries, edition_briefs, editions
-from tests.integration.test_edition_kinds import DAY, NOBODY, Paper
+from tests.acceptance.project import BRIEF
+from tests.integration.test_edition_kinds import DAY, HOUR, NOBODY, STORIES, Paper
 
 TUESDAY, WEDNESDAY = DAY + timedelta(days=1), DAY + timedelta(days=2)
 WATCH = "- What to Watch Next\n- The harbor board votes on Thursday.\n- Who Benefits\n"
@@ -52,6 +53,16 @@ WATCH = "- What to Watch Next\n- The harbor board votes on Thursday.\n- Who Bene
 
 class Desk(Paper):
     """A publication whose stories go on as told: by the names of their files."""
+
+    def write(self, name: str, **said: object) -> None:
+        """Write a brief with every part, whose own words are its name."""
+        lines = {"published_at": self.now - HOUR} | said
+        head = "".join(
+            f"{key}: {value.isoformat() if isinstance(value, datetime) else value}\n"
+            for key, value in lines.items()
+        )
+        text = BRIEF.format(title=f"News of the {name}").replace("quay", name)
+        (self.root / "briefs" / f"{name}.txt").write_text(f"---\n{head}---\n{text}\n")
 
     def watch(self, name: str, **said: object) -> None:
         self.write(name, **said)
@@ -216,9 +227,10 @@ def test_what_came_to_nothing_is_passed_over_unless_it_is_asked_for(paper: Desk,
     paper.mails()
     assert open_texts(paper, TUESDAY)
     assert not open_texts(paper, WEDNESDAY)
-    for day, times in ((TUESDAY, 0), (WEDNESDAY, 2 * told), (WEDNESDAY + timedelta(days=1), 0)):
+    days = (TUESDAY, WEDNESDAY, WEDNESDAY + timedelta(days=1))
+    for day, times, other in zip(days, (0, 2 * told, 0), STORIES, strict=False):
         paper.now += timedelta(hours=20)
-        paper.write(f"news-{day.day}")
+        Paper.write(paper, other)  # about something else
         paper.send_daily(day)
         (said,) = paper.texts().values()
         assert said.count("Nothing came of it in time.") == times

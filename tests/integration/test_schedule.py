@@ -360,7 +360,7 @@ def test_what_a_person_stopped_is_taken_up_only_once_it_is_resumed(
 def test_a_fault_of_the_program_is_one_sentence_and_the_process_goes_on(
     house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(press: Press, day: date) -> Prepared:
+    def fail(*_: object, **__: object) -> Prepared:
         raise ZeroDivisionError("by reader9@example.org\nand more")
 
     monkeypatch.setattr(schedule, "make_ready", fail)
@@ -387,7 +387,7 @@ def test_a_stop_does_not_wait_for_a_slow_source(
 ) -> None:
     begun, over = threading.Event(), threading.Event()
 
-    def slow(press: Press, day: date) -> Any:
+    def slow(*_: object, **__: object) -> Any:
         begun.set()
         over.wait(10)
 
