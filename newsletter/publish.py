@@ -236,10 +236,18 @@ class Delivered:
 
 
 def gather(
-    press: Press, *, on_source: Callable[[SourceReport], None] | None = None
+    press: Press,
+    *,
+    patient: bool = False,
+    on_source: Callable[[SourceReport], None] | None = None,
 ) -> tuple[SourceReport, ...]:
-    """Read every source and store what is new. A source that fails stops no other."""
-    return gather_sources(press.database, press.settings, now=press.now(), on_source=on_source)
+    """Read every source and store what is new. A source that fails stops no other.
+
+    The schedule is `patient`: it leaves one that failed alone for a while.
+    """
+    return gather_sources(
+        press.database, press.settings, now=press.now(), patient=patient, on_source=on_source
+    )
 
 
 def compose(
@@ -850,6 +858,7 @@ def prepare(
     do not let go is left out of what was gathered: another gathering would bring edits that
     nobody has seen. `closed` is whether their time is over.
     """
+    is_by_schedule = not anew
     with press.database.reading() as connection:
         found = find_edition(connection, day, kind)
         ready = found if found and found.has_compiled and found.state == "ready" else None
@@ -869,8 +878,10 @@ def prepare(
             mend="`newsletter correct DATE --severity severe` makes one and sends it",
         )
     # A round-up tells what was told: no source has anything to add to it.
-    reports = () if is_gathered or kind == "weekly" else gather(press, on_source=on_source)
-    if ready and reports and all(report.status == "failed" for report in reports):
+    reports: tuple[SourceReport, ...] = ()
+    if not (is_gathered or kind == "weekly"):
+        reports = gather(press, patient=is_by_schedule, on_source=on_source)
+    if ready and reports and not any(report.is_read for report in reports):
         return _take_standing(press, ready, reports)
     composed = compose(
         press,

@@ -87,16 +87,19 @@ def fetch(
 ) -> Fetched:
     """Fetch `url` with GET, conditionally if `validators` of an earlier fetch are given.
 
-    `headers` may hold a secret: no other server than the one of `url` gets them. With `turns` it
-    waits for its turn at that server first. Raises `SourceError`, and nothing else, whatever the
-    server does.
+    `headers` may hold a secret: no other server than the one of `url` gets them, nor that one
+    once another has chosen what it is asked. With `turns` it waits for its turn at that host
+    first; a redirect is part of the same turn. Raises `SourceError`, and nothing else, whatever
+    the server does.
     """
-    origin = _origin(url)
+    origin, own = _origin(url), headers
     if turns:
-        turns.wait(str(origin))
+        turns.wait(origin[1])
 
     def ask(pool: httpcore2.ConnectionPool, target: URL) -> Fetched | str:
-        own = headers if _origin(str(target)) == origin else {}
+        nonlocal own
+        if _origin(str(target)) != origin:
+            own = {}
         return _ask(pool, target, validators, max_bytes, user_agent, own)
 
     return _follow(

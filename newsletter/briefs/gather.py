@@ -3,7 +3,8 @@
 What one source gave is stored in one transaction: its briefs, the keys they are known by, the
 row about this gathering, and the validators that make the next fetch conditional. So after a
 crash either all of it is there or the source is simply read again. A source that fails leaves
-everything as it was, except for the row that says so.
+everything as it was, except for the row that says so. One that is left alone for now (see
+`patience`) is not asked, and counts as not read.
 
 A brief belongs to the source that brought it first; the same brief from another source adds
 only keys. Its own source may change it until an edition with it is approved. From then on it
@@ -13,11 +14,13 @@ stays as readers got it, and a change is mentioned once.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Set
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, Row, delete, exists, insert, or_, select, update
 
@@ -25,6 +28,7 @@ from newsletter import __version__
 from newsletter.briefs.document import brief_from_document, brief_to_document
 from newsletter.briefs.health import Alarm
 from newsletter.briefs.model import Brief, BriefWarning
+from newsletter.briefs.patience import build_spread, decide_next_attempt
 from newsletter.briefs.sources.identity import Known, Match, build_keys, decide_matches
 from newsletter.briefs.sources.read import read_source
 from newsletter.briefs.sources.reading import Item, Reading, SourceContext
@@ -39,7 +43,7 @@ _log = logging.getLogger(__name__)
 _MOST_AT_ONCE = 8
 _KEYS_A_QUERY = 500  # old builds of SQLite take 999 parameters
 
-Status = Literal["read", "unchanged", "partial", "failed"]
+Status = Literal["read", "unchanged", "partial", "failed", "waiting"]
 ItemOutcome = Literal["new", "changed", "known", "elsewhere", "fixed", "repeats"]
 
 ITEM_OUTCOMES: Mapping[ItemOutcome, str] = {
@@ -80,12 +84,17 @@ class SourceReport:
     warnings: tuple[str, ...] = ()
     """What is odd about new and changed briefs, and changes that came too late."""
     error: str = ""
-    """Why the source could not be read, or what is missing if only a part could be."""
+    """Why the source was not read, or what is missing if only a part could be."""
     alarm: str = ""
     """What is told of it now for the first time: that it lastingly fails, is stale, is back."""
     is_known: bool = False
     """Whether its trouble was told before."""
     items: tuple[ItemReport, ...] = ()
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the source gave what it has, or a part of it."""
+        return self.status not in ("failed", "waiting")
 
 
 def gather_sources(
@@ -93,16 +102,18 @@ def gather_sources(
     settings: Settings,
     *,
     now: datetime,
+    patient: bool = False,
     on_source: Callable[[SourceReport], None] | None = None,
 ) -> tuple[SourceReport, ...]:
     """Read every source of the settings and store what is new; `on_source` hears of each.
 
-    No source stops another. Raises `StorageError` if the database refuses; what was stored
-    until then stays.
+    `patient` is how the schedule asks: it leaves a source that failed alone for a while, where a
+    person leaves it alone only if its server asked for that. No source stops another. Raises
+    `StorageError` if the database refuses; what was stored until then stays.
     """
     if not settings.sources:
         return ()
-    validators, until = _load_states(database)
+    states = _load_states(database)
     environment = read_environment(settings.root)
     names = [source_name(source) for source in settings.sources]
     turns = Turns(settings.gathering.gap.total_seconds())
@@ -111,7 +122,7 @@ def gather_sources(
             root=settings.root,
             vocabulary=settings.vocabulary,
             user_agent=describe_us(settings),
-            validators=validators.get(name, {}),
+            validators=states[name].validators if name in states else {},
             turns=turns,
             environment=environment,
         )
@@ -119,15 +130,13 @@ def gather_sources(
     ]
     reports: list[SourceReport] = []
     with ThreadPoolExecutor(min(_MOST_AT_ONCE, len(names)), thread_name_prefix="source") as pool:
-        pauses = [until.get(name) for name in names]
-        outcomes = pool.map(
-            lambda source, context, pause: _read(source, context, pause, now),
-            settings.sources,
-            contexts,
-            pauses,
-        )
-        for name, outcome in zip(names, outcomes, strict=True):
-            report = _store_outcome(database, name, outcome, now)
+        outcomes: dict[int, Future[Reading | _Failure | _Waiting]] = {}
+        for number in _take_hosts_in_turn(settings.sources):
+            waiting = _decide_waiting(names[number], states, now, patient=patient)
+            source, context = settings.sources[number], contexts[number]
+            outcomes[number] = pool.submit(_read, source, context, waiting)
+        for number, name in enumerate(names):
+            report = _store_outcome(database, name, outcomes.pop(number).result(), now)
             reports.append(report)
             if on_source:
                 on_source(report)
@@ -149,23 +158,58 @@ def describe_us(settings: Settings) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Failure:
-    """Why a source was not read, and how long its server wants to be left alone."""
+    """Why a source could not be read, and how long its server wants to be left alone."""
 
     sentence: str
     pause_seconds: int = 0
-    is_asked: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Waiting:
+    """Why a source is not asked now."""
+
+    sentence: str
+
+
+def _take_hosts_in_turn(sources: Sequence[SourceSettings]) -> list[int]:
+    """Give the order in which sources are begun: many of one server do not keep the rest waiting.
+
+    They wait for their turns there (see `turns`), and would wait in all the threads there are.
+    """
+    of_host: Counter[str] = Counter()
+    turns = []
+    for number, source in enumerate(sources):
+        host = urlsplit(str(getattr(source, "url", ""))).hostname or f"source {number}"
+        turns.append((of_host[host], number))
+        of_host[host] += 1
+    return [number for _, number in sorted(turns)]
+
+
+def _decide_waiting(
+    name: str, states: Mapping[str, _State], now: datetime, *, patient: bool
+) -> _Waiting | None:
+    """Decide whether a source is left alone for now; None if it is asked."""
+    state = states.get(name)
+    if state is None:
+        return None
+    if state.next_attempt_at and now < state.next_attempt_at:
+        return _Waiting(
+            sentence=f"{name}: its server asked to be left alone until "
+            f"{state.next_attempt_at:%Y-%m-%d %H:%M:%S} UTC; nothing is lost."
+        )
+    if patient and state.failures and state.last_attempt_at:
+        spread = build_spread(name, state.failures)
+        if now < decide_next_attempt(state.failures, state.last_attempt_at, spread):
+            return _Waiting(sentence=state.last_error)
+    return None
 
 
 def _read(
-    source: SourceSettings, context: SourceContext, until: datetime | None, now: datetime
-) -> Reading | _Failure:
-    """Read a source, or say why that failed; one that is to be left alone `until` is not asked."""
-    if until is not None and now < until:
-        return _Failure(
-            sentence=f"{source_name(source)}: its server asked to be left alone until "
-            f"{until:%Y-%m-%d %H:%M:%S} UTC; nothing is lost.",
-            is_asked=False,
-        )
+    source: SourceSettings, context: SourceContext, waiting: _Waiting | None
+) -> Reading | _Failure | _Waiting:
+    """Read a source, or say why that failed; one that is waiting is not asked."""
+    if waiting:
+        return waiting
     try:
         return read_source(source, context)
     except SourceError as error:
@@ -176,43 +220,54 @@ def _read(
         return _Failure(sentence=f"{source_name(source)}: failed in an unexpected way ({name}).")
 
 
-def _load_states(
-    database: Database,
-) -> tuple[dict[str, Mapping[str, str]], dict[str, datetime]]:
-    """Load what each source gave as its own, and until when it is to be left alone."""
-    states = tables.source_states.c
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _State:
+    """What is remembered of a source that was read before."""
+
+    validators: Mapping[str, str]
+    last_attempt_at: datetime | None
+    last_error: str
+    failures: int
+    next_attempt_at: datetime | None
+    """Until when its server asked to be left alone."""
+
+
+def _load_states(database: Database) -> dict[str, _State]:
+    """Load what is remembered of each source, by name."""
+    c = tables.source_states.c
+    columns = (c.validators, c.last_attempt_at, c.last_error, c.failures, c.next_attempt_at)
     with database.reading() as connection:
-        rows = connection.execute(
-            select(states.source, states.validators, states.next_attempt_at)
-        ).all()
-    return (
-        {row.source: row.validators for row in rows},
-        {row.source: row.next_attempt_at for row in rows if row.next_attempt_at},
-    )
+        rows = connection.execute(select(c.source, *columns)).mappings().all()
+    return {row["source"]: _State(**{c.name: row[c.name] for c in columns}) for row in rows}
 
 
 def _store_outcome(
-    database: Database, name: str, outcome: Reading | _Failure, now: datetime
+    database: Database, name: str, outcome: Reading | _Failure | _Waiting, now: datetime
 ) -> SourceReport:
     with database.writing() as connection:
-        if isinstance(outcome, _Failure):
+        if isinstance(outcome, _Waiting):
+            report = SourceReport(name=name, status="waiting", error=outcome.sentence)
+        elif isinstance(outcome, _Failure):
             report = SourceReport(name=name, status="failed", error=outcome.sentence)
-            state: dict[str, Any] = {"last_error": outcome.sentence}
-            if outcome.is_asked:
-                pause = timedelta(seconds=outcome.pause_seconds)
-                state["failures"] = tables.source_states.c.failures + 1
-                state["next_attempt_at"] = now + pause if pause else None
+            state: dict[str, Any] = {
+                "last_error": outcome.sentence,
+                "failures": tables.source_states.c.failures + 1,
+                "next_attempt_at": _end_pause(outcome.pause_seconds, now),
+                "last_attempt_at": now,
+            }
+            _store_state(connection, name, state)
         else:
             report = _store_reading(connection, name, outcome, now)
             state = {
                 "last_error": outcome.missing,
                 "validators": dict(outcome.validators),
                 "failures": 0,
-                "next_attempt_at": None,
+                "next_attempt_at": _end_pause(outcome.pause_seconds, now),
+                "last_attempt_at": now,
             }
             if not outcome.missing:
                 state["last_success_at"] = now
-        _store_state(connection, name, {**state, "last_attempt_at": now})
+            _store_state(connection, name, state)
         connection.execute(
             insert(tables.gatherings).values(
                 source=name,
@@ -226,6 +281,10 @@ def _store_outcome(
             )
         )
     return report
+
+
+def _end_pause(seconds: int, now: datetime) -> datetime | None:
+    return now + timedelta(seconds=seconds) if seconds else None
 
 
 def _store_state(connection: Connection, name: str, state: Mapping[str, Any]) -> None:
@@ -255,10 +314,26 @@ def _store_reading(
         new=shelf.new,
         changed=shelf.changed,
         problems=reading.problems,
-        warnings=tuple(shelf.warnings),
+        warnings=(*shelf.warnings, *_remark_on_emptiness(connection, name, reading)),
         error=reading.missing,
         items=items,
     )
+
+
+def _remark_on_emptiness(connection: Connection, name: str, reading: Reading) -> tuple[str, ...]:
+    """Say that a source which held briefs holds none now: once, when it begins."""
+    if reading.items or reading.problems or not reading.is_all:
+        return ()
+    rows = tables.gatherings.c
+    found = connection.execute(
+        select(rows.found)
+        .where(rows.source == name, rows.status.in_(("read", "partial")))
+        .order_by(rows.id.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+    if not found:
+        return ()
+    return (f"{name}: holds nothing now, where it held {found} before; look whether that is so.",)
 
 
 class _Shelf:

@@ -23,7 +23,7 @@ class Turns:
         self._lock = threading.Lock()
 
     def wait(self, server: str) -> None:
-        """Return when it is the caller's turn at a server, such as "wire.example:443"."""
+        """Return when it is the caller's turn at a server, such as "wire.example"."""
         with self._lock:
             now = self._monotonic()
             turn = max(now, self._free_at.get(server, now))

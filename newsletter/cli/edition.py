@@ -72,9 +72,10 @@ def print_remarks(session: Session, reports: tuple[SourceReport, ...]) -> None:
     for report in reports:
         if report.alarm:
             session.err.print(Text(report.alarm, style="bold"), soft_wrap=True)
-        elif report.status == "failed":
+        elif not report.is_read:
             named = "" if report.error.startswith(report.name) else f"{report.name}: "
-            session.err.print(f"[bold]Source failed[/]: {escape(named + report.error)}")
+            how = "failed" if report.status == "failed" else "is left alone"
+            session.err.print(f"[bold]Source {how}[/]: {escape(named + report.error)}")
         if report.status == "partial":
             said = f"{report.name}: {report.error}"
             session.err.print(f"[bold]Source read in part[/]: missing is {escape(said)}")

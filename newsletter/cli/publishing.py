@@ -71,8 +71,8 @@ def gather(
         if told.remark:
             session.err.print(told.remark, markup=False, soft_wrap=True)
     print_remarks(session, reports)
-    if reports and all(report.status == "failed" for report in reports):
-        raise SourceError("every source failed", mend="see the reasons above; nothing is lost")
+    if reports and not any(report.is_read for report in reports):
+        raise SourceError("no source was read", mend="see the reasons above; nothing is lost")
 
 
 def check(

@@ -102,7 +102,7 @@ def compose_edition(
                 field="sources",
                 mend='add [[sources]] with kind = "folder" and path = "briefs" to newsletter.toml',
             )
-        blind = bool(reports) and all(report.status == "failed" for report in reports or ())
+        blind = bool(reports) and not any(report.is_read for report in reports or ())
         retired = () if blind else _retire(connection, day, now)
         previous = previous_cut_off(connection, day)
         window = decide_window(
@@ -300,7 +300,7 @@ def _explain_failures(
 ) -> str:
     """Say which sources failed; "" if every one was read."""
     if reports:
-        errors = {r.name: r.error if r.status == "failed" else None for r in reports}
+        errors = {r.name: None if r.is_read else r.error for r in reports}
     else:
         errors = _read_errors(connection, settings, since=since)
     failed = [_name_source(name, error) for name, error in errors.items() if error is not None]
@@ -333,5 +333,5 @@ def _read_errors(
         .order_by(gatherings.c.gathered_at, gatherings.c.id)
     )
     for source, status, error in rows:
-        errors[source] = error if status == "failed" else None
+        errors[source] = error if status in ("failed", "waiting") else None
     return errors

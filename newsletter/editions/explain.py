@@ -135,7 +135,7 @@ def explain_items(
     came = {item.brief_id: item for item in items if item.outcome != "repeats"}
     lines = [_tell(fate, came.get(fate.candidate.brief_id)) for fate in fates]
     for report in reports:
-        if report.status == "failed":
+        if not report.is_read:
             lines.append(Line(place="failed", why=_sentence(report.error), source=report.name))
         lines += (
             Line(place="unreadable", why=_sentence(problem), source=report.name)

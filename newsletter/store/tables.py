@@ -101,7 +101,7 @@ source_states = Table(
     Column("last_error", Text, nullable=False, server_default=""),
     Column("failures", Integer, nullable=False, server_default="0"),  # since the last success
     Column("failing_since", Instant),
-    Column("next_attempt_at", Instant),  # not before: Retry-After, or after repeated failures
+    Column("next_attempt_at", Instant),  # not before: its server asked (Retry-After)
     Column("newest_item_at", Instant),  # when something new was last there
     Column("usual_gap_seconds", Integer),  # between new items, as it usually is
     Column("told", Text, nullable=False, server_default=""),  # the alarm that is standing
@@ -113,7 +113,7 @@ gatherings = Table(  # one row a source a gathering: what came, what failed
     Column("id", _Id, primary_key=True),
     Column("source", Text, nullable=False),
     Column("gathered_at", Instant, nullable=False, index=True),
-    Column("status", Text, nullable=False),  # read | unchanged | partial | failed
+    Column("status", Text, nullable=False),  # read | unchanged | partial | failed | waiting
     Column("found", Integer, nullable=False),
     Column("new", Integer, nullable=False),
     Column("changed", Integer, nullable=False),

@@ -44,6 +44,7 @@ def read_api(source: ApiSource, context: SourceContext) -> Reading:
                 problems=tuple(problems),
                 validators=context.validators,
                 missing=f"page {number} and what follows: {error}",
+                pause_seconds=error.retry_after_seconds,
             )
         items += page.items
         problems += page.problems

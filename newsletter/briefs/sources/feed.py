@@ -64,6 +64,7 @@ def read_feed(source: FeedSource, context: SourceContext) -> Reading:
         problems=tuple(problems),
         # A feed that may have been cut off is asked for in full again.
         validators={} if feed.flaw else fetched.validators,
+        is_all=True,
     )
 
 

@@ -117,12 +117,13 @@ def read_sitemap(source: SitemapSource, context: SourceContext) -> Reading:
     leads, problems = [*listed.leads], [*listed.problems]
     conditions = fetched.validators if not (listed.sitemaps or problems) else {}
     newest = sorted(listed.sitemaps, key=lambda inner: -(inner.dated_seconds or 0))
-    failure = ""
+    failure, pause_seconds = "", 0
     for inner in newest[: source.max_sitemaps]:
         try:
             found = _parse_leads(_fetch(source, context, inner.url, {}), "sitemap")
         except SourceError as error:
             failure = failure or str(error)
+            pause_seconds = max(pause_seconds, error.retry_after_seconds)
             problems.append(str(error))
             continue
         leads += found.leads
@@ -137,7 +138,7 @@ def read_sitemap(source: SitemapSource, context: SourceContext) -> Reading:
         and (lead.dated_seconds is None or lead.dated_seconds >= oldest.timestamp())
     ]
     recent.sort(key=lambda lead: -(lead.dated_seconds or 0))
-    return _read_leads(source, context, recent, problems, conditions, missing=failure)
+    return _read_leads(source, context, recent, problems, conditions, failure, pause_seconds)
 
 
 def _read_leads(
@@ -146,8 +147,8 @@ def _read_leads(
     leads: Sequence[Lead],
     problems: Sequence[str],
     conditions: Mapping[str, str],
-    *,
     missing: str = "",
+    pause_seconds: int = 0,
 ) -> Reading:
     """Fetch the pages that are new, and make them briefs."""
     problems = list(problems)
@@ -166,8 +167,12 @@ def _read_leads(
             fetched.append((lead, _fetch(source, context, lead.url, {})))
             failed = 0
         except SourceError as error:
-            marks[lead.url] = Mark(failures=_failures(known, lead) + 1, changed=lead.changed)
             problems.append(str(error))
+            if error.retry_after_seconds:  # the server's word on itself, and not on this page
+                missing = missing or str(error)
+                pause_seconds = max(pause_seconds, error.retry_after_seconds)
+                break
+            marks[lead.url] = Mark(failures=_failures(known, lead) + 1, changed=lead.changed)
             failed += 1
             if failed == _MOST_FAILURES:
                 missing = missing or str(error)
@@ -195,6 +200,7 @@ def _read_leads(
             **{f"page {url}": str(mark) for url, mark in marks.items()},
         },
         missing=missing,
+        pause_seconds=pause_seconds,
     )
 
 

@@ -82,6 +82,10 @@ class Reading:
     missing: str = ""
     """Why the rest is missing where only a part could be read, as a sentence. The items are
     stored all the same; the validators must then lead the next reading to the missing part."""
+    pause_seconds: int = 0
+    """How long the server that withheld the rest wants to be left alone; 0 where it did not say."""
+    is_all: bool = False
+    """The items are all that the source shows, seen before or not: none at all would be odd."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

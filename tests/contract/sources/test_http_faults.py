@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import gzip
 import time
+import zlib
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler
 
 import pytest
 
 from tests.contract.sources.conftest import Desk
 from tests.contract.sources.stages import (
+    ApiCursorStage,
     ApiStage,
     FeedStage,
     HttpStage,
     PageStage,
     SitemapStage,
 )
+from tests.contract.sources.stories import STORIES
 from tests.contract.sources.test_every_kind import assert_one_sentence, held
 from tests.integration.gather.conftest import Script, ScriptedWeb
 
@@ -42,6 +46,13 @@ def drip(handler: BaseHTTPRequestHandler) -> None:
         time.sleep(0.1)
 
 
+def chunks(body: bytes) -> Script:
+    def script(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
+
+    return script
+
+
 def hang_up(handler: BaseHTTPRequestHandler) -> None:
     handler.connection.close()
 
@@ -54,6 +65,11 @@ FAULTS: dict[str, tuple[Script, str]] = {
     "drip": (drip, "did not answer in full within 1 seconds"),
     "bomb": (answer(200, BOMB, Content_Encoding="gzip"), "larger than the ceiling"),
     "cut": (answer(200, b"<rss", Content_Length="5000"), "breaks off"),
+    "cut chunk": (chunks(b"ff\r\n<rss"), "breaks off"),
+    "no chunk": (chunks(b"many\r\n<rss"), "breaks off"),
+    "huge headers": (answer(200, b"<rss>", X_Padding="x" * 200_000), "breaks off"),
+    "unasked packing": (answer(200, zlib.compress(b"<rss>"), Content_Encoding="deflate"), "asked"),
+    "304 unasked": (answer(304), "304"),
     "cut gzip": (answer(200, BOMB[:20], Content_Encoding="gzip"), "ends too early"),
     "empty": (answer(200), "the answer is empty"),
     "blank": (answer(200, b" \r\n "), "the answer is empty"),
@@ -68,6 +84,7 @@ def test_a_failing_server_leaves_everything_as_it_was(desk: Desk, http_stage: Ht
     desk.gather(http_stage.table)
     before, known = desk.briefs(), desk.validators()
     for name, (script, said) in FAULTS.items():
+        desk.now += timedelta(minutes=5)  # longer than any of them wants to be left alone
         http_stage.fail_with(script)
         report = desk.gather(http_stage.table, timeout=1)
         assert (report.status, report.new, report.changed) == ("failed", 0, 0), name
@@ -75,6 +92,7 @@ def test_a_failing_server_leaves_everything_as_it_was(desk: Desk, http_stage: Ht
         assert said in report.error, name
         assert (desk.briefs(), desk.validators()) == (before, known), name
     http_stage.mend()
+    desk.now += timedelta(minutes=5)
     mended = desk.gather(http_stage.table)
     assert (mended.error, mended.new, mended.changed) == ("", 0, 0)
 
@@ -127,3 +145,34 @@ def test_what_did_not_change_is_not_sent_again(
     assert (first.status, again.status, third.status) == ("read", "unchanged", "unchanged")
     assert answered == [200, 304, 304]
     assert (again.new, again.changed) == (0, 0)
+
+
+@pytest.mark.parametrize("kind", [ApiCursorStage, SitemapStage])
+def test_a_server_that_has_enough_halfway_is_left_alone(
+    desk: Desk, web: ScriptedWeb, kind: type[HttpStage]
+) -> None:
+    stage = kind(web)
+    stage.put(STORIES)
+    scripts, asked, is_busy = dict(web.scripts), [], True
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        asked.append(handler.path)
+        if is_busy and len(asked) > 2:
+            handler.send_response(429)
+            handler.send_header("Retry-After", "600")
+            handler.end_headers()
+        else:
+            scripts[handler.path.partition("?")[0]](handler)
+
+    for path in scripts:
+        web.script(path, answer)
+    report = desk.gather(stage.table)
+    assert (report.status, len(asked)) == ("partial", 3)
+    assert "answers 429" in report.error
+    desk.now += timedelta(minutes=9)
+    assert desk.gather(stage.table).status == "waiting"
+    assert len(asked) == 3
+    desk.now += timedelta(minutes=1)
+    is_busy = False
+    desk.gather(stage.table)
+    assert {brief.title for brief in desk.briefs()} == {story.title for story in STORIES}

@@ -72,17 +72,21 @@ class Desk:
         source = FeedSource(kind="feed", url=url, name=name, allow_private=True, **more)
         self.sources += (source,)
 
-    def gather(self, *, now: datetime = NOW) -> tuple[SourceReport, ...]:
+    def gather(
+        self, *, now: datetime = NOW, patient: bool = False, gap: timedelta = timedelta(0)
+    ) -> tuple[SourceReport, ...]:
         settings = Settings(
             publication=Publication(
                 sender="brief@news.example", list_id="daily.news.example", url="https://n.example"
             ),
             sources=self.sources,
-            gathering=Gathering(gap=timedelta(0)),
+            gathering=Gathering(gap=gap),
             root=self.root,
         )
         heard: list[SourceReport] = []
-        reports = gather_sources(self.database, settings, now=now, on_source=heard.append)
+        reports = gather_sources(
+            self.database, settings, now=now, patient=patient, on_source=heard.append
+        )
         # What is told of all of them is known only once all are read.
         assert heard == [replace(report, alarm="", is_known=False) for report in reports]
         return reports
@@ -598,14 +602,90 @@ def test_a_server_that_asks_for_a_pause_gets_it(desk: Desk, web: ScriptedWeb, st
     asked = len(web.requests)
     for minutes in (1, 59):
         (waits,) = desk.gather(now=NOW + timedelta(minutes=minutes))
-        assert waits.status == "failed"
+        assert (waits.status, waits.is_read) == ("waiting", False)
         assert "asked to be left alone until 2026-11-02 07:30:00 UTC" in waits.error
     assert len(web.requests) == asked
     assert desk.state("wire").failures == 1
+    assert desk.state("wire").last_attempt_at == NOW
+    assert f"answers {status}" in desk.state("wire").last_error
     (read,) = desk.gather(now=NOW + timedelta(minutes=60))
     assert (read.status, read.new) == ("read", 1)
     assert desk.state("wire").failures == 0
     assert desk.state("wire").next_attempt_at is None
+
+
+def test_the_schedule_leaves_alone_what_fails_and_a_person_does_not(
+    desk: Desk, web: ScriptedWeb
+) -> None:
+    """An edition that is held for its source is tried again each minute, for two hours."""
+    desk.feed(web.answer("/feed", "busy", status=500), "wire")
+    first, *later = [
+        desk.gather(now=NOW + timedelta(minutes=n), patient=True)[0] for n in range(121)
+    ]
+    assert first.status == "failed"
+    assert {report.status for report in later} == {"waiting", "failed"}
+    assert {report.error for report in later} == {first.error}, "the reason stays the same"
+    # A minute, two, four … to half an hour, each up to a half less: not once a minute.
+    assert 8 <= len(web.requests) <= 14
+    assert desk.state("wire").failures == len(web.requests)
+
+    moment = NOW + timedelta(minutes=120, seconds=1)
+    web.answer("/feed", rss(("1", "Port reopens", PORT)))
+    assert desk.gather(now=moment, patient=True)[0].status == "waiting"
+    assert desk.gather(now=moment)[0].new == 1
+    assert desk.gather(now=moment, patient=True)[0].status == "read"
+
+
+def test_many_feeds_of_one_server_do_not_keep_the_others_waiting(
+    desk: Desk, web: ScriptedWeb
+) -> None:
+    begun: list[str] = []
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        begun.append(handler.headers["Host"].partition(":")[0])
+        handler.send_error(404)
+
+    for number in range(12):
+        desk.feed(web.script("/feed", answer), f"many {number}")
+    other = web.url("/feed", host="localhost")
+    desk.feed(other, "other")
+    reports = desk.gather(gap=timedelta(seconds=0.2))
+    assert [report.name for report in reports] == [source.name for source in desk.sources]
+    assert begun.index("localhost") <= 2
+    assert len(begun) == 13
+
+
+def test_a_feed_that_is_empty_all_at_once_is_said_to_be_odd(desk: Desk, web: ScriptedWeb) -> None:
+    desk.feed(web.answer("/feed", rss()), "wire")
+    assert desk.gather()[0].warnings == (), "it was never other"
+    web.answer("/feed", rss(("1", "Port reopens", PORT), ("2", "Budget passed", BUDGET)))
+    assert desk.gather()[0].new == 2
+    web.answer("/feed", rss())
+    (empty,) = desk.gather()
+    assert empty.status == "read"
+    assert empty.warnings == (
+        "wire: holds nothing now, where it held 2 before; look whether that is so.",
+    )
+    assert desk.gather()[0].warnings == (), "it was said"
+    web.answer("/feed", rss(("1", "Port reopens", PORT), ("2", "Budget passed", BUDGET)))
+    assert (desk.gather()[0].new, desk.titles()) == (0, ["Port reopens", "Budget passed"])
+
+
+@pytest.mark.parametrize("version", ["HTTP/1.0", "HTTP/1.1"])
+@pytest.mark.parametrize("charset", ["utf-8", "iso-8859-1", "utf-16", "no-such-charset"])
+def test_what_a_server_says_of_its_letters_does_not_matter(
+    desk: Desk, web: ScriptedWeb, version: str, charset: str
+) -> None:
+    body = rss(("1", "Hafen von Kölm öffnet", "Schiffe sind zurück, und zwar „alle“.")).encode()
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        head = f"{version} 200 OK\r\nContent-Type: text/xml; charset={charset}\r\n\r\n"
+        handler.wfile.write(head.encode() + body)
+
+    desk.feed(web.script("/feed", answer), "wire")
+    assert desk.gather()[0].new == 1
+    assert desk.titles() == ["Hafen von Kölm öffnet"]
+    assert desk.briefs()[0].summary == "Schiffe sind zurück, und zwar „alle“."
 
 
 @pytest.mark.parametrize(
