@@ -132,8 +132,9 @@ def gather_sources(
     with ThreadPoolExecutor(min(_MOST_AT_ONCE, len(names)), thread_name_prefix="source") as pool:
         outcomes: dict[int, Future[Reading | _Failure | _Waiting]] = {}
         for number in _take_hosts_in_turn(settings.sources):
-            waiting = _decide_waiting(names[number], states, now, patient=patient)
             source, context = settings.sources[number], contexts[number]
+            spares = patient and source.kind != "folder"  # which is nobody's server
+            waiting = _decide_waiting(names[number], states, now, patient=spares)
             outcomes[number] = pool.submit(_read, source, context, waiting)
         for number, name in enumerate(names):
             report = _store_outcome(database, name, outcomes.pop(number).result(), now)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,12 @@ from newsletter.editions.shelf import change_state, find_edition, list_editions
 from newsletter.publish import Prepared, Press, approve, make_ready, prepare, publish
 from newsletter.render.templates import find_templates
 from newsletter.schedule import Keeper
-from newsletter.settings import Settings
+from newsletter.settings import FeedSource, Settings
 from newsletter.store import Database, open_database
 from newsletter.store.tables import gatherings, runs, subscribers
 from tests.acceptance.project import BRIEF, Project
 from tests.integration.editions import store_readers
+from tests.integration.gather.conftest import ScriptedWeb
 from tests.integration.runs import Server
 
 DAY = date(2026, 11, 23)
@@ -452,6 +454,32 @@ def test_what_was_made_stands_where_no_source_can_be_read(house: House) -> None:
     assert seen.printed
     assert seen.printed.record.state == "ready"
     assert [report.status for report in seen.reports] == ["failed"]
+
+
+def test_an_edition_waits_for_a_source_that_is_left_alone(house: House) -> None:
+    web = ScriptedWeb()
+    try:
+        url = web.answer("/feed", "busy", status=503, headers={"Retry-After": "90"})
+        press = house.press()
+        source = FeedSource(kind="feed", url=url, name="wire", allow_private=True)
+        press = replace(press, settings=press.settings.model_copy(update={"sources": (source,)}))
+        for seconds, status in ((0, "failed"), (30, "waiting"), (89, "waiting")):
+            house.now = SEVEN + timedelta(seconds=seconds)
+            prepared = make_ready(press, DAY)
+            assert [report.status for report in prepared.reports] == [status]
+            record = prepared.composed.record
+            assert record
+            assert (record.state, "the only source failed" in record.reason) == ("held", True)
+        assert len(web.requests) == 1
+        item = "<item><guid>1</guid><title>North Quay Reopens</title><description>It is open."
+        feed = f"<rss version='2.0'><channel>{item}</description></item></channel></rss>"
+        web.answer("/feed", feed)
+        house.now = SEVEN + timedelta(seconds=90)
+        mended = make_ready(press, DAY)
+        assert mended.printed
+        assert mended.printed.edition.subject == "North Quay Reopens"
+    finally:
+        web.close()
 
 
 @pytest.mark.parametrize("taken", [0, 1])

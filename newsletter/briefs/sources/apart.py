@@ -4,7 +4,7 @@ Whoever writes a document can make any parser of XML, HTML, JSON or MIME burn mi
 gigabytes, and a thread cannot be stopped. A process can: for each document it has a ceiling of
 processor time and of memory, and it knows nothing of our environment. One that has done its
 work waits a while for the next document, since starting costs more than most documents; one
-that failed is ended.
+that failed is ended, and one that a document made fat ends itself.
 
 A parser is a module with `if __name__ == "__main__": serve(parse)`. Over the pipe go one line
 of JSON about the document, then its bytes; back comes one line of JSON.
@@ -28,6 +28,7 @@ CPU_SECONDS = 10
 MEMORY_BYTES = 1_000_000_000
 PARSER_SECONDS = 20.0
 _IDLE_SECONDS = 30.0
+_FAT_BYTES = 150_000_000
 _MOST_AT_ONCE = 4
 """Parsers of all kinds that work at a time: each takes some 35 MB, and most machines few cores."""
 _NEEDED = ("PATH", "PYTHONPATH", "PYTHONHOME", "HOME", "TMPDIR", "SYSTEMROOT")
@@ -141,6 +142,18 @@ def serve(parse: Callable[[Mapping[str, Any], bytes], Any]) -> None:
         answer = parse(head["about"], pipe.read(head["size"]))
         sys.stdout.write(json.dumps(answer) + "\n")  # ASCII, lone surrogates and all
         sys.stdout.flush()
+        if _most_memory_bytes() > _FAT_BYTES:  # Python hardly gives any back
+            return
+
+
+def _most_memory_bytes() -> int:
+    """Give the most memory that this process ever had; 0 where nobody can say."""
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return 0
+    most: int = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
 
 
 def _limit_ourselves() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -439,6 +440,20 @@ def test_a_feed_built_to_burn_time_is_cut_off(
     assert folder.new == 1
 
 
+def test_a_parser_that_grew_fat_is_not_kept(desk: Desk, web: ScriptedWeb) -> None:
+    apart.end_parsers()
+    feed = {"version": "https://jsonfeed.org/version/1.1", "padding": ["x" * 9] * 4_000_000}
+    fat = json.dumps({**feed, "items": [{"id": "1", "title": "Port reopens", "summary": PORT}]})
+    desk.feed(web.answer("/fat", fat), "fat", max_bytes=len(fat))
+    assert desk.gather()[0].new == 1
+    ((_, parser),) = apart._idle
+    assert parser._process.wait(timeout=60) == 0
+    web.answer("/fat", rss(("2", "Budget passed", BUDGET)))
+    assert desk.gather()[0].new == 1, "a fresh one takes its place"
+    ((_, fresh),) = apart._idle
+    assert fresh._process.poll() is None
+
+
 @pytest.mark.parametrize(
     "head",
     [
@@ -634,6 +649,15 @@ def test_the_schedule_leaves_alone_what_fails_and_a_person_does_not(
     assert desk.gather(now=moment, patient=True)[0].status == "waiting"
     assert desk.gather(now=moment)[0].new == 1
     assert desk.gather(now=moment, patient=True)[0].status == "read"
+
+
+def test_a_folder_is_looked_into_each_time(desk: Desk) -> None:
+    desk.folder()
+    (desk.root / "briefs").rmdir()
+    for seconds in range(3):
+        assert desk.gather(now=NOW + timedelta(seconds=seconds), patient=True)[0].status == "failed"
+    desk.put("briefs/port.txt", text("Port reopens", PORT))
+    assert desk.gather(now=NOW + timedelta(seconds=3), patient=True)[0].new == 1
 
 
 def test_many_feeds_of_one_server_do_not_keep_the_others_waiting(
