@@ -15,7 +15,7 @@ import unicodedata
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, TypeVar
 from zoneinfo import available_timezones
 
 from newsletter.audience.address import find_unprintable, format_excerpt
@@ -25,14 +25,12 @@ from newsletter.audience.reader import (
     MINUTES,
     RHYTHMS,
     Choices,
-    Detail,
-    Format,
-    Rhythm,
 )
 from newsletter.errors import AudienceError
 from newsletter.settings import parse_clock, parse_days
 
 VALUE_CHARACTERS = 1_000
+_Word = TypeVar("_Word", bound=str)
 _LIST_ITEMS = 50
 _SEPARATORS = re.compile("[;,|]")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,4}")  # RFC 5646 §2.1, the usual part
@@ -95,12 +93,12 @@ def parse_choices(
         language=_parse_language(parse_text(language, "language")),
         topics=_parse_list(parse_text(topics, "topics"), "topics"),
         lenses=_parse_list(parse_text(lenses, "lenses"), "lenses"),
-        detail=_parse_detail(parse_text(detail, "detail")),
+        detail=_parse_word(detail, "detail", DETAILS, "level of detail"),
         minutes=_parse_minutes(parse_text(minutes, "minutes")),
-        format=_parse_format(parse_text(format, "format")),
+        format=_parse_word(format, "format", FORMATS, "format"),
         send_at=_parse_send_at(parse_text(send_at, "send_at")),
         days=_parse_days(parse_text(days, "days")),
-        rhythm=_parse_rhythm(parse_text(rhythm, "rhythm")),
+        rhythm=_parse_word(rhythm, "rhythm", RHYTHMS, "rhythm"),
     )
 
 
@@ -152,28 +150,21 @@ def _parse_list(text: str, column: str) -> tuple[str, ...]:
     return tuple(items.values())
 
 
-def _parse_detail(text: str) -> Detail | Literal[""]:
+def _parse_word(cell: str, column: str, words: tuple[_Word, ...], what: str) -> _Word | Literal[""]:
+    """Read one of some words, however it is capitalised; "" where there is none."""
+    text = parse_text(cell, column)
     if not text:
         return ""
-    for detail in DETAILS:
-        if text.lower() == detail:
-            return detail
-    raise _refusal("detail", text, "is no level of detail", f"write {_one_of(DETAILS)}")
+    for word in words:
+        if text.lower() == word:
+            return word
+    raise _refusal(column, text, f"is no {what}", f"write {_one_of(words)}")
 
 
 def _parse_minutes(text: str) -> int:
     if text and text not in map(str, MINUTES):
         raise _refusal("minutes", text, "is no reading time", f"write {_one_of(MINUTES)}")
     return int(text or 0)
-
-
-def _parse_format(text: str) -> Format | Literal[""]:
-    if not text:
-        return ""
-    for form in FORMATS:
-        if text.lower() == form:
-            return form
-    raise _refusal("format", text, "is no format", f"write {_one_of(FORMATS)}")
 
 
 def _parse_send_at(text: str) -> str:
@@ -188,15 +179,6 @@ def _parse_days(text: str) -> tuple[str, ...]:
         return parse_days(_SEPARATORS.sub(",", text).strip(", ")) if text else ()
     except ValueError:
         raise _refusal("days", text, "names no weekdays", "write mon-fri or mon;wed;sat") from None
-
-
-def _parse_rhythm(text: str) -> Rhythm | Literal[""]:
-    if not text:
-        return ""
-    for rhythm in RHYTHMS:
-        if text.lower() == rhythm:
-            return rhythm
-    raise _refusal("rhythm", text, "is no rhythm", f"write {_one_of(RHYTHMS)}")
 
 
 def _one_of(values: Iterable[object]) -> str:

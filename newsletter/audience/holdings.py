@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Text, or_, select, type_coerce
+from sqlalchemy import Connection, Row, Table, Text, or_, select, type_coerce
 
 from newsletter.audience.address import parse_address
 from newsletter.audience.erasure import NAMING, may_name
@@ -68,37 +68,26 @@ def _list_copies(connection: Connection, key: str, number: int | None) -> list[d
         .where(mine)
         .order_by(_d.edition_id)
     )
-    found = []
-    for row in connection.execute(query):
-        of_copy = (row.edition_id, row.subscriber_id)
-        found.append(
-            {
-                **_write(row),
-                "tries": [
-                    _write(each)
-                    for each in connection.execute(
-                        select(attempts)
-                        .where(
-                            attempts.c.edition_id == of_copy[0],
-                            attempts.c.subscriber_id == of_copy[1],
-                        )
-                        .order_by(attempts.c.number)
-                    )
-                ],
-                "decisions": [
-                    _write(each)
-                    for each in connection.execute(
-                        select(decisions)
-                        .where(
-                            decisions.c.edition_id == of_copy[0],
-                            decisions.c.subscriber_id == of_copy[1],
-                        )
-                        .order_by(decisions.c.id)
-                    )
-                ],
-            }
-        )
-    return found
+    return [
+        {
+            **_write(row),
+            "tries": _list_of_copy(connection, row, attempts, attempts.c.number),
+            "decisions": _list_of_copy(connection, row, decisions, decisions.c.id),
+        }
+        for row in connection.execute(query)
+    ]
+
+
+def _list_of_copy(
+    connection: Connection, copy: Row[Any], table: Table, order: Any
+) -> list[dict[str, Any]]:
+    """List what a table has about one copy, in order."""
+    query = (
+        select(table)
+        .where(table.c.edition_id == copy.edition_id, table.c.subscriber_id == copy.subscriber_id)
+        .order_by(order)
+    )
+    return [_write(each) for each in connection.execute(query)]
 
 
 def _list_changes(connection: Connection, number: int) -> list[dict[str, Any]]:

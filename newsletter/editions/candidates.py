@@ -70,12 +70,7 @@ def load_candidates(
     since = window.start - max(lookback, _CLOCK_ERROR)
     rows = connection.execute(
         select(
-            briefs.c.id,
-            briefs.c.source,
-            briefs.c.origin,
-            briefs.c.published_at,
-            briefs.c.first_seen_at,
-            briefs.c.document,
+            *_CANDIDATE,
         ).where(
             ~_is_claimed(but_for=edition_id),
             or_(
@@ -177,12 +172,7 @@ def load_named(
     """
     rows = connection.execute(
         select(
-            briefs.c.id,
-            briefs.c.source,
-            briefs.c.origin,
-            briefs.c.published_at,
-            briefs.c.first_seen_at,
-            briefs.c.document,
+            *_CANDIDATE,
             _is_claimed(but_for=edition_id).label("is_claimed"),
         ).where(briefs.c.id.in_(brief_ids))
     )
@@ -244,6 +234,12 @@ def _is_claimed(*, but_for: int | None = None) -> Any:
         edition_briefs.c.brief_id == briefs.c.id, edition_briefs.c.series == "news"
     )
     return claimed if but_for is None else claimed.where(edition_briefs.c.edition_id != but_for)
+
+
+_CANDIDATE = (
+    *(briefs.c.id, briefs.c.source, briefs.c.origin),
+    *(briefs.c.published_at, briefs.c.first_seen_at, briefs.c.document),
+)
 
 
 def _read_candidate(row: Row[*tuple[Any, ...]]) -> Candidate:

@@ -63,10 +63,6 @@ _MARK_HTML = f"<!-- {MARK} -->\n"
 _STYLE = "web/style.css.j2"
 _COLUMN_PIXELS = 608  # the body's width without its edges, in style.css.j2
 _DESCRIPTION_GRAPHEMES = 200  # what search engines and messengers show
-_POLICY = (
-    "default-src 'none'; style-src 'sha256-{digest}'; img-src {pictures}; "
-    "base-uri 'none'; form-action 'none'"
-)
 # What XML 1.0 has no way to write. Texts are clean of it; an operator's template may not be.
 _UNWRITABLE = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -203,6 +199,15 @@ class Site:
                 date_text=self.write_date(day),
             )
             for each, day in made
+        )
+
+    @property
+    def policy(self) -> str:
+        """What any page may load: its style sheet, and pictures of the hosts; nothing else."""
+        digest = base64.b64encode(hashlib.sha256(self.style.encode()).digest()).decode()
+        pictures = " ".join(("'self'", *(f"https://{host}" for host in self.picture_hosts)))
+        return (
+            f"default-src 'none'; style-src 'sha256-{digest}'; img-src {pictures}; base-uri 'none'"
         )
 
     def see(self, edition: Edition) -> Context:
@@ -393,8 +398,6 @@ def format_moment(moment: datetime) -> str:
 
 def _page(site: Site, kind: Kind, path: str, *, headline: str, description: str) -> PageView:
     name = clean_line(site.publication.name)
-    digest = base64.b64encode(hashlib.sha256(site.style.encode()).digest()).decode()
-    pictures = ("'self'", *(f"https://{host}" for host in site.picture_hosts))
     return PageView(
         kind=kind,
         url=site.url + path,
@@ -403,7 +406,7 @@ def _page(site: Site, kind: Kind, path: str, *, headline: str, description: str)
         headline=headline,
         description=description,
         style=site.style,
-        policy=_POLICY.format(digest=digest, pictures=" ".join(pictures)),
+        policy=f"{site.policy}; form-action 'none'",
         feeds=tuple(FeedLink(f.name, f.type, site.root + f.url) for f in FEEDS),
     )
 

@@ -34,7 +34,7 @@ def build_app(press: Press) -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(build_leaving(press, pages), prefix=pages.root)
     app.include_router(build_preferences(press, pages), prefix=pages.root)
-    app.include_router(build_archive(press), prefix=pages.root)
+    app.include_router(build_archive(press, pages.root), prefix=pages.root)
 
     @app.exception_handler(HTTPException)
     async def refuse(_request: Request, error: HTTPException) -> Response:

@@ -51,8 +51,8 @@ class _Copies:
             return made[1].get(name)
 
 
-def build_archive(press: Press) -> APIRouter:
-    """Build the pages of editions and briefs, and the feeds."""
+def build_archive(press: Press, root: str) -> APIRouter:
+    """Build the pages of editions and briefs, and the feeds; `root` is what paths begin with."""
     router = APIRouter()
     copies = _Copies(press)
 
@@ -74,12 +74,8 @@ def build_archive(press: Press) -> APIRouter:
         return Response(data, media_type=media, headers=headers)
 
     @router.get("/")
-    def show_home(request: Request) -> Response:
-        return RedirectResponse(request.scope.get("root_path", "") + home(), status_code=302)
-
-    def home() -> str:
-        prefix = press.settings.publication.url.partition("://")[2].partition("/")[2].strip("/")
-        return f"/{prefix}{ARCHIVE_PATH}" if prefix else ARCHIVE_PATH
+    def show_home() -> Response:
+        return RedirectResponse(root + ARCHIVE_PATH, status_code=302)
 
     @router.get(ARCHIVE_PATH)
     def show_list(request: Request) -> Response:

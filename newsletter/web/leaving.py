@@ -25,11 +25,10 @@ from newsletter.audience.leaving import (
     note_reason,
     take_back,
 )
-from newsletter.errors import InputError
-from newsletter.mail.tokens import Claim, Purpose, read_token, sign_until_later
+from newsletter.mail.tokens import Claim, Purpose, sign_until_later
 from newsletter.publish import Press
 from newsletter.web.forms import read_form
-from newsletter.web.pages import Pages
+from newsletter.web.pages import Pages, read_claim
 
 BACK_WITHIN = timedelta(hours=1)
 _ONE_CLICK = ("List-Unsubscribe", "One-Click")
@@ -39,12 +38,6 @@ def build_leaving(press: Press, pages: Pages) -> APIRouter:
     """Build the pages of leaving."""
     router = APIRouter()
     list_id = press.settings.publication.list_id
-
-    def read(token: str, purpose: Purpose) -> Claim | None:
-        try:
-            return read_token(token, purpose, keyring=press.keyring, list_id=list_id)
-        except InputError:
-            return None
 
     def damaged() -> Response:
         return pages.show("damaged.html.j2", status=404)
@@ -69,7 +62,7 @@ def build_leaving(press: Press, pages: Pages) -> APIRouter:
 
     @router.get("/u/{token}")
     def ask(token: str) -> Response:
-        claim = read(token, Purpose.UNSUBSCRIBE)
+        claim = read_claim(press, token, Purpose.UNSUBSCRIBE)
         if claim is None:
             return damaged()
         leaver = find_leaver(press.database, claim.subscriber_id)
@@ -87,7 +80,7 @@ def build_leaving(press: Press, pages: Pages) -> APIRouter:
         form = await read_form(request)
 
         def act() -> Response:
-            claim = read(token, Purpose.UNSUBSCRIBE)
+            claim = read_claim(press, token, Purpose.UNSUBSCRIBE)
             if claim is None:
                 return damaged()
             one_click = _ONE_CLICK in form.items()
@@ -107,8 +100,8 @@ def build_leaving(press: Press, pages: Pages) -> APIRouter:
         form = await read_form(request)
 
         def act() -> Response:
-            claim = read(token, Purpose.UNSUBSCRIBE)
-            back = read(form.get("back", ""), Purpose.RETURN)
+            claim = read_claim(press, token, Purpose.UNSUBSCRIBE)
+            back = read_claim(press, form.get("back", ""), Purpose.RETURN)
             if claim is None or back is None or back.subscriber_id != claim.subscriber_id:
                 return damaged()
             leaver = find_leaver(press.database, claim.subscriber_id)
@@ -131,7 +124,7 @@ def build_leaving(press: Press, pages: Pages) -> APIRouter:
         form = await read_form(request)
 
         def act() -> Response:
-            claim = read(token, Purpose.UNSUBSCRIBE)
+            claim = read_claim(press, token, Purpose.UNSUBSCRIBE)
             if claim is None:
                 return damaged()
             note_reason(press.database, claim.subscriber_id, form.get("reason", ""))

@@ -6,9 +6,6 @@ token, so it tells no other site where a reader came from, and nobody keeps a co
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from functools import lru_cache
@@ -17,6 +14,8 @@ from typing import Any
 from starlette.responses import HTMLResponse
 
 from newsletter.editions.model import Edition, Window
+from newsletter.errors import InputError
+from newsletter.mail.tokens import Claim, Purpose, read_token
 from newsletter.publish import Press
 from newsletter.render.addresses import ARCHIVE_PATH
 from newsletter.render.context import clean_line
@@ -68,8 +67,7 @@ class Pages:
         )
         shared = {each.name: getattr(context, each.name) for each in fields(context)}
         html = site.render(f"web/{template}", {**shared, "page": page, **variables})
-        headers = build_headers(site.style, site.picture_hosts)
-        return HTMLResponse(html + "\n", status_code=status, headers=headers)
+        return HTMLResponse(html + "\n", status_code=status, headers=build_headers(site))
 
     def _open_site(self, language: str) -> Site:
         settings = self._press.settings
@@ -85,15 +83,22 @@ class Pages:
         )
 
 
-def build_headers(style: str, picture_hosts: Sequence[str]) -> dict[str, str]:
+def read_claim(press: Press, token: str, purpose: Purpose) -> Claim | None:
+    """Read the token of a link; None for one that is damaged, or of another purpose or list."""
+    try:
+        return read_token(
+            token, purpose, keyring=press.keyring, list_id=press.settings.publication.list_id
+        )
+    except InputError:
+        return None
+
+
+def build_headers(site: Site) -> dict[str, str]:
     """Give what every page of the public side tells the browser."""
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    pictures = " ".join(("'self'", *(f"https://{host}" for host in picture_hosts)))
     return {
         "Cache-Control": "no-store",
         "Content-Security-Policy": (
-            f"default-src 'none'; style-src 'sha256-{digest}'; img-src {pictures}; "
-            "form-action 'self'; frame-src 'self'; frame-ancestors 'none'; base-uri 'none'"
+            f"{site.policy}; form-action 'self'; frame-src 'self'; frame-ancestors 'none'"
         ),
         "Referrer-Policy": "no-referrer",
         "X-Content-Type-Options": "nosniff",

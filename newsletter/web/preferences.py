@@ -35,15 +35,14 @@ from newsletter.audience.reader import (
     Rhythm,
 )
 from newsletter.editions.shelf import find_latest_released, list_topics
-from newsletter.errors import InputError
 from newsletter.mail import Addresser, decode_message
-from newsletter.mail.tokens import Claim, Purpose, TokenSigner, read_token
+from newsletter.mail.tokens import Claim, Purpose, TokenSigner
 from newsletter.publish import Press, addresser
 from newsletter.render.context import clean_line
 from newsletter.render.languages import SOURCE, match_language, read_catalogues
 from newsletter.web.forms import read_pairs
 from newsletter.web.leaving import mask
-from newsletter.web.pages import Pages
+from newsletter.web.pages import Pages, read_claim
 
 _EDITIONS_LOOKED_AT = 30
 _TOPICS_OFFERED = 40
@@ -76,12 +75,9 @@ def build_preferences(press: Press, pages: Pages) -> APIRouter:
     latest = lru_cache(2)(lambda edition_id: addresser(press, edition_id))
 
     def read(token: str) -> tuple[Claim, Reader, bool] | None:
-        try:
-            claim = read_token(token, Purpose.PREFERENCES, keyring=press.keyring, list_id=list_id)
-        except InputError:
-            return None
-        found = find_reader(press.database, claim.subscriber_id)
-        return (claim, *found) if found else None
+        claim = read_claim(press, token, Purpose.PREFERENCES)
+        found = find_reader(press.database, claim.subscriber_id) if claim else None
+        return (claim, *found) if claim and found else None
 
     def choose(pairs: Pairs, reader: Reader) -> Choices:
         offered = (*topics.list(), *reader.choices.topics)
