@@ -1,0 +1,184 @@
+"""The day: when what happens, and what an edition is made of."""
+
+from __future__ import annotations
+
+from datetime import time, timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    model_validator,
+)
+
+from newsletter.settings.values import WEEKDAYS, Clock, Days, Duration, Hosts, Line, Section
+
+
+def parse_sections(value: object) -> object:
+    """Read sections: headings that are topics, or a table of heading = topics.
+
+    Gives pairs of a heading and its topics, in order.
+    """
+    if isinstance(value, str):
+        value = list(filter(None, (name.strip() for name in value.split(","))))
+    pairs = list(value.items()) if isinstance(value, dict) else value
+    if not isinstance(pairs, list | tuple):
+        return value  # pydantic says what is wrong with it
+    return tuple((one, (one,)) if isinstance(one, str) else one for one in pairs)
+
+
+def _check_sections(
+    sections: tuple[tuple[str, tuple[str, ...]], ...],
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    headings = [heading.casefold() for heading, _ in sections]
+    if not all(headings) or not all(topics and all(topics) for _, topics in sections):
+        raise ValueError("has a heading, or a topic, that is empty")
+    if len({*headings}) < len(headings):
+        raise ValueError("has a heading twice")
+    return sections
+
+
+Sections = Annotated[
+    tuple[tuple[Line, tuple[Line, ...]], ...],
+    BeforeValidator(parse_sections),
+    AfterValidator(_check_sections),
+]
+
+
+class Schedule(Section):
+    """When `newsletter serve` acts, in the publication's time zone."""
+
+    gather_at: Clock = Field(default=time(6, 0), description="When the day's briefs are gathered.")
+    send_at: Clock = Field(default=time(7, 0), description="When the edition is sent.")
+    days: Days = Field(default=WEEKDAYS, description="Weekdays with an edition, by name.")
+    max_lateness: Duration = Field(
+        default=timedelta(hours=6),
+        description="How late a missed send may still start after send_at.",
+    )
+
+
+class Weekly(Section):
+    """The week's round-up, for readers who chose it."""
+
+    day: Literal["", "mon", "tue", "wed", "thu", "fri", "sat", "sun"] = Field(
+        default="",
+        description="Weekday of the week's round-up, by name; empty = only by hand.",
+    )
+    send_at: Clock = Field(default=time(9, 0), description="When the round-up is sent.")
+    max_briefs: int = Field(
+        default=10, ge=1, le=60, description="Most briefs in a round-up; the rest is counted."
+    )
+
+
+class Review(Section):
+    """What somebody must approve before `newsletter serve` sends it."""
+
+    required: bool = Field(
+        default=False,
+        description="Whether serve sends only briefs that somebody approved; whoever types "
+        "`newsletter send` and says yes approves what it shows.",
+    )
+    deadline: Duration = Field(
+        default=timedelta(0),
+        description="How long before schedule.send_at the review ends: what is not approved by "
+        "then is left out.",
+    )
+    floor: int = Field(
+        default=1,
+        ge=1,
+        le=60,
+        description="Fewest approved briefs; with fewer, and others waiting, the edition is held "
+        "until somebody approves them.",
+    )
+
+
+class Gathering(Section):
+    """How sources are read."""
+
+    gap: Duration = Field(
+        default=timedelta(seconds=1),
+        description="Least time between two requests to one server, within a gathering.",
+    )
+
+
+class EditionSettings(Section):
+    """What goes into an edition."""
+
+    lookback: Duration = Field(
+        default=timedelta(hours=24), description="How far the first edition looks back."
+    )
+    quiet_day: Literal["skip", "note"] = Field(
+        default="skip", description="Without briefs: send nothing, or a quiet-day note."
+    )
+    max_briefs: int = Field(
+        default=20, ge=1, le=60, description="Most briefs in one edition; the rest is counted."
+    )
+    max_outlet_share: float = Field(
+        default=0.4,
+        gt=0,
+        le=1,
+        description="Most of an edition of 5 briefs and more that one outlet may tell, where there "
+        "are outlets enough; 1 = all of it.",
+    )
+    max_per_topic: int = Field(
+        default=0, ge=0, description="Most briefs with the same first topic; 0 = any number."
+    )
+    full_briefs: int | None = Field(
+        default=None,
+        ge=0,
+        description="Most briefs told in full to any reader; default as many as there is room for.",
+    )
+    standard_briefs: int | None = Field(
+        default=None,
+        ge=0,
+        description="Most briefs after edition.full_briefs at standard length, the others in one "
+        "line; default as many as there is room for.",
+    )
+    sections: Sections = Field(
+        default=(),
+        description="Headings between the full briefs, in order: a list of topics, or a table of "
+        'heading = topics, such as { Money = ["Markets", "Jobs"] }.',
+    )
+    browser_checks: bool = Field(
+        default=True,
+        description="Whether a browser looks at the mail before it is sent, where there is one.",
+    )
+    notes: Path = Field(
+        default=Path("notes"),
+        description="Folder of what you add to an edition, in a file named by its date: a note, "
+        "a sponsor, corrections.",
+    )
+    watch_days: int = Field(
+        default=21,
+        ge=1,
+        le=366,
+        description="For how many days what a brief tells readers to watch next is waited for.",
+    )
+    expired_watched: int = Field(
+        default=0,
+        ge=0,
+        le=10,
+        description="Most of what came to nothing that an edition tells under Still watching.",
+    )
+    picture_hosts: Hosts = Field(
+        default=(),
+        description="Hosts that the mail may load pictures from; none = no pictures are shown.",
+    )
+    detail: Literal["one-line", "standard", "full"] = Field(
+        default="full", description="The most that readers get of a brief who chose nothing."
+    )
+    minutes: int = Field(
+        default=5,
+        ge=0,
+        le=60,
+        description="What readers who chose nothing have time for: the first briefs stand in "
+        "full, the others shorter; 0: as long as it takes.",
+    )
+
+    @model_validator(mode="after")
+    def _counts_from_full(self) -> EditionSettings:
+        if self.standard_briefs is not None and self.full_briefs is None:
+            raise ValueError("standard_briefs needs full_briefs, which it counts on from")
+        return self

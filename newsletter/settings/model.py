@@ -1,0 +1,148 @@
+"""All settings together, as one frozen model."""
+
+from __future__ import annotations
+
+from datetime import time
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import (
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from newsletter.settings.day import EditionSettings, Gathering, Review, Schedule, Weekly
+from newsletter.settings.delivery import Delivery, DkimKey, DomainSettings, RelaySettings
+from newsletter.settings.look import Look
+from newsletter.settings.machine import Database, Retention, Templates, Web
+from newsletter.settings.publication import Publication, Vocabulary
+from newsletter.settings.sources import AnySource, SourceSettings, source_name
+from newsletter.settings.values import picture_host, since_midnight
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set, read once at start and frozen."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix="NEWSLETTER_",
+        env_nested_delimiter="__",
+        enable_decoding=False,  # NEWSLETTER_SCHEDULE__DAYS=mon-fri is no JSON
+        env_file_encoding="utf-8-sig",
+        dotenv_filtering="match_prefix",
+        hide_input_in_errors=True,
+    )
+
+    publication: Publication
+    vocabulary: Vocabulary = Vocabulary()
+    sources: tuple[AnySource, ...] = ()
+    gathering: Gathering = Gathering()
+    schedule: Schedule = Schedule()
+    weekly: Weekly = Weekly()
+    review: Review = Review()
+    edition: EditionSettings = EditionSettings()
+    look: Look = Look()
+    delivery: Delivery = Delivery()
+    relays: tuple[RelaySettings, ...] = ()
+    domains: tuple[DomainSettings, ...] = ()
+    dkim: tuple[DkimKey, ...] = ()
+    database: Database = Database()
+    retention: Retention = Retention()
+    web: Web = Web()
+    templates: Templates = Templates()
+    secret_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="Signs links and Message-IDs; NEWSLETTER_SECRET_KEY, newest first, "
+        "old ones after commas.",
+    )
+    root: Path = Field(default=Path(), exclude=True, repr=False)
+    """Directory of `newsletter.toml`; relative paths start there. Not a setting."""
+
+    @field_validator("sources")
+    @classmethod
+    def _names_are_unique(cls, sources: tuple[SourceSettings, ...]) -> tuple[SourceSettings, ...]:
+        names = [source_name(source) for source in sources]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f'two are called "{name}"; give one a name of its own')
+        return sources
+
+    @field_validator("review")
+    @classmethod
+    def _review_ends_on_its_day(cls, review: Review, info: ValidationInfo) -> Review:
+        schedule = info.data.get("schedule")  # not there if it is wrong itself
+        if schedule and since_midnight(schedule.send_at) < review.deadline:
+            raise ValueError("deadline reaches into the day before schedule.send_at; choose less")
+        return review
+
+    @field_validator("look")
+    @classmethod
+    def _logo_is_allowed(cls, look: Look, info: ValidationInfo) -> Look:
+        edition = info.data.get("edition")  # not there if it is wrong itself
+        if look.logo and edition:
+            for url in filter(None, (look.logo.url, look.logo.url_dark)):
+                if (host := picture_host(url)) not in edition.picture_hosts:
+                    raise ValueError(
+                        f'the logo is on {host}; add "{host}" to edition.picture_hosts'
+                    )
+        return look
+
+    @property
+    def review_ends_at(self) -> time:
+        """When the review of a day's edition ends, in the publication's time zone."""
+        left = since_midnight(self.schedule.send_at) - self.review.deadline
+        return time(*divmod(int(left.total_seconds()) // 60, 60))
+
+    @property
+    def weekly_schedule(self) -> Schedule | None:
+        """When the round-up is due, by the rules of all editions; None where it is not set."""
+        if not self.weekly.day:
+            return None
+        own = {"days": (self.weekly.day,), "send_at": self.weekly.send_at}
+        return self.schedule.model_copy(update=own)
+
+    document: ClassVar[dict[str, Any]] = {}
+    reads_environment: ClassVar[bool] = True
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put the document read by `load_settings` below the environment."""
+        toml = InitSettingsSource(settings_cls, cls.document)
+        if not cls.reads_environment:
+            return init_settings, dotenv_settings, toml
+        return init_settings, env_settings, dotenv_settings, toml
+
+    def path(self, path: str | Path) -> Path:
+        """Resolve a path of the configuration against the configuration's own directory."""
+        return self.root / path
+
+    @property
+    def database_url(self) -> str:
+        """The database URL with a relative SQLite path made absolute."""
+        prefix = "sqlite:///"
+        url = self.database.url
+        if url.startswith(prefix) and url != prefix and not url.startswith(prefix + ":memory:"):
+            return prefix + str(self.path(url.removeprefix(prefix)).absolute())
+        return url
+
+    @property
+    def secret_keys(self) -> tuple[bytes, ...]:
+        """The signing keys, newest first."""
+        keys = [key.strip() for key in self.secret_key.get_secret_value().split(",")]
+        return tuple(key.encode() for key in keys if key)
