@@ -32,7 +32,8 @@ from newsletter.delivery.sender import Sender
 from newsletter.editions.model import Kind, name_edition
 from newsletter.editions.shelf import find_edition, list_editions
 from newsletter.errors import AlreadyRunning, IllegalMove, NewsletterError, TemporaryError
-from newsletter.publish import Prepared, Press, Printed, make_ready, publish
+from newsletter.press import Press, Printed
+from newsletter.publish import Prepared, make_ready, publish
 from newsletter.settings import Schedule
 
 T = TypeVar("T")

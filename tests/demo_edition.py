@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from newsletter.demo.newsroom import FeedServer, write_newsroom
-from newsletter.publish import Press, Printed, prepare
+from newsletter.press import Press, Printed
+from newsletter.publish import prepare
 from newsletter.settings import Settings, load_settings
 from newsletter.store import open_database
 

@@ -37,15 +37,11 @@ from newsletter.editions.corrections import (
 from newsletter.editions.model import name_edition
 from newsletter.editions.notes import MOST_CHARACTERS
 from newsletter.errors import RefusedError, TemporaryError
-from newsletter.publish import (
-    Press,
-    check_fit_to_send,
-    count_audience,
-    nobody_to_mail,
-    prepare_correction,
-    publish,
-    write_web,
-)
+from newsletter.press import Press
+from newsletter.press.approving import count_audience, nobody_to_mail
+from newsletter.press.checking import check_fit_to_send
+from newsletter.press.site import write_web
+from newsletter.publish import prepare_correction, publish
 
 _WORD = "correct"
 """What a person types before readers are mailed a correction."""

@@ -136,7 +136,8 @@ def _cancel(session: Session, database: Database, edition_id: int) -> settle.Can
 def _write_web(session: Session, database: Database) -> None:
     """Write the web copy anew: a cancelled edition that nobody has is taken down."""
     if session.settings.web.folder:
-        from newsletter.publish import Press, write_web  # takes long to import
+        from newsletter.press import Press
+        from newsletter.press.site import write_web
 
         press = Press(session.settings, database, session.now)
         assert press.web_folder is not None

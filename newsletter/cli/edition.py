@@ -19,7 +19,9 @@ from newsletter.editions.desk import Composed
 from newsletter.editions.model import Kind
 from newsletter.editions.verdicts import is_edition_approved, load_told, read_rules
 from newsletter.errors import TemporaryError
-from newsletter.publish import Press, Printed, look_at, prepare
+from newsletter.press import Press, Printed
+from newsletter.press.checking import look_at
+from newsletter.publish import prepare
 
 
 def prepare_edition(

@@ -13,7 +13,8 @@ from newsletter.cli.asked import JsonOption
 from newsletter.cli.session import Session
 from newsletter.cli.tables import shown_count
 from newsletter.errors import RefusedError
-from newsletter.publish import Press, write_web
+from newsletter.press import Press
+from newsletter.press.site import write_web
 from newsletter.render.site import Written
 
 

@@ -20,7 +20,8 @@ from newsletter.cli.session import Session
 from newsletter.cli.writing import writing_to
 from newsletter.errors import AudienceError, BrowserError, RefusedError
 from newsletter.mail import decode_message
-from newsletter.publish import Press, sample_message
+from newsletter.press import Press
+from newsletter.press.addressing import sample_message
 from newsletter.render.gallery import Gallery, Picture, build_page
 from newsletter.render.pictures import PICTURES, take_pictures
 

@@ -28,15 +28,10 @@ from newsletter.cli.session import Session
 from newsletter.cli.tables import findings_table, link_documents, links_table
 from newsletter.editions.explain import PLACES
 from newsletter.errors import Problem, SourceError, TemplateError
-from newsletter.publish import (
-    Explained,
-    Press,
-    ask_links,
-    check_fit_to_send,
-    explain,
-    list_links,
-)
-from newsletter.publish import gather as gather_sources
+from newsletter.press import Press
+from newsletter.press.checking import ask_links, check_fit_to_send, list_links
+from newsletter.press.composing import gather as gather_sources
+from newsletter.press.explaining import Explained, explain
 from newsletter.render.preflight import Answer, Link, join_reports, judge_answers
 
 

@@ -32,7 +32,8 @@ from newsletter.delivery.settle import Verdict
 from newsletter.editions.model import Kind
 from newsletter.editions.shelf import EditionRecord, list_editions
 from newsletter.errors import ConfigurationError, RefusedError
-from newsletter.publish import Press, message_ids_in_doubt, settle
+from newsletter.press import Press
+from newsletter.press.afterwards import message_ids_in_doubt, settle
 
 _ALL = "all"
 _SHOWN = 50

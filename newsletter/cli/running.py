@@ -12,7 +12,7 @@ import typer
 
 from newsletter.cli.session import Session
 from newsletter.cli.tables import clear_text_warning
-from newsletter.publish import Press
+from newsletter.press import Press
 from newsletter.schedule import Keeper
 
 

@@ -62,18 +62,12 @@ from newsletter.delivery.sender import Sender
 from newsletter.editions.model import Kind
 from newsletter.editions.shelf import EditionRecord, read_edition
 from newsletter.errors import AlreadyRunning, AudienceError, RefusedError, TemporaryError
-from newsletter.publish import (
-    Delivered,
-    Press,
-    Printed,
-    check_fit_to_send,
-    count_audience,
-    nobody_to_mail,
-    paused,
-    publish,
-    retry_unreached,
-    send_test,
-)
+from newsletter.press import Delivered, Press, Printed
+from newsletter.press.afterwards import retry_unreached
+from newsletter.press.approving import count_audience, nobody_to_mail
+from newsletter.press.checking import check_fit_to_send
+from newsletter.press.delivering import paused, send_test
+from newsletter.publish import publish
 from newsletter.render.preflight import Finding
 
 _GLANCE_SECONDS = 0.1

@@ -85,7 +85,8 @@ def show(
     ] = None,
 ) -> None:
     """Give back the exact bytes that a reader was sent of an edition, or is to be sent."""
-    from newsletter.publish import Press, copy_of  # not for `explain`: it takes long to import
+    from newsletter.press import Press
+    from newsletter.press.afterwards import copy_of
 
     session: Session = ctx.obj
     with session.database() as database:

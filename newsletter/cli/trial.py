@@ -25,7 +25,8 @@ from newsletter.demo.export import write_messages
 from newsletter.demo.mailbox import Mailbox
 from newsletter.demo.newsroom import FeedServer, write_newsroom
 from newsletter.errors import RefusedError
-from newsletter.publish import Delivered, Press, prepare, publish
+from newsletter.press import Delivered, Press
+from newsletter.publish import prepare, publish
 from newsletter.settings import load_settings
 from newsletter.store import open_database
 

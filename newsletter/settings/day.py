@@ -6,12 +6,7 @@ from datetime import time, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from newsletter.settings.values import WEEKDAYS, Clock, Days, Duration, Hosts, Line, Section
 

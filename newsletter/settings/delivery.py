@@ -6,10 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
-from pydantic import (
-    Field,
-    SecretStr,
-)
+from pydantic import Field, SecretStr
 
 from newsletter.settings.values import SECOND, Command, Duration, Line, Section
 

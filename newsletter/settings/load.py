@@ -9,12 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from dotenv import dotenv_values
-from pydantic import (
-    ValidationError,
-)
-from pydantic_settings import (
-    SettingsConfigDict,
-)
+from pydantic import ValidationError
+from pydantic_settings import SettingsConfigDict
 
 from newsletter.errors import ConfigurationError
 from newsletter.settings.model import Settings

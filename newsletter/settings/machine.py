@@ -5,9 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from pydantic import (
-    Field,
-)
+from pydantic import Field
 
 from newsletter.settings.values import SECOND, Duration, Line, Section
 

@@ -6,10 +6,7 @@ import re
 from typing import Annotated
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import (
-    AfterValidator,
-    Field,
-)
+from pydantic import AfterValidator, Field
 
 from newsletter.settings.values import ADDRESS, Address, Line, Section, single_line
 

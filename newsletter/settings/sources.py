@@ -9,22 +9,9 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    SerializeAsAny,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, model_validator
 
-from newsletter.settings.values import (
-    ADDRESS,
-    SECOND,
-    Duration,
-    Line,
-    Section,
-    single_line,
-)
+from newsletter.settings.values import ADDRESS, SECOND, Duration, Line, Section, single_line
 
 # A variable of the environment in a setting that is a secret: "Bearer {NEWS_TOKEN}".
 VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}", re.ASCII)

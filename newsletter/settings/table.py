@@ -6,10 +6,7 @@ from collections.abc import Iterator
 from datetime import time, timedelta
 from typing import Any, NamedTuple
 
-from pydantic import (
-    BaseModel,
-    SecretStr,
-)
+from pydantic import BaseModel, SecretStr
 
 from newsletter.settings.delivery import DkimKey, DomainSettings, RelaySettings
 from newsletter.settings.look import LogoSettings

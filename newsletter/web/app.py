@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from newsletter.errors import ConfigurationError, NewsletterError
-from newsletter.publish import Press
+from newsletter.press import Press
 from newsletter.web.archive import build_archive
 from newsletter.web.leaving import build_leaving
 from newsletter.web.pages import Pages

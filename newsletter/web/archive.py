@@ -21,7 +21,8 @@ from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
-from newsletter.publish import Press, build_web
+from newsletter.press import Press
+from newsletter.press.site import build_web
 from newsletter.render.addresses import ARCHIVE_PATH
 from newsletter.render.web import FEEDS, file_of
 

@@ -26,7 +26,7 @@ from newsletter.audience.leaving import (
     take_back,
 )
 from newsletter.mail.tokens import Claim, Purpose, sign_until_later
-from newsletter.publish import Press
+from newsletter.press import Press
 from newsletter.web.forms import read_form
 from newsletter.web.pages import Pages, read_claim
 

@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse
 from newsletter.editions.model import Edition, Window
 from newsletter.errors import InputError
 from newsletter.mail.tokens import Claim, Purpose, read_token
-from newsletter.publish import Press
+from newsletter.press import Press
 from newsletter.render.addresses import ARCHIVE_PATH
 from newsletter.render.context import clean_line
 from newsletter.render.web import Site, open_site

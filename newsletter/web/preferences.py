@@ -37,7 +37,8 @@ from newsletter.audience.reader import (
 from newsletter.editions.shelf import find_latest_released, list_topics
 from newsletter.mail import Addresser, decode_message
 from newsletter.mail.tokens import Claim, Purpose, TokenSigner
-from newsletter.publish import Press, addresser
+from newsletter.press import Press
+from newsletter.press.addressing import addresser
 from newsletter.render.context import clean_line
 from newsletter.render.languages import SOURCE, match_language, read_catalogues
 from newsletter.web.forms import read_pairs

@@ -23,7 +23,10 @@ from lxml import html as lxml_html
 from newsletter.delivery.lifecycle import State
 from newsletter.errors import StorageError
 from newsletter.mail import decode_message
-from newsletter.publish import Press, approve, prepare, publish, write_web
+from newsletter.press import Press
+from newsletter.press.approving import approve
+from newsletter.press.site import write_web
+from newsletter.publish import prepare, publish
 from newsletter.settings import load_settings
 from newsletter.store import open_database
 from tests.acceptance.project import KEY, Project, one_sentence
@@ -191,7 +194,7 @@ def test_a_disk_that_fails_after_the_approval_stops_the_send_until_it_is_mended(
         assert printed is not None
         with monkeypatch.context() as patch:
             patch.setattr(
-                "newsletter.publish.write_site",
+                "newsletter.press.site.write_site",
                 lambda *_, **__: (_ for _ in ()).throw(StorageError("the disk is full")),
             )
             with pytest.raises(StorageError, match="the disk is full"):

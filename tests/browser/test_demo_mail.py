@@ -8,7 +8,9 @@ from pathlib import Path
 from newsletter.audience.reader import Reader
 from newsletter.demo.newsroom import FeedServer, write_newsroom
 from newsletter.mail import decode_message
-from newsletter.publish import Press, prepare, sample_message
+from newsletter.press import Press
+from newsletter.press.addressing import sample_message
+from newsletter.publish import prepare
 from newsletter.render.browser_checks import check_in_browser
 from newsletter.settings import load_settings
 from newsletter.store import open_database

@@ -30,18 +30,11 @@ from newsletter.editions.corrections import (
 from newsletter.editions.promises import list_promises, settle_promise
 from newsletter.editions.shelf import change_state, find_edition, list_editions, load_content
 from newsletter.errors import RefusedError, TemporaryError
-from newsletter.publish import (
-    Press,
-    Printed,
-    approve,
-    copy_of,
-    count_audience,
-    make_ready,
-    prepare,
-    prepare_correction,
-    publish,
-    write_web,
-)
+from newsletter.press import Press, Printed
+from newsletter.press.afterwards import copy_of
+from newsletter.press.approving import approve, count_audience
+from newsletter.press.site import write_web
+from newsletter.publish import make_ready, prepare, prepare_correction, publish
 from newsletter.store import open_database
 from newsletter.store.tables import corrections, deliveries, edition_briefs, editions
 from tests.acceptance.project import BRIEF

@@ -24,15 +24,9 @@ from newsletter.delivery.lifecycle import State
 from newsletter.editions.model import Kind
 from newsletter.editions.shelf import change_state, find_edition, list_editions
 from newsletter.errors import IllegalMove, RefusedError, TemporaryError
-from newsletter.publish import (
-    Prepared,
-    Press,
-    approve,
-    count_audience,
-    make_ready,
-    prepare,
-    publish,
-)
+from newsletter.press import Press
+from newsletter.press.approving import approve, count_audience
+from newsletter.publish import Prepared, make_ready, prepare, publish
 from newsletter.settings import Settings
 from newsletter.store import Database, open_database
 from newsletter.store.tables import briefs, deliveries, subscribers

@@ -32,7 +32,9 @@ from newsletter.editions.verdicts import (
     store_verdict,
 )
 from newsletter.errors import RefusedError, TemporaryError
-from newsletter.publish import Prepared, Press, compose, gather, make_ready, prepare, publish
+from newsletter.press import Press
+from newsletter.press.composing import compose, gather
+from newsletter.publish import Prepared, make_ready, prepare, publish
 from newsletter.schedule import Keeper
 from newsletter.settings import load_settings
 from newsletter.store import Database

@@ -24,7 +24,9 @@ from newsletter.delivery import settle
 from newsletter.delivery.ledger import Ledger
 from newsletter.delivery.lifecycle import State
 from newsletter.editions.shelf import change_state, find_edition, list_editions
-from newsletter.publish import Prepared, Press, approve, make_ready, prepare, publish
+from newsletter.press import Press
+from newsletter.press.approving import approve
+from newsletter.publish import Prepared, make_ready, prepare, publish
 from newsletter.render.templates import find_templates
 from newsletter.schedule import Keeper
 from newsletter.settings import FeedSource, Settings

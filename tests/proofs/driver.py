@@ -19,12 +19,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from newsletter import publish
 from newsletter.delivery import ledger
 from newsletter.delivery.sender import Sender
 from newsletter.editions.shelf import read_edition
 from newsletter.errors import NewsletterError
-from newsletter.publish import Press
+from newsletter.press import Press, approving, delivering
 from newsletter.settings import load_settings
 from newsletter.store import database as store
 from newsletter.store import open_database
@@ -128,8 +127,8 @@ async def _send(order: Order) -> dict[str, Any]:
         with database.reading() as connection:
             record = read_edition(connection, order.edition_id)
         if record.state == "ready":
-            publish.approve(press, record)
-        delivered = await publish.deliver(press, record, on_start=_stop_on_sigterm)
+            approving.approve(press, record)
+        delivered = await delivering.deliver(press, record, on_start=_stop_on_sigterm)
     except NewsletterError as error:
         return {"error": type(error).__name__, "words": str(error)}
     finally:

@@ -22,7 +22,10 @@ from newsletter.audience.reader import Choices, Reader
 from newsletter.delivery.ledger import Ledger
 from newsletter.delivery.lifecycle import FINAL, State
 from newsletter.editions.shelf import change_state
-from newsletter.publish import Press, addresser, approve, prepare
+from newsletter.press import Press
+from newsletter.press.addressing import addresser
+from newsletter.press.approving import approve
+from newsletter.publish import prepare
 from newsletter.settings import load_settings
 from newsletter.store import Database, open_database
 from newsletter.store.tables import (

@@ -89,12 +89,12 @@ POINTS: dict[str, Point] = {
         snare=Call(target=LEDGER + "enrol", when="after"), all=UNTOUCHED, is_approved=False
     ),
     "the edition approved, not committed": Point(
-        snare=Call(target="newsletter.publish:approve", when="commit"),
+        snare=Call(target="newsletter.press.approving:approve", when="commit"),
         all=UNTOUCHED,
         is_approved=False,
     ),
     "the edition approved": Point(
-        snare=Call(target="newsletter.publish:approve", when="after"),
+        snare=Call(target="newsletter.press.approving:approve", when="after"),
         all=UNTOUCHED,
         is_approved=False,
     ),

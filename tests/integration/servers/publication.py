@@ -17,7 +17,9 @@ from newsletter.audience.subscribers import list_subscribers
 from newsletter.delivery.inquiry import Doubt, list_doubts
 from newsletter.delivery.lifecycle import State
 from newsletter.mail import Message
-from newsletter.publish import Delivered, Press, addresser, prepare, publish
+from newsletter.press import Delivered, Press
+from newsletter.press.addressing import addresser
+from newsletter.publish import prepare, publish
 from newsletter.settings import load_settings
 from newsletter.store import open_database
 from newsletter.store.tables import attempts, deliveries

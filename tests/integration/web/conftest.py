@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from newsletter.publish import Press
+from newsletter.press import Press
 from newsletter.settings import load_settings
 from newsletter.store import open_database
 from newsletter.web.app import serving

@@ -11,7 +11,7 @@ import httpx2
 from sqlalchemy import select
 
 from newsletter.audience.subscribers import find_subscriber
-from newsletter.publish import Press
+from newsletter.press import Press
 from newsletter.store import Database
 from newsletter.store.tables import metadata, suppressions
 

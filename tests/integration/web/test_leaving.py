@@ -13,7 +13,7 @@ from sqlalchemy import select
 from newsletter.audience.pseudonyms import Pseudonyms
 from newsletter.audience.subscribers import remove_subscriber
 from newsletter.mail.tokens import Keyring, Purpose, TokenSigner, sign_until_later
-from newsletter.publish import Press
+from newsletter.press import Press
 from newsletter.settings import load_settings
 from newsletter.store.tables import suppressions
 from newsletter.web.app import serving

@@ -1,0 +1,180 @@
+"""Step 4: approve an edition and freeze its audience."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from newsletter.audience.segment import Segment
+from newsletter.delivery.holder import describe_operator
+from newsletter.delivery.settle import note_override, note_segment
+from newsletter.editions.candidates import Barred, find_barred
+from newsletter.editions.corrections import list_corrected
+from newsletter.editions.following import note_approved
+from newsletter.editions.model import Kind, list_dates_referred_to, list_dates_repeated
+from newsletter.editions.shelf import (
+    EditionRecord,
+    change_state,
+    has_left,
+    load_content,
+    store_letterhead,
+)
+from newsletter.editions.verdicts import approve_edition, find_unsendable, read_rules
+from newsletter.errors import RefusedError, TemporaryError
+from newsletter.press import Press, Printed
+from newsletter.press.addressing import letterhead_of
+from newsletter.render.preflight import Finding
+
+
+def approve(
+    press: Press,
+    record: EditionRecord,
+    overridden: Sequence[Finding] = (),
+    *,
+    segment: Segment | None = None,
+    approved_by: str = "",
+) -> int:
+    """Approve an edition and freeze its audience, in one transaction; return its size.
+
+    The audience is every active reader, or those in a `segment`, which is noted then. Failed
+    checks that are `overridden` are noted with it: who answers for them, and what they said.
+
+    From here on content, readers, choices, Date and signing key of every message are fixed:
+    all attempts to one reader are the same bytes. Raises `TemporaryError` if another process
+    composed the edition anew since `record` was read: nobody has said yes to that one; and where
+    it holds a brief that is under embargo by now, has expired, or is rejected: made again it has
+    it no more. `approved_by` is the person whose yes this is, which is kept as their review; the
+    schedule, which is nobody, sends no brief that waits for one.
+    """
+    now = press.now()
+    letterhead = letterhead_of(press, record, now)
+    with press.database.writing(in_bulk=True) as connection:
+        if record.state == "draft":
+            change_state(connection, record.id, "ready", now=now)
+        approved = change_state(connection, record.id, "approved", now=now)
+        if not approved.has_compiled or approved.window != record.window:
+            raise TemporaryError(
+                f"the edition of {record.date} was composed anew meanwhile",
+                mend="look at it again, then send it",
+            )
+        if barred := find_barred(connection, record.id, now):
+            raise TemporaryError(
+                f"the edition of {record.date} cannot be sent: {_describe_barred(press, barred)}",
+                mend="make it again, which leaves that out, and look at it before you send it",
+            )
+        _check_reviewed(connection, press, record, approved_by)
+        store_letterhead(
+            connection,
+            record.id,
+            letterhead.to_document(),
+            dated_at=letterhead.dated_at,
+            not_after=now + press.settings.delivery.not_after,
+        )
+        content = load_content(connection, record.id)
+        repeats = list_dates_repeated(content)
+        audience = press.ledger.enrol(
+            connection,
+            record.id,
+            now,
+            refers_to=list_dates_referred_to(content),
+            repeats=repeats,
+            only_had=list_corrected(connection, content),
+            segment=segment,
+        )
+        if not audience:
+            raise nobody_to_mail(record.kind, segment)
+        if segment:
+            everybody = press.ledger.count_audience(connection, record.id, now, repeats=repeats)
+            said = f"{audience:,} of {everybody:,} active readers: {segment}"
+            note_segment(connection, record.id, said, by=describe_operator(), now=now)
+        note_approved(
+            connection, record.id, content, press.settings, by=describe_operator(), now=now
+        )
+        told = [f"{finding.number} {finding.name}: {finding.detail}" for finding in overridden]
+        note_override(connection, record.id, told, by=describe_operator(), now=now)
+    return audience
+
+
+def _check_reviewed(
+    connection: Connection, press: Press, record: EditionRecord, approved_by: str
+) -> None:
+    """Refuse an edition that its reviewers do not let go, and keep a person's yes to it."""
+    if record.kind == "weekly":  # it tells what was told, and so approved, before
+        return
+    rules = read_rules(press.settings)
+    left = find_unsendable(connection, record.id, rules, by_person=bool(approved_by))
+    if left is not None:
+        said = left.judgement.said
+        rejected = left.judgement.state == "rejected" and said is not None
+        why = f"was rejected by {said.decided_by}" if rejected and said else "is not reviewed"
+        raise TemporaryError(
+            f'the edition of {record.date} cannot be sent: "{left.brief.title[:60]}" {why}',
+            mend="make it again, which leaves that out, and look at it before you send it",
+        )
+    if approved_by:
+        approve_edition(connection, record.id, rules, by=approved_by, now=press.now())
+
+
+def count_audience(press: Press, printed: Printed, segment: Segment | None = None) -> int:
+    """Count who would be mailed, were an edition approved now."""
+    edition = printed.edition
+    with press.database.reading() as connection:
+        return press.ledger.count_audience(
+            connection,
+            printed.record.id,
+            press.now(),
+            repeats=list_dates_repeated(edition),
+            only_had=list_corrected(connection, edition),
+            segment=segment,
+        )
+
+
+def nobody_to_mail(kind: Kind, segment: Segment | None = None) -> RefusedError:
+    """Say that an edition has no audience, and what would give it one."""
+    if segment:
+        return RefusedError(
+            f"no active reader whom the edition is for is in the segment {segment}",
+            mend="`newsletter subscribers list --segment` shows who is in one",
+        )
+    if kind == "weekly":
+        return RefusedError(
+            "the round-up has no reader who chose it and was not sent all of it before",
+            mend='readers choose it by "weekly" or "both" in the column rhythm',
+        )
+    if kind == "correction":
+        return RefusedError(
+            "nobody who was sent the wrong edition is an active reader any more",
+            mend="make the correction minor, for its pages",
+        )
+    return RefusedError(
+        "there is no active reader", mend="add some with `newsletter subscribers import FILE`"
+    )
+
+
+def check_allowed(press: Press, record: EditionRecord) -> None:
+    """Refuse to begin with an approved edition that holds what may not be sent now.
+
+    Once a message has left, others of the same edition harm nobody any more.
+    """
+    with press.database.reading() as connection:
+        if has_left(connection, record.id):
+            return
+        barred = find_barred(connection, record.id, press.now())
+    if barred is None:
+        return
+    problem = f"the edition of {record.date} cannot be sent: {_describe_barred(press, barred)}"
+    if barred.not_before is not None:
+        raise TemporaryError(problem, mend="send it after that")
+    raise RefusedError(
+        problem,
+        mend=f"`newsletter cancel {record.name}` gives its other briefs to the next edition",
+    )
+
+
+def _describe_barred(press: Press, barred: Barred) -> str:
+    title = barred.title[:60]
+    if barred.not_before is None:
+        return f'"{title}" has expired'
+    until = barred.not_before.astimezone(press.settings.publication.zone)
+    return f'"{title}" is under embargo until {until:%Y-%m-%d %H:%M %Z}'
