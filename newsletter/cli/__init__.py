@@ -40,6 +40,7 @@ _FILES = {
     "promises": "following",
     "stories": "grouping",
     "subscribers": "subscribers",
+    "notices": "noticing",
     "serve": "running",
     "db": "setup",
 }
