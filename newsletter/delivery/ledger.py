@@ -457,10 +457,7 @@ def _count_hours(
 
     Most chose neither: their choices are only searched for the words, and not parsed.
     """
-    choices = type_coerce(subscribers.c.choices, Text)
-    chose = choices.contains('"send_at":', autoescape=True)
-    if follows_zones:
-        chose = chose | choices.contains('"timezone":', autoescape=True)
+    chose = _mentions("send_at", "timezone") if follows_zones else _mentions("send_at")
     zone, clock = _chosen_hour(is_sqlite=connection.dialect.name == "sqlite")
     counted = (
         select(zone.label("zone"), clock.label("clock"), func.count())
@@ -496,9 +493,16 @@ def _build_due_at(edition_id: int, at_once: Any, *, is_sqlite: bool) -> Any:
         .where(_WAVES.edition_id == edition_id, _WAVES.zone == zone, _WAVES.clock == clock)
         .scalar_subquery()
     )
+    chose = _mentions("send_at", "timezone")
+    return case((chose, func.coalesce(begins_at, at_once)), else_=at_once)
+
+
+def _mentions(*names: str) -> Any:
+    """Give the condition that a reader chose one of these, cheap where they chose nothing."""
     choices = type_coerce(subscribers.c.choices, Text)
-    names = (choices.contains(f'"{name}":', autoescape=True) for name in ("send_at", "timezone"))
-    return case((or_(*names), func.coalesce(begins_at, at_once)), else_=at_once)
+    return (choices != "{}") & or_(
+        *(func.replace(choices, f'"{n}":', "") != choices for n in names)
+    )
 
 
 def _kind_of(connection: Connection, edition_id: int) -> str:
