@@ -42,7 +42,7 @@ _FILES = {
     "stories": "grouping",
     "subscribers": "subscribers",
     "serve": "running",
-    "db": "setup",
+    "db": "keeping",
 }
 """Which file has which command, in the order of the help."""
 

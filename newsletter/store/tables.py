@@ -427,3 +427,11 @@ relay_states = Table(  # what was learned of a relay's pace, kept across restart
     Column("learned", Document, nullable=False),
     Column("learned_at", Instant, nullable=False),
 )
+
+installations = Table(  # one row: which database this is, and how many runs began with it
+    "installations",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("runs", Integer, nullable=False),
+    Column("sent_until", Date),  # no edition up to this day is begun by the schedule
+)
