@@ -31,7 +31,7 @@ from newsletter.editions.corrections import give_back_corrections
 from newsletter.editions.lifecycle import MOVES, RELEASED, EditionState, move
 from newsletter.editions.model import Edition, Kind, Window, name_edition
 from newsletter.editions.promises import withdraw_promises
-from newsletter.errors import IllegalMove, RefusedError
+from newsletter.errors import IllegalMove, RefusedError, TemporaryError
 from newsletter.store.tables import deliveries, edition_briefs, editions, stories
 
 Step = Literal["ready", "approved", "sending", "paused", "sent", "cancelled"]
@@ -303,7 +303,7 @@ def load_content(connection: Connection, edition_id: int) -> Edition:
 
 
 def store_compiled(connection: Connection, edition_id: int, data: bytes) -> EditionRecord:
-    """Store what was rendered. Raises `RefusedError` once the edition is approved."""
+    """Store what was rendered. Raises `TemporaryError` where it was approved meanwhile."""
     stored = connection.execute(
         update(editions)
         .where(_E.id == edition_id, _E.state.in_(("draft", "ready")))
@@ -311,7 +311,10 @@ def store_compiled(connection: Connection, edition_id: int, data: bytes) -> Edit
     )
     record = read_edition(connection, edition_id)
     if stored.rowcount != 1:
-        raise RefusedError(f"the edition of {record.date} is {record.state}: it keeps its form")
+        raise TemporaryError(
+            f"the edition of {record.date} was approved meanwhile by another process",
+            mend="the same command shows how it stands",
+        )
     return record
 
 
