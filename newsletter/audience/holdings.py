@@ -12,6 +12,7 @@ from newsletter.audience.erasure import NAMING, may_name
 from newsletter.audience.pseudonyms import Pseudonyms
 from newsletter.audience.suppression import find_suppression
 from newsletter.store.tables import (
+    address_changes,
     attempts,
     decisions,
     deliveries,
@@ -21,7 +22,7 @@ from newsletter.store.tables import (
     subscribers,
 )
 
-_OWN = {subscribers.name, deliveries.name, attempts.name, import_changes.name}
+_OWN = {subscribers.name, deliveries.name, attempts.name, import_changes.name, address_changes.name}
 
 
 def read_holdings(
@@ -47,6 +48,7 @@ def read_holdings(
         "reader": None if row is None else _write(row),
         "brought_by": None if row is None else _describe_import(connection, row.import_id),
         "changed_by": [] if row is None else _list_changes(connection, row.id),
+        "moved": [] if row is None else _list_moves(connection, row.id),
         "kept_out": kept_out
         and {
             "reason": kept_out.reason,
@@ -98,6 +100,13 @@ def _list_changes(connection: Connection, number: int) -> list[dict[str, Any]]:
         .where(import_changes.c.subscriber_id == number)
         .order_by(imports.c.id)
     )
+    return [_write(row) for row in connection.execute(query)]
+
+
+def _list_moves(connection: Connection, number: int) -> list[dict[str, Any]]:
+    """List the addresses that a reader had before, and those that they asked for."""
+    _c = address_changes.c
+    query = select(address_changes).where(_c.subscriber_id == number).order_by(_c.id)
     return [_write(row) for row in connection.execute(query)]
 
 

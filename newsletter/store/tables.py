@@ -259,6 +259,7 @@ subscribers = Table(
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     Column("import_id", BigInteger),  # the import that brought them; NULL: none, or it was undone
+    Column("paused_until", Date),  # the date of the first edition that they want again
     CheckConstraint(
         "status IN ('pending', 'active', 'unsubscribed', 'bounced', 'complained')", name="status"
     ),
@@ -414,4 +415,20 @@ relay_states = Table(  # what was learned of a relay's pace, kept across restart
     Column("relay", Text, primary_key=True),
     Column("learned", Document, nullable=False),
     Column("learned_at", Instant, nullable=False),
+)
+
+# -- readers' own affairs --------------------------------------------------------------------------
+
+address_changes = Table(  # a new address that a reader asked for, and whether it was confirmed
+    "address_changes",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("subscriber_id", BigInteger, nullable=False, index=True),
+    Column("email", Text, nullable=False),
+    Column("email_key", Text, nullable=False),
+    Column("former_key", Text, nullable=False, server_default=""),  # as it was until `changed_at`
+    Column("asked_at", Instant, nullable=False),
+    Column("changed_at", Instant),  # NULL: not confirmed
+    # The link in a mail names it by its number: nobody gets an erased one's.
+    sqlite_autoincrement=True,
 )
