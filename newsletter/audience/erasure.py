@@ -55,8 +55,10 @@ from newsletter.store.tables import (
     editions,
     import_changes,
     imports,
+    notices,
     relay_states,
     runs,
+    sign_ups,
     subscribers,
     suppressions,
 )
@@ -73,6 +75,8 @@ NAMING: tuple[tuple[Table, tuple[str, ...]], ...] = (
     (decisions, ("decided_by", "action", "detail")),
     (alerts, ("kind", "sentence")),
     (relay_states, ("learned",)),
+    (notices, ("dedupe", "payload", "reply")),
+    (sign_ups, ("source", "agent", "confirmed_agent")),
     (address_changes, ("email", "email_key", "former_key")),
 )
 """Every column in which an address may stand, of a reader's own row or of anybody else's."""
@@ -134,7 +138,8 @@ def erase_reader(
         connection.execute(  # also where it was erased before: something may have come anew
             update(suppressions).where(suppressions.c.email_key == pseudonym).values(detail=TRACES)
         )
-        connection.execute(delete(suppressions).where(suppressions.c.email_key.in_(found)))
+        for table in (suppressions, notices, sign_ups):
+            connection.execute(delete(table).where(table.c.email_key.in_(found)))
         connection.execute(
             delete(address_changes).where(
                 or_(

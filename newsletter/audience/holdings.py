@@ -19,10 +19,14 @@ from newsletter.store.tables import (
     editions,
     import_changes,
     imports,
+    notices,
+    sign_ups,
     subscribers,
+    wordings,
 )
 
-_OWN = {subscribers.name, deliveries.name, attempts.name, import_changes.name, address_changes.name}
+_OWN = {subscribers.name, deliveries.name, attempts.name, import_changes.name}
+_OWN |= {address_changes.name, notices.name, sign_ups.name}
 
 
 def read_holdings(
@@ -41,7 +45,9 @@ def read_holdings(
     kept_out = find_suppression(connection, key, pseudonyms=pseudonyms)
     copies = _list_copies(connection, key, None if row is None else row.id)
     mentions = _list_mentions(connection, {key, address.email.lower()})
-    if row is None and kept_out is None and not copies and not mentions:
+    asked = _list_sign_ups(connection, key)
+    mailed = _list_notices(connection, key)
+    if row is None and kept_out is None and not (copies or mentions or asked or mailed):
         return None
     return {
         "address": key,
@@ -55,9 +61,33 @@ def read_holdings(
             "detail": kept_out.detail,
             "since": kept_out.since.isoformat(),
         },
+        "signed_up": asked,
         "copies": copies,
+        "notices": mailed,
         "mentioned": mentions,
     }
+
+
+def _list_sign_ups(connection: Connection, key: str) -> list[dict[str, Any]]:
+    """List how and when the address was signed up and confirmed, with the words of the forms."""
+    query = select(sign_ups).where(sign_ups.c.email_key == key).order_by(sign_ups.c.id)
+    texts = {row.version: row.text for row in connection.execute(select(wordings))}
+    return [
+        {
+            **_write(row),
+            "wording_text": texts.get(row.wording, ""),
+            "confirmed_wording_text": texts.get(row.confirmed_wording, ""),
+        }
+        for row in connection.execute(query)
+    ]
+
+
+def _list_notices(connection: Connection, key: str) -> list[dict[str, Any]]:
+    """List the single mails to the address, but not the links in those that wait."""
+    _n = notices.c
+    shown = (_n.kind, _n.email, _n.language, _n.state, _n.attempts, _n.created_at, _n.changed_at)
+    query = select(*shown, _n.reply).where(_n.email_key == key).order_by(_n.id)
+    return [_write(row) for row in connection.execute(query)]
 
 
 def _list_copies(connection: Connection, key: str, number: int | None) -> list[dict[str, Any]]:

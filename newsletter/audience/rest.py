@@ -7,13 +7,12 @@ chosen for itself and comes on one day, and a correction goes to whoever was tol
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 from sqlalchemy import Text, and_, or_, type_coerce
 
-from newsletter.audience.segment import parse_segment
-from newsletter.audience.segment_sql import build_condition
+from newsletter.audience.segment_sql import build_list
 from newsletter.settings import WEEKDAYS
 from newsletter.store.tables import subscribers
 
@@ -30,7 +29,7 @@ def is_by_day(kind: str) -> bool:
     return kind in _BY_DAY
 
 
-def wants_mail(kind: str, day: date, now: datetime, *, is_sqlite: bool) -> Any:
+def wants_mail(kind: str, day: date, *, is_sqlite: bool) -> Any:
     """Give the condition that a row of `subscribers` wants the edition of a kind and date."""
     paused_until = subscribers.c.paused_until
     is_awake = or_(paused_until.is_(None), paused_until <= day)
@@ -38,5 +37,4 @@ def wants_mail(kind: str, day: date, now: datetime, *, is_sqlite: bool) -> Any:
         return is_awake
     # Most chose no days: their choices are only searched for the word, and not parsed.
     chose = type_coerce(subscribers.c.choices, Text).contains('"days":', autoescape=True)
-    on_day = parse_segment(f"days:{weekday(day)}")
-    return and_(is_awake, or_(~chose, build_condition(on_day, now, is_sqlite=is_sqlite)))
+    return and_(is_awake, or_(~chose, build_list("days", weekday(day), is_sqlite)))

@@ -30,6 +30,7 @@ _FILES = {
     "send": "sending",
     "web": "pages",
     "status": "watching",
+    "waves": "hours",
     "explain": "telling",
     "show": "telling",
     "resolve": "resolving",
@@ -40,6 +41,7 @@ _FILES = {
     "promises": "following",
     "stories": "grouping",
     "subscribers": "subscribers",
+    "notices": "noticing",
     "serve": "running",
     "db": "setup",
 }

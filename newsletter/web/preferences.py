@@ -75,6 +75,7 @@ def build_preferences(press: Press, pages: Pages) -> APIRouter:
         rhythms=RHYTHMS if settings.weekly.day else (),  # without a round-up there is no choice
         zones=list_zones(available_timezones()),
     )
+    obeys_hours = settings.schedule.reader_hours != "off"
     lately = _Lately(press)
     latest = lru_cache(2)(lambda edition_id: addresser(press, edition_id))
 
@@ -123,7 +124,7 @@ def build_preferences(press: Press, pages: Pages) -> APIRouter:
             minutes=build_options(map(str, MINUTES), [str(choices.minutes)]),
             rhythms=build_options(on_offer.rhythms, [choices.rhythm or "daily"]),
             days=build_days(choices.days, language or SOURCE),
-            hours=build_hours(choices.send_at),
+            hours=build_hours(choices.send_at) if obeys_hours else (),
             own_hour=f"{settings.schedule.send_at:%H:%M}",
             zones=build_zones(on_offer.zones, choices.timezone),
             own_zone=settings.publication.timezone,
