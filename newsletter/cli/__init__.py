@@ -41,6 +41,7 @@ _FILES = {
     "promises": "following",
     "stories": "grouping",
     "subscribers": "subscribers",
+    "notices": "noticing",
     "serve": "running",
     "db": "keeping",
 }

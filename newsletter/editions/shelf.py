@@ -161,6 +161,37 @@ def list_topics(connection: Connection, editions_back: int) -> tuple[str, ...]:
     return tuple(topic for topic, _ in sorted(counted.items(), key=lambda p: (-p[1], p[0])))
 
 
+def list_story_ids(connection: Connection, edition_id: int) -> tuple[int, ...]:
+    """List the stories of an edition's briefs in their order; 0 for one of no story."""
+    claims = edition_briefs.c
+    rows = connection.scalars(
+        select(claims.story_id)
+        .where(claims.edition_id == edition_id, claims.position.is_not(None))
+        .order_by(claims.position)
+    )
+    return tuple(story_id or 0 for story_id in rows)
+
+
+def list_told(connection: Connection, edition_id: int) -> tuple[tuple[int, str], ...]:
+    """List the stories that an edition told, in its order, each with its title."""
+    claims = edition_briefs.c
+    rows = connection.execute(
+        select(stories.c.id, stories.c.title)
+        .join_from(edition_briefs, stories, stories.c.id == claims.story_id)
+        .where(claims.edition_id == edition_id, claims.position.is_not(None))
+        .order_by(claims.position)
+    )
+    return tuple((row.id, row.title) for row in rows)
+
+
+def name_stories(connection: Connection, story_ids: Sequence[int]) -> dict[int, str]:
+    """Give the titles of stories; what is not there any more is left out."""
+    rows = connection.execute(
+        select(stories.c.id, stories.c.title).where(stories.c.id.in_(story_ids))
+    )
+    return {row.id: row.title for row in rows}
+
+
 def find_latest_released(connection: Connection) -> EditionRecord | None:
     """Find the latest daily edition that readers may have."""
     row = (
