@@ -43,7 +43,7 @@ _FILES = {
     "subscribers": "subscribers",
     "notices": "noticing",
     "serve": "running",
-    "db": "setup",
+    "db": "keeping",
 }
 """Which file has which command, in the order of the help."""
 

@@ -259,6 +259,7 @@ subscribers = Table(
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     Column("import_id", BigInteger),  # the import that brought them; NULL: none, or it was undone
+    Column("paused_until", Date),  # the date of the first edition that they want again
     CheckConstraint(
         "status IN ('pending', 'active', 'unsubscribed', 'bounced', 'complained')", name="status"
     ),
@@ -428,6 +429,14 @@ relay_states = Table(  # what was learned of a relay's pace, kept across restart
     Column("learned_at", Instant, nullable=False),
 )
 
+installations = Table(  # one row: which database this is, and how many runs began with it
+    "installations",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("runs", Integer, nullable=False),
+    Column("sent_until", Date),  # no edition up to this day is begun by the schedule
+)
+
 # -- single mails, and signing up ----------------------------------------------------------------
 
 notices = Table(  # single mails: the confirmation of a sign-up and the like
@@ -505,4 +514,20 @@ limit_hits = Table(  # what counts against a limit, until it does no more
     Column("at", Instant, nullable=False),
     Column("until", Instant, nullable=False, index=True),
     Index("ix_limit_hits_key", "key", "at"),
+)
+
+# -- readers' own affairs --------------------------------------------------------------------------
+
+address_changes = Table(  # a new address that a reader asked for, and whether it was confirmed
+    "address_changes",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("subscriber_id", BigInteger, nullable=False, index=True),
+    Column("email", Text, nullable=False),
+    Column("email_key", Text, nullable=False),
+    Column("former_key", Text, nullable=False, server_default=""),  # as it was until `changed_at`
+    Column("asked_at", Instant, nullable=False),
+    Column("changed_at", Instant),  # NULL: not confirmed
+    # The link in a mail names it by its number: nobody gets an erased one's.
+    sqlite_autoincrement=True,
 )

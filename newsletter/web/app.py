@@ -20,6 +20,7 @@ from starlette.responses import Response
 
 from newsletter.errors import ConfigurationError, NewsletterError
 from newsletter.press import Press
+from newsletter.web.affairs import build_affairs
 from newsletter.web.archive import build_archive
 from newsletter.web.leaving import build_leaving
 from newsletter.web.pages import Pages
@@ -42,6 +43,7 @@ def build_app(press: Press) -> FastAPI:
     pages_only = (
         build_leaving(press, pages),
         build_preferences(press, pages),
+        build_affairs(press, pages),
         build_archive(press, pages.root),
     )
     for router in pages_only:

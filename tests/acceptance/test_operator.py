@@ -464,3 +464,24 @@ def test_waves_shows_the_plan_before_and_after_the_send_and_who_would_be_late(
     tomorrow = ask(project, "waves", "--date", "2099-01-01").out
     assert "Nobody would get it late" in tomorrow
     assert "Asia/Tokyo" in tomorrow
+
+
+def test_a_database_of_another_machine_is_adopted_by_a_persons_word(
+    tmp_path: Path, sink: Sink
+) -> None:
+    project = build_project(tmp_path, sink, readers=2)
+    assert ask(project, "db", "adopt").out.startswith("It is the database that this machine")
+    assert project.run("send", "--yes").code == 0
+    (project.root / ".installation").unlink()
+    project.write_brief("mill.txt", "A Second Bridge Opens At The Old Mill")
+    assert project.run("gather").code == 0
+    refused = project.run("send", "--yes", "--kind", "special", "--brief", "2")
+    assert refused.code == 75
+    assert "was not used on this machine before" in one_sentence(refused)
+    adopted = ask(project, "db", "adopt", "--nothing-lost", "--yes", "--json").document
+    assert adopted == {
+        "adopted": True,
+        "reason": "was not used on this machine before",
+        "paused": [],
+    }
+    assert ask(project, "db", "adopt", "--json").document["adopted"] is False
