@@ -42,12 +42,14 @@ from sqlalchemy import (
 )
 
 from newsletter.audience.address import parse_address
+from newsletter.audience.answers import delete_answers_of
 from newsletter.audience.pseudonyms import PREFIX, Pseudonyms
 from newsletter.audience.suppression import keep_audiences_out, keep_intents_out, suppress
 from newsletter.store import Database
 from newsletter.store.database import BUSY_SECONDS
 from newsletter.store.tables import (
     alerts,
+    answers,
     attempts,
     decisions,
     deliveries,
@@ -72,6 +74,7 @@ NAMING: tuple[tuple[Table, tuple[str, ...]], ...] = (
     (decisions, ("decided_by", "action", "detail")),
     (alerts, ("kind", "sentence")),
     (relay_states, ("learned",)),
+    (answers, ("lens", "verdict", "sentence")),
 )
 """Every column in which an address may stand, of a reader's own row or of anybody else's."""
 
@@ -132,6 +135,7 @@ def erase_reader(
         connection.execute(delete(suppressions).where(suppressions.c.email_key.in_(found)))
         _take_name(connection, copies, pseudonym)
         if number is not None:
+            delete_answers_of(connection, number, pseudonyms)
             _delete_reader(connection, number)
     patience = _PATIENCE_SECONDS
     while is_under_way := _is_under_way(database, pseudonym, copies, now()):

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Table, Text, or_, select, type_coerce
 
 from newsletter.audience.address import parse_address
+from newsletter.audience.answers import list_answers_of
 from newsletter.audience.erasure import NAMING, may_name
 from newsletter.audience.pseudonyms import Pseudonyms
 from newsletter.audience.suppression import find_suppression
@@ -54,6 +55,7 @@ def read_holdings(
             "since": kept_out.since.isoformat(),
         },
         "copies": copies,
+        "answers": [] if row is None else list_answers_of(connection, row.id, pseudonyms),
         "mentioned": mentions,
     }
 

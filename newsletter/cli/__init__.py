@@ -37,6 +37,7 @@ _FILES = {
     "resume": "deciding",
     "cancel": "deciding",
     "correct": "correcting",
+    "feedback": "hearing",
     "promises": "following",
     "stories": "grouping",
     "subscribers": "subscribers",

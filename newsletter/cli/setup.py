@@ -6,13 +6,17 @@ import os
 import secrets
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
 from newsletter.cli.session import Session
+from newsletter.cli.tables import shown_count
 from newsletter.errors import RefusedError, TemporaryError
+
+if TYPE_CHECKING:
+    from newsletter.store import Database
 
 db = typer.Typer(help="The database.", no_args_is_help=True)
 
@@ -75,9 +79,35 @@ def upgrade(ctx: typer.Context) -> None:
     database = connect_database(url)
     try:
         upgrade_database(database)
+        _index(database)
     finally:
         database.close()
     session.out.print(f"{escape(shown_url(url))} is up to date.", soft_wrap=True)
+
+
+@db.command()
+def reindex(ctx: typer.Context) -> None:
+    """Make the index of the archive's search anew, edition by edition."""
+    from newsletter.editions.search import empty_index
+
+    session: Session = ctx.obj
+    with session.database() as database:
+        with database.writing() as connection:
+            empty_index(connection)
+        count = _index(database)
+    session.out.print(f"The search looks into {shown_count(count, 'edition')}.")
+
+
+def _index(database: Database) -> int:
+    """Put into the search what is not in it, an edition a transaction; return how many."""
+    from newsletter.editions.search import index_edition, list_unindexed
+
+    with database.reading() as connection:
+        missing = list_unindexed(connection)
+    for edition_id in missing:
+        with database.writing() as connection:
+            index_edition(connection, edition_id)
+    return len(missing)
 
 
 @db.command()

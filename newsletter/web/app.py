@@ -21,9 +21,11 @@ from starlette.responses import Response
 from newsletter.errors import ConfigurationError, NewsletterError
 from newsletter.press import Press
 from newsletter.web.archive import build_archive
+from newsletter.web.feedback import build_feedback
 from newsletter.web.leaving import build_leaving
 from newsletter.web.pages import Pages
 from newsletter.web.preferences import build_preferences
+from newsletter.web.search import build_search
 
 log = logging.getLogger("newsletter.web")
 
@@ -34,6 +36,8 @@ def build_app(press: Press) -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(build_leaving(press, pages), prefix=pages.root)
     app.include_router(build_preferences(press, pages), prefix=pages.root)
+    app.include_router(build_feedback(press, pages), prefix=pages.root)
+    app.include_router(build_search(press, pages), prefix=pages.root)
     app.include_router(build_archive(press, pages.root), prefix=pages.root)
 
     @app.exception_handler(HTTPException)
