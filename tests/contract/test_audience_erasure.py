@@ -45,12 +45,13 @@ KEY = ADA.lower()
 PUBLISHED = {  # the publication's own words and machinery, which name no reader
     *("source_states", "gatherings", "briefs", "brief_keys", "stories", "edition_briefs"),
     *("story_rules", "promises", "corrections", "reviews"),
+    *("searched", "searched_words"),
 }
 KEYS = {  # columns that an address may stand in, but that erasure deletes the row of
     *("subscribers.email", "subscribers.email_key", "subscribers.choices", "subscribers.status"),
     *("suppressions.email_key", "suppressions.reason", "imports.state"),
     *("deliveries.choices", "deliveries.state", "deliveries.had", "attempts.outcome"),
-    *("relay_states.relay",),
+    *("relay_states.relay", "answers.voice"),
     *("editions.kind", "editions.state", "editions.subject", "editions.preheader"),
     *("editions.content", "editions.letterhead"),
 }

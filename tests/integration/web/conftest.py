@@ -23,7 +23,7 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.write_brief()
     project.write_brief("second.txt", "Library Opens on Sundays")
     project.import_readers(3)
-    ran = project.run("send", "--yes")
+    ran = project.run("send", "--yes", env={"NEWSLETTER_EDITION__FEEDBACK_LINK": "true"})
     assert ran.code == 0, ran.err
     return project
 
