@@ -68,7 +68,8 @@ class Hit:
     lead: str
     """The title of the edition's first brief; "" where it has none."""
     excerpt: tuple[Fragment, ...]
-    is_corrected: bool
+    corrected: tuple[str, ...]
+    """What was found wrong in it since, the earliest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -281,8 +282,8 @@ def _build_hit(
         number=number,
         title=edition.briefs[number - 1].title if number else edition.subject,
         lead=edition.briefs[0].title if edition.briefs else "",
-        excerpt=build_excerpt(list_prose(edition, number, corrected), words),
-        is_corrected=bool(corrected),
+        excerpt=build_excerpt(list_prose(edition, number), words),
+        corrected=tuple(corrected),
     )
 
 

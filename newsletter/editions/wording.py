@@ -116,16 +116,16 @@ def list_texts(
     return texts
 
 
-def list_prose(edition: Edition, number: int, corrected: Sequence[str] = ()) -> list[str]:
+def list_prose(edition: Edition, number: int) -> list[str]:
     """List the paragraphs that an excerpt may be taken from, the most telling first."""
     if not number:
         said = [edition.note.text] if edition.note else []
         told = [correction.text for correction in edition.corrections]
         titles = [" · ".join(brief.title for brief in edition.briefs)]
-        texts = [*corrected, *said, *told, *titles]
+        texts = [*said, *told, *titles]
     else:
         brief = edition.briefs[number - 1]
-        texts = [*corrected, brief.summary, brief.why_it_matters]
+        texts = [brief.summary, brief.why_it_matters]
         texts += (point.text for point in brief.quick_take)
         texts += (lens.text for lens in brief.perspectives)
     return [part for text in texts for part in text.split("\n\n") if part]

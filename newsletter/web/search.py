@@ -19,7 +19,7 @@ from newsletter.editions.search import HITS_A_PAGE, Hit, find
 from newsletter.editions.wording import QUERY_CHARACTERS, Fragment
 from newsletter.press import Press
 from newsletter.render.addresses import SEARCH_PATH, brief_path, edition_path
-from newsletter.render.context import clean_line
+from newsletter.render.context import clean_line, clean_paragraphs
 from newsletter.render.languages import write_date
 from newsletter.render.web import choose_headline
 from newsletter.web.pages import Pages
@@ -36,7 +36,7 @@ class HitView:
     date: str
     date_text: str
     excerpt: tuple[Fragment, ...]
-    is_corrected: bool
+    corrected: tuple[str, ...]
 
 
 def build_search(press: Press, pages: Pages) -> APIRouter:
@@ -74,7 +74,7 @@ def _see(press: Press, pages: Pages, hit: Hit) -> HitView:
         date=hit.day.isoformat(),
         date_text=written,
         excerpt=hit.excerpt,
-        is_corrected=hit.is_corrected,
+        corrected=tuple(part for text in hit.corrected for part in clean_paragraphs(text)),
     )
 
 
