@@ -160,7 +160,7 @@ def test_a_reader_finds_a_brief_by_keyboard_and_says_what_they_think(
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
     press_to(page, "What you speak of")
-    page.keyboard.type("House")
+    page.keyboard.press("ArrowDown")
     press_to(page, "A sentence, if you like")
     page.keyboard.type("Who says so?")
     press_to(page, "Send")

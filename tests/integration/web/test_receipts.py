@@ -27,8 +27,7 @@ def receipts(stage: Stage, number: int, press: Press | None = None) -> str:
     day = stage.clock.now.date()
     files = build_web(press or stage.press, day)
     tree = lxml_html.document_fromstring(files[f"editions/{day}/briefs/{number}/index.html"])
-    (section,) = [part for part in tree.iter("section") if part.get("class") == "receipts"]
-    return " ".join(section.text_content().split())
+    return " ".join(str(tree.xpath("string(//section[@class='receipts'])")).split())
 
 
 def approvals(stage: Stage) -> dict[int, Approval]:
