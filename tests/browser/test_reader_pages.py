@@ -159,7 +159,7 @@ def test_a_reader_finds_a_brief_by_keyboard_and_says_what_they_think(
     press_to(page, "Useful")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
-    press_to(page, "What you speak of")
+    press_to(page, "The brief as a whole")
     page.keyboard.press("ArrowDown")
     press_to(page, "A sentence, if you like")
     page.keyboard.type("Who says so?")
