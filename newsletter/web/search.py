@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from starlette.responses import Response
 
 from newsletter.editions.search import HITS_A_PAGE, Hit, find
@@ -44,21 +44,20 @@ def build_search(press: Press, pages: Pages) -> APIRouter:
     router = APIRouter()
 
     @router.get(SEARCH_PATH)
-    def search(request: Request) -> Response:
-        query = clean_line(request.query_params.get("q", "")[:QUERY_CHARACTERS])
-        asked = request.query_params.get("page", "")
-        page = int(asked) if _PAGE.fullmatch(asked) else 1
+    def search(q: str = "", page: str = "") -> Response:
+        query = clean_line(q[:QUERY_CHARACTERS])
+        number = int(page) if _PAGE.fullmatch(page) else 1
         with press.database.reading() as connection:
-            found = find(connection, query, page)
-        has_next = page * HITS_A_PAGE < found.total
+            found = find(connection, query, number)
+        has_next = number * HITS_A_PAGE < found.total
         return pages.show(
             "search.html.j2",
             query=query,
             total=found.total,
             is_cut=found.is_cut,
             hits=tuple(_see(press, pages, hit) for hit in found.hits),
-            previous_url=_page_url(pages, query, page - 1) if page > 1 else "",
-            next_url=_page_url(pages, query, page + 1) if has_next else "",
+            previous_url=_page_url(pages, query, number - 1) if number > 1 else "",
+            next_url=_page_url(pages, query, number + 1) if has_next else "",
         )
 
     return router

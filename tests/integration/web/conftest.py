@@ -17,7 +17,7 @@ from tests.acceptance.project import KEY, Project
 from tests.integration.web.stage import Clock, Stage
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def sent(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = Project(tmp_path_factory.mktemp("sent"))
     project.write_brief()
