@@ -30,6 +30,7 @@ _FILES = {
     "send": "sending",
     "web": "pages",
     "status": "watching",
+    "waves": "hours",
     "explain": "telling",
     "show": "telling",
     "resolve": "resolving",
@@ -41,8 +42,9 @@ _FILES = {
     "promises": "following",
     "stories": "grouping",
     "subscribers": "subscribers",
+    "notices": "noticing",
     "serve": "running",
-    "db": "setup",
+    "db": "keeping",
 }
 """Which file has which command, in the order of the help."""
 

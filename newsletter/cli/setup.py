@@ -1,4 +1,4 @@
-"""Starting out: init, and the database's version."""
+"""Starting out: init."""
 
 from __future__ import annotations
 
@@ -6,19 +6,13 @@ import os
 import secrets
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from newsletter.cli.session import Session
-from newsletter.cli.tables import shown_count
-from newsletter.errors import RefusedError, TemporaryError
-
-if TYPE_CHECKING:
-    from newsletter.store import Database
-
-db = typer.Typer(help="The database.", no_args_is_help=True)
+from newsletter.errors import RefusedError
 
 _FILES = ("newsletter.toml", "subscribers.csv", "briefs/welcome.txt", "notes/example.md")
 _TEMPLATES_NOTE = """\
@@ -67,67 +61,3 @@ def _write_key(path: Path) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w", encoding="ascii") as file:
         file.write(f"NEWSLETTER_SECRET_KEY={secrets.token_urlsafe(32)}\n")
-
-
-@db.command()
-def upgrade(ctx: typer.Context) -> None:
-    """Bring the database to this program's version; safe to repeat."""
-    from newsletter.store.database import connect_database, shown_url, upgrade_database
-
-    session: Session = ctx.obj
-    url = session.settings.database_url
-    database = connect_database(url)
-    try:
-        upgrade_database(database)
-        _index(database)
-    finally:
-        database.close()
-    session.out.print(f"{escape(shown_url(url))} is up to date.", soft_wrap=True)
-
-
-@db.command()
-def reindex(ctx: typer.Context) -> None:
-    """Make the index of the archive's search anew, edition by edition."""
-    from newsletter.editions.search import empty_index
-
-    session: Session = ctx.obj
-    with session.database() as database:
-        with database.writing() as connection:
-            empty_index(connection)
-        count = _index(database)
-    session.out.print(f"The search looks into {shown_count(count, 'edition')}.")
-
-
-def _index(database: Database) -> int:
-    """Put into the search what is not in it, an edition a transaction; return how many."""
-    from newsletter.editions.search import index_edition, list_unindexed
-
-    with database.reading() as connection:
-        missing = list_unindexed(connection)
-    for edition_id in missing:
-        with database.writing() as connection:
-            index_edition(connection, edition_id)
-    return len(missing)
-
-
-@db.command()
-def prune(
-    ctx: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a script.")] = False,
-) -> None:
-    """Forget what is older than [retention] says; small steps, which no send waits for."""
-    from newsletter.delivery.retention import prune as forget
-
-    session: Session = ctx.obj
-    with session.database() as database:
-        done = forget(database, session.settings.retention, now=session.now())
-    if as_json:
-        session.print_json({"forgotten": done.rows, "has_traces": done.has_traces})
-    else:
-        forgotten = ", ".join(f"{what} {rows:,}" for what, rows in done.rows.items() if rows)
-        session.out.print(f"Forgotten: {forgotten or 'nothing was old enough'}.")
-    if done.has_traces:
-        raise TemporaryError(
-            "the database's file may hold traces of erased readers while an edition is being sent",
-            mend="run the same command once it is sent",
-        )

@@ -28,7 +28,7 @@ from newsletter.audience.answers import (
     read_verdict,
     store_answer,
 )
-from newsletter.audience.choosing import find_reader
+from newsletter.audience.choosing import find_chooser
 from newsletter.briefs.implication import is_no_direct_implication
 from newsletter.editions.model import KINDS, Edition, Kind, name_edition
 from newsletter.editions.shelf import find_edition, find_released_content
@@ -101,8 +101,8 @@ def build_feedback(press: Press, pages: Pages) -> APIRouter:
             edition = find_released_content(connection, claim.edition_id)
         if edition is None:
             return None
-        reader = find_reader(press.database, claim.subscriber_id)
-        return claim, edition, reader is not None, reader[0].choices.language if reader else ""
+        reader = find_chooser(press.database, claim.subscriber_id)
+        return claim, edition, reader is not None, reader.reader.choices.language if reader else ""
 
     def find_by_token(token: str, number: str) -> _Asked | None:
         found = find_claimed(token)

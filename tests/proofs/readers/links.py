@@ -11,11 +11,15 @@ import re
 from collections.abc import Iterable, Mapping
 from email import message_from_bytes, policy
 from html import unescape
+from typing import Any
+from unittest.mock import patch
 from urllib.parse import urlencode, urlsplit
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from newsletter.mail import decode_message
+from newsletter.press import Press
+from newsletter.web.app import build_app
 
 HOME = "https://news.example"
 _LINK = re.compile(r"""(?:href|action|src)=["']([^"']+)["']""")
@@ -65,11 +69,24 @@ def list_links_of_page(html: str) -> list[str]:
     return sorted({link.partition("#")[0] for link in links if link.startswith("/")})
 
 
-def list_token_routes(app: FastAPI) -> list[tuple[str, str]]:
+class _Open(FastAPI):
+    """An application that describes its pages too, and not its API alone."""
+
+    def include_router(self, router: APIRouter, **options: Any) -> None:
+        super().include_router(router, **options | {"include_in_schema": True})
+
+
+def describe_all(press: Press) -> dict[str, Any]:
+    """Give the program's description of whatever it serves, pages and API."""
+    with patch("newsletter.web.app.FastAPI", _Open):
+        return build_app(press).openapi()
+
+
+def list_token_routes(press: Press) -> list[tuple[str, str]]:
     """List method and path of whatever takes a token, with `{token}` where it stands."""
     return [
         (method.upper(), path)
-        for path, operations in app.openapi()["paths"].items()
+        for path, operations in describe_all(press)["paths"].items()
         for method in operations
         if "{token}" in path
     ]

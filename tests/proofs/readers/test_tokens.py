@@ -23,7 +23,7 @@ from newsletter.errors import InputError
 from newsletter.mail.tokens import Purpose, TokenSigner, read_token
 from newsletter.press import Press
 from newsletter.settings import load_settings
-from newsletter.web.app import build_app, serving
+from newsletter.web.app import serving
 from tests.acceptance.project import KEY, Project
 from tests.integration.web.stage import Stage
 from tests.proofs.readers.links import Client, list_links, list_token_routes
@@ -65,7 +65,7 @@ def test_no_bit_of_a_token_can_be_another(stage: Stage, purpose: Purpose) -> Non
             read_token(flip(token, bit), purpose, keyring=press.keyring, list_id=list_id)
     before, asked = stage.everything(), 0
     with client_of(stage) as client:
-        for method, path in list_token_routes(build_app(press)):
+        for method, path in list_token_routes(press):
             for bit in range(0, BITS, STEP):
                 place = path.replace("{token}", flip(token, bit)).replace("{number}", "1")
                 form = FORM if method == "POST" else None
@@ -80,7 +80,7 @@ def test_each_place_takes_tokens_of_one_purpose(stage: Stage) -> None:
     press = stage.press
     takes: dict[str, set[Purpose]] = {}
     with client_of(stage) as client:
-        for method, path in list_token_routes(build_app(press)):
+        for method, path in list_token_routes(press):
             for purpose in Purpose:
                 before = stage.everything()
                 place = path.replace("{token}", sign(press, purpose)).replace("{number}", "1")
@@ -162,7 +162,7 @@ def test_no_token_is_in_any_log_not_even_when_all_fails(
     def ask_all(client: Client) -> set[int]:
         nonlocal asked
         statuses = set()
-        for method, path in list_token_routes(build_app(press)):
+        for method, path in list_token_routes(press):
             for token in sorted(tokens):
                 for shown in (token, token[:-2]):
                     place = path.replace("{token}", shown).replace("{number}", "1")
