@@ -38,6 +38,7 @@ _FILES = {
     "resume": "deciding",
     "cancel": "deciding",
     "correct": "correcting",
+    "feedback": "hearing",
     "promises": "following",
     "stories": "grouping",
     "subscribers": "subscribers",
