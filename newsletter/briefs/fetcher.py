@@ -139,6 +139,33 @@ def probe(
     )
 
 
+def call(
+    url: str,
+    *,
+    body: bytes | None = None,
+    headers: Mapping[str, str] = MappingProxyType({}),
+    allow_private: bool,
+    timeout_seconds: float,
+    user_agent: str,
+    resolve: Resolve = socket.getaddrinfo,
+) -> Probed:
+    """Make one request, POST where there is a `body` and else GET; a redirect is not followed.
+
+    What is said there is not read. Raises `SourceError`, and nothing else, if there is no answer.
+    """
+    sent = {"User-Agent": user_agent, "Connection": "close", **headers}
+    raw = [(name.encode(), value.encode("latin-1", "replace")) for name, value in sent.items()]
+
+    def ask(pool: httpcore2.ConnectionPool, target: URL) -> Probed | str:
+        method = "GET" if body is None else "POST"
+        with pool.stream(method, _bare(target), headers=raw, content=body) as response:
+            return Probed(status=response.status, url=str(target))
+
+    return _follow(
+        url, ask, allow_private=allow_private, timeout_seconds=timeout_seconds, resolve=resolve
+    )
+
+
 def _follow(
     url: str,
     ask: Callable[[httpcore2.ConnectionPool, URL], _T | str],

@@ -30,6 +30,7 @@ _FILES = {
     "send": "sending",
     "web": "pages",
     "status": "watching",
+    "alerts": "alerting",
     "explain": "telling",
     "show": "telling",
     "resolve": "resolving",

@@ -12,30 +12,32 @@ import typer
 
 from newsletter.cli.session import Session
 from newsletter.cli.tables import clear_text_warning
+from newsletter.events import write_log
 from newsletter.press import Press
 from newsletter.schedule import Keeper
+from newsletter.settings import list_secrets
+from newsletter.watch.pulse import Pulse
+from newsletter.watch.watchdog import watching
 
 
 def serve(ctx: typer.Context) -> None:
     """Keep the schedule and serve the readers' pages, until SIGTERM or Ctrl-C."""
     session: Session = ctx.obj
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S%z")
-    )
-    logger = logging.getLogger("newsletter")
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
+    settings = session.settings
+    is_json = settings.log.format == "json"
+    logger = write_log(sys.stderr, as_json=is_json, secrets=list_secrets(settings))
     with session.database() as database:
         press = Press(session.settings, database, session.now)
         _ = press.lanes  # a relay URL that is wrong shows now and not at seven
         for warning in filter(None, map(clear_text_warning, press.relays)):
             session.err.print(warning, markup=False, soft_wrap=True)
+        pulse = Pulse()
 
         async def run() -> bool:
-            return await Keeper(press).keep()
+            return await Keeper(press, pulse).keep()
 
         with ExitStack() as stack:
+            stack.enter_context(watching(press, pulse))
             if listen := session.settings.web.listen:
                 from newsletter.web.app import serving
 

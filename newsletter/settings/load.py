@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import ValidationError
@@ -16,6 +17,8 @@ from newsletter.errors import ConfigurationError
 from newsletter.settings.model import Settings
 
 CONFIG_NAME = "newsletter.toml"
+_SHORTEST_SECRET = 6
+"""A shorter one, replaced in every line, would leave holes in other words."""
 
 
 def read_environment(root: Path) -> Mapping[str, str]:
@@ -29,6 +32,31 @@ def read_environment(root: Path) -> Mapping[str, str]:
     except (OSError, UnicodeDecodeError):
         raise ConfigurationError("cannot be read", file=file, mend="save it as UTF-8") from None
     return {**{name: value or "" for name, value in beside.items()}, **os.environ}
+
+
+def list_secrets(settings: Settings) -> list[str]:
+    """List the values of the settings that no log may show."""
+    alerts = settings.alerts
+    hidden = [
+        settings.delivery.relay_password,
+        alerts.relay_password,
+        alerts.webhook_secret,
+    ]
+    secrets = [value.get_secret_value() for value in hidden]
+    secrets += [key.decode() for key in settings.secret_keys]
+    secrets += alerts.apprise.get_secret_value().split()
+    secrets += [alerts.webhook_url, alerts.heartbeat_url]
+    if password := _find_password(settings.database.url):
+        secrets.append(password)
+    return [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
+
+
+def _find_password(url: str) -> str:
+    """Give the password within a URL, as it stands there; "" for none."""
+    try:
+        return urlsplit(url).password or ""
+    except ValueError:
+        return ""
 
 
 def load_settings(config: Path | None = None, *, environment: bool = True) -> Settings:
