@@ -135,7 +135,7 @@ def _judge_pause(course: Course, rules: Alerts, now: datetime) -> Alarm | None:
     since = paused.decided_at if paused else course.still_since
     if now - since < rules.grace:
         return None
-    by = f" by {paused.decided_by}" if paused else ""
+    by = f" by {paused.decided_by.replace('@', ' on ')}" if paused else ""
     name, left = course.record.name, _count_open(course.counts)
     return Alarm(
         key=f"edition/{name}",

@@ -75,15 +75,14 @@ def look(press: Press, pulse: Pulse, memory: Memory) -> tuple[Alarm, ...]:
 def note_beat(connection: Connection, now: datetime) -> datetime:
     """Note that somebody keeps the schedule; give when somebody first did.
 
-    What was due before that was nobody's to send.
+    What was due long before that was nobody's to send.
     """
-    since: datetime | None = connection.scalar(
-        select(beats.c.since).where(beats.c.name == SCHEDULE)
-    )
+    ours = beats.c.name == SCHEDULE
+    since: datetime | None = connection.scalar(select(beats.c.since).where(ours))
     if since is None:
         connection.execute(insert(beats).values(name=SCHEDULE, since=now, at=now))
         return now
-    connection.execute(update(beats).where(beats.c.name == SCHEDULE).values(at=now))
+    connection.execute(update(beats).where(ours).values(at=now))
     return since
 
 
@@ -143,7 +142,9 @@ def _list_due(connection: Connection, press: Press, since: datetime) -> Iterator
         schedules.append(("weekly", settings.weekly_schedule))
     for kind, schedule in schedules:
         due_at = find_past_due(schedule, schedule.send_at, now, grace=settings.alerts.grace)
-        if due_at is not None and due_at >= since:
+        if due_at is None or now - max(due_at, since) < settings.alerts.grace:
+            continue
+        if due_at + schedule.max_lateness >= since:
             yield Due(
                 name=name_edition(due_at.date(), kind),
                 due_at=due_at,
@@ -159,7 +160,7 @@ def _look_at_gathering(
     schedule = settings.schedule
     due_at = find_past_due(schedule, schedule.gather_at, now, grace=settings.alerts.grace)
     if due_at is None or due_at < since:
-        return []
+        return []  # nobody kept the schedule then
     record = find_edition(connection, due_at.date())
     if record is not None and record.state not in ("draft", "ready", "held"):
         return []  # it has what it needs, or needs nothing

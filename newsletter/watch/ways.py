@@ -10,9 +10,11 @@ import asyncio
 import hashlib
 import hmac
 import json
+import warnings
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 from newsletter.briefs.fetcher import call
@@ -177,28 +179,12 @@ def sign_post(body: bytes, secret: bytes, at: int) -> str:
 
 
 def _build_apprise(settings: Settings, urls: list[str]) -> Tell:
-    try:
-        import apprise
-    except ModuleNotFoundError:
-        raise ConfigurationError(
-            "needs Apprise, which is not installed",
-            field="alerts.apprise",
-            mend="pip install 'newsletter[alerts]'",
-        ) from None
-    # Without plugins of a folder, and without a store of its own in the user's home.
-    asset = apprise.AppriseAsset(plugin_paths=[], storage_mode="memory")
-    services = []
-    for number, url in enumerate(urls, 1):
-        service = apprise.Apprise(asset=asset)
-        if not service.add(url):  # it says no and does not raise
-            raise ConfigurationError(
-                f"the {number}. address is none that Apprise knows",
-                field="alerts.apprise",
-                mend="see its list of services",
-            )
-        services.append((url.partition("://")[0], service))
-
+    with warnings.catch_warnings():
+        # A module of Python that is to go is imported by one of the services, not by us.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        services = _load_services(urls)
     told: dict[str, set[int]] = {}
+    import apprise
 
     def tell(telling: Telling) -> None:
         done = told.setdefault(telling.id, set())
@@ -223,6 +209,31 @@ def _build_apprise(settings: Settings, urls: list[str]) -> Tell:
         told.pop(telling.id)
 
     return tell
+
+
+def _load_services(urls: list[str]) -> list[tuple[str, Any]]:
+    """Load Apprise, and give each address's kind and service."""
+    try:
+        import apprise
+    except ModuleNotFoundError:
+        raise ConfigurationError(
+            "needs Apprise, which is not installed",
+            field="alerts.apprise",
+            mend="pip install 'newsletter[alerts]'",
+        ) from None
+    # Without plugins of a folder, and without a store of its own in the user's home.
+    asset = apprise.AppriseAsset(plugin_paths=[], storage_mode="memory")
+    services = []
+    for number, url in enumerate(urls, 1):
+        service = apprise.Apprise(asset=asset)
+        if not service.add(url):  # it says no and does not raise
+            raise ConfigurationError(
+                f"the {number}. address is none that Apprise knows",
+                field="alerts.apprise",
+                mend="see its list of services",
+            )
+        services.append((url.partition("://")[0], service))
+    return services
 
 
 def name_place(url: str, field: str) -> str:
