@@ -31,6 +31,7 @@ _FILES = {
     "web": "pages",
     "status": "watching",
     "alerts": "alerting",
+    "waves": "hours",
     "explain": "telling",
     "show": "telling",
     "resolve": "resolving",
@@ -41,8 +42,9 @@ _FILES = {
     "promises": "following",
     "stories": "grouping",
     "subscribers": "subscribers",
+    "notices": "noticing",
     "serve": "running",
-    "db": "setup",
+    "db": "keeping",
 }
 """Which file has which command, in the order of the help."""
 

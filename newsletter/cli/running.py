@@ -14,6 +14,7 @@ from newsletter.cli.session import Session
 from newsletter.cli.tables import clear_text_warning
 from newsletter.events import write_log
 from newsletter.press import Press
+from newsletter.press.notices import couriering
 from newsletter.schedule import Keeper
 from newsletter.settings import list_secrets
 from newsletter.watch.pulse import Pulse
@@ -21,7 +22,7 @@ from newsletter.watch.watchdog import watching
 
 
 def serve(ctx: typer.Context) -> None:
-    """Keep the schedule and serve the readers' pages, until SIGTERM or Ctrl-C."""
+    """Keep the schedule, send single mails, serve the readers' pages, until SIGTERM or Ctrl-C."""
     session: Session = ctx.obj
     settings = session.settings
     is_json = settings.log.format == "json"
@@ -43,6 +44,7 @@ def serve(ctx: typer.Context) -> None:
 
                 address = stack.enter_context(serving(press, listen))
                 logger.info("readers' pages: %s for %s", address, session.settings.publication.url)
+            stack.enter_context(couriering(press))
             left_behind = asyncio.run(run())
     if left_behind:
         logging.shutdown()

@@ -32,6 +32,7 @@ from newsletter.settings.sources import (
 )
 from newsletter.settings.table import describe_settings
 from newsletter.settings.values import (
+    WEEKDAYS,
     Section,
     check_alt,
     check_picture_url,
@@ -48,6 +49,7 @@ __all__ = [
     "SHIPPED_LOOK",
     "SOURCES",
     "VARIABLE",
+    "WEEKDAYS",
     "Alerts",
     "ApiSource",
     "Delivery",

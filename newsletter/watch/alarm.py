@@ -46,6 +46,8 @@ class Cause(StrEnum):
     """The preflight, a note that cannot be read, a template."""
     DATABASE = "database"
     DISK = "disk"
+    INSTALLATION = "installation"
+    """The database is not the one that was sent from last."""
     LIMIT = "limit"
     """A relay or a provider puts us off, or we keep to a rate of our own."""
     NOBODY = "nobody"

@@ -18,7 +18,13 @@ from newsletter.delivery.inquiry import Alert, Decision, RunView
 from newsletter.delivery.lifecycle import FINAL, State
 from newsletter.editions.review import WAITS_FOR_REVIEW
 from newsletter.editions.shelf import EditionRecord
-from newsletter.errors import NewsletterError, RelayRefusedUs, RelayUnavailable, StorageError
+from newsletter.errors import (
+    NewsletterError,
+    RelayRefusedUs,
+    RelayUnavailable,
+    StorageError,
+    UnfamiliarDatabase,
+)
 from newsletter.events import mask_addresses
 from newsletter.settings import Alerts
 from newsletter.watch.alarm import Alarm, Cause, Kind
@@ -175,6 +181,8 @@ def explain_fault(fault: Exception | None) -> tuple[Cause, str]:
     if fault is None:
         return Cause.UNKNOWN, ""
     said = str(fault) if isinstance(fault, NewsletterError) else type(fault).__name__
+    if isinstance(fault, UnfamiliarDatabase):
+        return Cause.INSTALLATION, said
     if isinstance(fault, StorageError):
         is_full = any(word in said for word in _SPACE)
         return (Cause.DISK if is_full else Cause.DATABASE), said

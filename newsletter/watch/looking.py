@@ -33,7 +33,6 @@ _RECENT_EDITIONS = 7
 _LATELY = timedelta(hours=24)
 _A_WHILE = timedelta(hours=1)
 """How long what a run said of its relay stands once the edition is sent."""
-_WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 SCHEDULE = "schedule"
 """The name of the schedule's beat in the database."""
 
@@ -102,7 +101,7 @@ def find_past_due(
         day = now.date() - timedelta(days=days_back)
         set_for = datetime.combine(day, at, tzinfo=now.tzinfo)
         age = timedelta(seconds=now.timestamp() - set_for.timestamp())
-        if _WEEKDAYS[day.weekday()] in schedule.days and age >= grace:
+        if schedule.has_edition(day) and age >= grace:
             return set_for if age < _LATELY + grace else None
     return None
 

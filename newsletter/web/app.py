@@ -20,6 +20,7 @@ from starlette.responses import Response
 
 from newsletter.errors import ConfigurationError, NewsletterError
 from newsletter.press import Press
+from newsletter.web.affairs import build_affairs
 from newsletter.web.archive import build_archive
 from newsletter.web.leaving import build_leaving
 from newsletter.web.pages import Pages
@@ -34,6 +35,7 @@ def build_app(press: Press) -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(build_leaving(press, pages), prefix=pages.root)
     app.include_router(build_preferences(press, pages), prefix=pages.root)
+    app.include_router(build_affairs(press, pages), prefix=pages.root)
     app.include_router(build_archive(press, pages.root), prefix=pages.root)
 
     @app.exception_handler(HTTPException)

@@ -49,7 +49,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["alarm_id"],
             ["alarms.id"],
-            name=op.f("fk_tellings_alarm_id_alarms"),
+            name=op.f("fk_tellings_alarm_id"),
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("alarm_id", "what", "way", name=op.f("pk_tellings")),
