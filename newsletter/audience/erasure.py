@@ -48,6 +48,7 @@ from newsletter.store import Database
 from newsletter.store.database import BUSY_SECONDS
 from newsletter.store.tables import (
     address_changes,
+    alarms,
     alerts,
     attempts,
     decisions,
@@ -61,6 +62,7 @@ from newsletter.store.tables import (
     sign_ups,
     subscribers,
     suppressions,
+    tellings,
 )
 
 NAMING: tuple[tuple[Table, tuple[str, ...]], ...] = (
@@ -74,6 +76,8 @@ NAMING: tuple[tuple[Table, tuple[str, ...]], ...] = (
     (attempts, ("via", "reply")),
     (decisions, ("decided_by", "action", "detail")),
     (alerts, ("kind", "sentence")),
+    (alarms, ("key", "sentence")),
+    (tellings, ("sentence", "error")),
     (relay_states, ("learned",)),
     (notices, ("dedupe", "payload", "reply")),
     (sign_ups, ("source", "agent", "confirmed_agent")),

@@ -68,6 +68,8 @@ class Probed:
 
     status: int
     url: str
+    date: str = ""
+    """The server's clock, as its Date says; only where `call` asked."""
 
 
 _T = TypeVar("_T")
@@ -159,7 +161,9 @@ def call(
     def ask(pool: httpcore2.ConnectionPool, target: URL) -> Probed | str:
         method = "GET" if body is None else "POST"
         with pool.stream(method, _bare(target), headers=raw, content=body) as response:
-            return Probed(status=response.status, url=str(target))
+            dated = (value for name, value in response.headers if name.lower() == b"date")
+            date = next(dated, b"").decode("latin-1")
+            return Probed(status=response.status, url=str(target), date=date)
 
     return _follow(
         url, ask, allow_private=allow_private, timeout_seconds=timeout_seconds, resolve=resolve

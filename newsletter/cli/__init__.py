@@ -44,6 +44,7 @@ _FILES = {
     "subscribers": "subscribers",
     "notices": "noticing",
     "serve": "running",
+    "doctor": "doctor",
     "db": "keeping",
 }
 """Which file has which command, in the order of the help."""

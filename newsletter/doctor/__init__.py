@@ -6,5 +6,5 @@
     names      SPF, DKIM, DMARC and the bounce domain, as the DNS has them
     web        whether the address that mails link to answers
 
-Nothing here changes anything, or mails anybody. What cannot be known is skipped, and says why.
+Nobody is mailed. What cannot be known is skipped, and says why.
 """

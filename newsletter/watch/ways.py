@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from newsletter.briefs.fetcher import call
-from newsletter.delivery.channel import build_opener
+from newsletter.delivery.channel import OpenChannel, build_opener
 from newsletter.delivery.lifecycle import State
 from newsletter.delivery.retry import judge_reply
 from newsletter.errors import ConfigurationError, NewsletterError, RelayRefusedUs, SourceError
@@ -27,7 +27,7 @@ from newsletter.mail.headers import build_address_header, build_text_header
 from newsletter.render.wire import encode_text
 from newsletter.settings import Settings
 from newsletter.smtp.protocol import Envelope, Phase, Refused, WireLines
-from newsletter.smtp.relay import parse_relay
+from newsletter.smtp.relay import Relay, parse_relay
 from newsletter.smtp.wire import Timeouts
 from newsletter.watch.telling import Telling, Way, build_document, build_subject
 
@@ -58,21 +58,28 @@ def build_ways(settings: Settings) -> Mapping[Way, Tell]:
 # -- mail ------------------------------------------------------------------------------------------
 
 
-def _build_mail(settings: Settings) -> Tell:
-    rules, publication = settings.alerts, settings.publication
+def open_alert_relay(settings: Settings) -> tuple[Relay, OpenChannel]:
+    """Give the relay of alerts and what opens channels to it. Raises `ConfigurationError`."""
+    rules, delivery = settings.alerts, settings.delivery
     try:
         relay = parse_relay(
             rules.relay, password=rules.relay_password.get_secret_value(), root=settings.root
         )
     except ConfigurationError as error:  # it says delivery.relay, whose words these are
         raise ConfigurationError(error.problem, field="alerts.relay", mend=error.mend) from None
-    sender = rules.mail_from or publication.sender_address
     opener = build_opener(
         relay,
-        ehlo_name=settings.delivery.ehlo_name or publication.sender_domain,
-        ca_file=settings.path(settings.delivery.ca_file) if settings.delivery.ca_file else None,
+        ehlo_name=delivery.ehlo_name or settings.publication.sender_domain,
+        ca_file=settings.path(delivery.ca_file) if delivery.ca_file else None,
         timeouts=Timeouts(connect=PATIENCE_SECONDS, greeting=PATIENCE_SECONDS),
     )
+    return relay, opener
+
+
+def _build_mail(settings: Settings) -> Tell:
+    rules, publication = settings.alerts, settings.publication
+    relay, opener = open_alert_relay(settings)
+    sender = rules.mail_from or publication.sender_address
 
     async def hand_over(telling: Telling) -> None:
         channel = await opener()
