@@ -46,7 +46,8 @@ class Event(StrEnum):
 def about(event: Event, *, edition: str = "", delivery: int = 0) -> dict[str, Any]:
     """Give what a line is about, as `extra` of a call of the log.
 
-    `delivery` is the subscriber's number within the edition; 0 for none.
+    `edition` is its name, or its number; every command takes both. `delivery` is the subscriber's
+    number within the edition; 0 for none.
     """
     return {"event": event, "edition": edition, "delivery": delivery}
 

@@ -412,6 +412,7 @@ class Keeper:
 
         def started(sender: Sender) -> None:
             self._tasks[task] = sender
+            self._pulse.follow_replies(sender.replies)
             if self._stopping.is_set():
                 sender.stop()
 

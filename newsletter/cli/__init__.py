@@ -45,6 +45,7 @@ _FILES = {
     "notices": "noticing",
     "serve": "running",
     "doctor": "doctor",
+    "dashboard": "alerting",
     "db": "keeping",
 }
 """Which file has which command, in the order of the help."""

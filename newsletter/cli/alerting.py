@@ -1,9 +1,11 @@
-"""What is wrong and who is told: alerts."""
+"""What is wrong and who is told: alerts; and the dashboard of its figures."""
 
 from __future__ import annotations
 
 import secrets as random
+import sys
 from datetime import timedelta
+from importlib.resources import files
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -58,6 +60,11 @@ def alerts(
         session.out.print(
             "Nobody is told: name a way in [alerts] of newsletter.toml.", markup=False
         )
+
+
+def dashboard() -> None:
+    """Print a Grafana dashboard of the figures at /metrics, to be imported there."""
+    sys.stdout.write((files("newsletter.watch") / "dashboard.json").read_text(encoding="utf-8"))
 
 
 def _try_every_way(session: Session, *, as_json: bool) -> None:

@@ -12,11 +12,13 @@ import typer
 
 from newsletter.cli.session import Session
 from newsletter.cli.tables import clear_text_warning
-from newsletter.events import write_log
+from newsletter.events import Event, about, write_log
 from newsletter.press import Press
 from newsletter.press.notices import couriering
+from newsletter.press.signing_up import build_settler
 from newsletter.schedule import Keeper
 from newsletter.settings import list_secrets
+from newsletter.watch.figures import Figures
 from newsletter.watch.pulse import Pulse
 from newsletter.watch.watchdog import watching
 
@@ -33,6 +35,7 @@ def serve(ctx: typer.Context) -> None:
         for warning in filter(None, map(clear_text_warning, press.relays)):
             session.err.print(warning, markup=False, soft_wrap=True)
         pulse = Pulse()
+        figures = Figures(press, pulse)
 
         async def run() -> bool:
             return await Keeper(press, pulse).keep()
@@ -42,9 +45,21 @@ def serve(ctx: typer.Context) -> None:
             if listen := session.settings.web.listen:
                 from newsletter.web.app import serving
 
-                address = stack.enter_context(serving(press, listen))
-                logger.info("readers' pages: %s for %s", address, session.settings.publication.url)
-            stack.enter_context(couriering(press))
+                address = stack.enter_context(serving(press, listen, pulse, figures))
+                logger.info(
+                    "readers' pages: %s for %s",
+                    address,
+                    settings.publication.url,
+                    extra=about(Event.STARTED),
+                )
+            if (apart := session.settings.metrics.listen) not in ("", "off"):
+                from newsletter.web.app import running
+                from newsletter.web.watching import build_metrics_app
+
+                app = build_metrics_app(figures)
+                address = stack.enter_context(running(app, apart, field="metrics.listen"))
+                logger.info("figures: %s/metrics", address, extra=about(Event.STARTED))
+            stack.enter_context(couriering(press, build_settler(press)))
             left_behind = asyncio.run(run())
     if left_behind:
         logging.shutdown()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_settings import SettingsConfigDict
 
 from newsletter.errors import ConfigurationError
@@ -37,18 +38,21 @@ def read_environment(root: Path) -> Mapping[str, str]:
 def list_secrets(settings: Settings) -> list[str]:
     """List the values of the settings that no log may show."""
     alerts = settings.alerts
-    hidden = [
-        settings.delivery.relay_password,
-        alerts.relay_password,
-        alerts.webhook_secret,
-    ]
-    secrets = [value.get_secret_value() for value in hidden]
-    secrets += [key.decode() for key in settings.secret_keys]
-    secrets += alerts.apprise.get_secret_value().split()
-    secrets += [alerts.webhook_url, alerts.heartbeat_url]
-    if password := _find_password(settings.database.url):
-        secrets.append(password)
-    return [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
+    found = [part for value in _find_secrets(settings) for part in re.split(r"[\s,]+", value)]
+    found += [alerts.webhook_url, alerts.heartbeat_url, _find_password(settings.database.url)]
+    return [secret for secret in found if len(secret) >= _SHORTEST_SECRET]
+
+
+def _find_secrets(value: object) -> Iterator[str]:
+    """Yield every value that the settings hold as a secret; a list of them is one value."""
+    if isinstance(value, SecretStr):
+        yield value.get_secret_value()
+    elif isinstance(value, BaseModel):
+        for _, each in value:
+            yield from _find_secrets(each)
+    elif isinstance(value, tuple):
+        for each in value:
+            yield from _find_secrets(each)
 
 
 def _find_password(url: str) -> str:

@@ -19,6 +19,7 @@ from newsletter.settings.delivery import Delivery, DkimKey, DomainSettings, Rela
 from newsletter.settings.look import Look
 from newsletter.settings.machine import Database, Retention, Templates, Web
 from newsletter.settings.publication import Publication, Vocabulary
+from newsletter.settings.signup import SignUp
 from newsletter.settings.sources import AnySource, SourceSettings, source_name
 from newsletter.settings.values import picture_host, since_midnight
 from newsletter.settings.watching import Alerts, Log, Metrics
@@ -57,6 +58,7 @@ class Settings(BaseSettings):
     alerts: Alerts = Alerts()
     log: Log = Log()
     metrics: Metrics = Metrics()
+    signup: SignUp = SignUp()
     templates: Templates = Templates()
     secret_key: SecretStr = Field(
         default=SecretStr(""),

@@ -20,6 +20,7 @@ class Pulse:
         self._beat_at = time.monotonic()
         self._is_keeping = False
         self._faults: dict[str, Exception] = {}
+        self._replies: list[Counter[tuple[str, str]]] = []
         self._tallies: dict[int, Counter[State]] = {}
         self.stirred = threading.Event()
         """Set when something was done that a watcher should look at now."""
@@ -55,6 +56,18 @@ class Pulse:
     def follow(self, tally: Counter[State]) -> None:
         """Follow the counts of a run, which go on changing; cheap to be called for each message."""
         self._tallies[id(tally)] = tally
+
+    def follow_replies(self, replies: Counter[tuple[str, str]]) -> None:
+        """Follow the replies of a run's relays, which go on coming."""
+        self._replies.append(replies)
+
+    @property
+    def replies(self) -> Mapping[tuple[str, str], int]:
+        """Replies since this process began, by relay and first digit."""
+        total: Counter[tuple[str, str]] = Counter()
+        for replies in list(self._replies):
+            total.update(dict(replies))
+        return total
 
     @property
     def outcomes(self) -> Mapping[State, int]:
