@@ -49,6 +49,7 @@ from newsletter.store import Database
 from newsletter.store.database import BUSY_SECONDS
 from newsletter.store.tables import (
     address_changes,
+    alarms,
     alerts,
     answers,
     attempts,
@@ -63,6 +64,7 @@ from newsletter.store.tables import (
     sign_ups,
     subscribers,
     suppressions,
+    tellings,
 )
 
 NAMING: tuple[tuple[Table, tuple[str, ...]], ...] = (
@@ -76,6 +78,8 @@ NAMING: tuple[tuple[Table, tuple[str, ...]], ...] = (
     (attempts, ("via", "reply")),
     (decisions, ("decided_by", "action", "detail")),
     (alerts, ("kind", "sentence")),
+    (alarms, ("key", "sentence")),
+    (tellings, ("sentence", "error")),
     (relay_states, ("learned",)),
     (answers, ("lens", "verdict", "sentence")),
     (notices, ("dedupe", "payload", "reply")),

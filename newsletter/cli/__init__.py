@@ -30,6 +30,7 @@ _FILES = {
     "send": "sending",
     "web": "pages",
     "status": "watching",
+    "alerts": "alerting",
     "waves": "hours",
     "explain": "telling",
     "show": "telling",
@@ -44,6 +45,8 @@ _FILES = {
     "subscribers": "subscribers",
     "notices": "noticing",
     "serve": "running",
+    "doctor": "doctor",
+    "dashboard": "alerting",
     "db": "keeping",
 }
 """Which file has which command, in the order of the help."""

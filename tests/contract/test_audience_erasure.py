@@ -59,6 +59,7 @@ KEYS = {  # columns that an address may stand in, but that erasure deletes the r
     *("sign_ups.email", "sign_ups.email_key", "sign_ups.state", "sign_ups.language"),
     *("sign_ups.asked_by", "sign_ups.network", "sign_ups.confirmed_network"),
     *("sign_ups.wording", "sign_ups.confirmed_wording"),
+    *("alarms.kind", "alarms.causes", "tellings.what", "tellings.way", "beats.name"),
     "limit_hits.key",  # a keyed hash
 }
 
