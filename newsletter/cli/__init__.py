@@ -42,6 +42,8 @@ _FILES = {
     "stories": "grouping",
     "subscribers": "subscribers",
     "notices": "noticing",
+    "receive": "hearing",
+    "listen": "hearing",
     "serve": "running",
     "db": "setup",
 }

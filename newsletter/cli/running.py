@@ -13,6 +13,7 @@ import typer
 from newsletter.cli.session import Session
 from newsletter.cli.tables import clear_text_warning
 from newsletter.press import Press
+from newsletter.press.listening import listening
 from newsletter.press.notices import couriering
 from newsletter.schedule import Keeper
 
@@ -42,6 +43,7 @@ def serve(ctx: typer.Context) -> None:
 
                 address = stack.enter_context(serving(press, listen))
                 logger.info("readers' pages: %s for %s", address, session.settings.publication.url)
+            stack.enter_context(listening(press))
             stack.enter_context(couriering(press))
             left_behind = asyncio.run(run())
     if left_behind:
