@@ -14,6 +14,7 @@ from newsletter.cli.session import Session
 from newsletter.cli.tables import clear_text_warning
 from newsletter.events import Event, about, write_log
 from newsletter.press import Press
+from newsletter.press.listening import listening
 from newsletter.press.notices import couriering
 from newsletter.press.signing_up import build_settler
 from newsletter.schedule import Keeper
@@ -59,6 +60,7 @@ def serve(ctx: typer.Context) -> None:
                 app = build_metrics_app(figures)
                 address = stack.enter_context(running(app, apart, field="metrics.listen"))
                 logger.info("figures: %s/metrics", address, extra=about(Event.STARTED))
+            stack.enter_context(listening(press))
             stack.enter_context(couriering(press, build_settler(press)))
             left_behind = asyncio.run(run())
     if left_behind:

@@ -1,8 +1,8 @@
 """`newsletter.toml` and the environment → frozen settings. One table of name, default, unit, help.
 
 The rooms of the table, each a file: `publication`, `sources`, `day`, `look`, `delivery`,
-`machine`, `watching`, `signup`; their values are of the kinds in `values`; `model` is all of it
-together. Every field carries its help, and the README's table is made from it
+`feedback`, `machine`, `signup`, `watching`; their values are of the kinds in `values`; `model` is
+all of it together. Every field carries its help, and the README's table is made from it
 (`describe_settings`), so an undocumented setting fails a test. Order of precedence: environment
 (`NEWSLETTER_DELIVERY__RELAY`), then a `.env` file beside `newsletter.toml`, then
 `newsletter.toml`, then the default.
@@ -10,6 +10,7 @@ together. Every field carries its help, and the README's table is made from it
 
 from newsletter.settings.day import EditionSettings, Gathering, Schedule
 from newsletter.settings.delivery import Delivery, DkimKey, DomainSettings, RelaySettings
+from newsletter.settings.feedback import Feedback
 from newsletter.settings.load import list_secrets, load_settings, read_environment
 from newsletter.settings.look import SHIPPED_LOOK, LogoSettings, Look, contrast
 from newsletter.settings.machine import Retention, Templates
@@ -58,6 +59,7 @@ __all__ = [
     "DomainSettings",
     "EditionSettings",
     "FeedSource",
+    "Feedback",
     "FolderSource",
     "Gathering",
     "LensSettings",
