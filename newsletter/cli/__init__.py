@@ -40,6 +40,7 @@ _FILES = {
     "promises": "following",
     "stories": "grouping",
     "subscribers": "subscribers",
+    "team": "teaming",
     "serve": "running",
     "db": "setup",
 }

@@ -1,0 +1,44 @@
+"""What each route of the console asks of who follows it. A route that is not here is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, get_args
+
+Role = Literal["viewer", "editor", "sender", "admin"]
+"""What a member of the team may do; each may also do what those before it may."""
+Need = Role | Literal["anyone"]
+
+ROLES: tuple[Role, ...] = get_args(Role)
+
+MEANING: Mapping[Role, str] = {
+    "viewer": "sees everything",
+    "editor": "also approves and rejects briefs, orders the edition, and makes it anew",
+    "sender": "also approves, sends, tests, pauses, resumes and cancels editions, and settles",
+    "admin": "also looks after the team",
+}
+
+NEEDS: Mapping[tuple[str, str], Need] = {
+    ("GET", "/style.css"): "anyone",
+    ("GET", "/live.js"): "anyone",
+    ("GET", "/login"): "anyone",
+    ("POST", "/login"): "anyone",
+    ("GET", "/setup/{token}"): "anyone",
+    ("POST", "/setup/{token}"): "anyone",
+    ("POST", "/logout"): "viewer",
+    ("GET", "/you"): "viewer",
+    ("POST", "/you/password"): "viewer",
+    ("POST", "/you/codes"): "viewer",
+    ("GET", "/team"): "admin",
+    ("POST", "/team"): "admin",
+    ("POST", "/team/{member_id}/role"): "admin",
+    ("POST", "/team/{member_id}/disable"): "admin",
+    ("POST", "/team/{member_id}/reset"): "admin",
+    ("POST", "/keys"): "admin",
+    ("POST", "/keys/{key_id}/end"): "admin",
+}
+
+
+def may(role: Role, need: Need) -> bool:
+    """Tell whether a role is enough."""
+    return need == "anyone" or ROLES.index(role) >= ROLES.index(need)
