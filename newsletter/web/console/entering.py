@@ -189,7 +189,7 @@ def add_entrance(app: FastAPI, press: Press, frame: Frame, vault: Vault) -> None
         visit: Visit = request.state.visit
         form, now = visit.form, press.now()
         if prove(visit) is None:
-            return show_you(visit, problem="That is not your password now.", status=403)
+            return show_you(visit, problem="That is not your password now.", status=400)
         try:
             hashed = make_password_hash(
                 form.get("password", ""), form.get("repeated", ""), visit.member
@@ -209,7 +209,7 @@ def add_entrance(app: FastAPI, press: Press, frame: Frame, vault: Vault) -> None
     def make_codes(request: Request) -> Response:
         visit: Visit = request.state.visit
         if prove(visit) is None:
-            return show_you(visit, problem="That is not your password now.", status=403)
+            return show_you(visit, problem="That is not your password now.", status=400)
         with database.writing() as connection:
             codes = renew_codes(connection, visit.member, actor=visit.actor, now=press.now())
         return frame.show("codes.html.j2", visit, codes=codes)

@@ -20,7 +20,6 @@ MEANING: Mapping[Role, str] = {
 
 NEEDS: Mapping[tuple[str, str], Need] = {
     ("GET", "/style.css"): "anyone",
-    ("GET", "/live.js"): "anyone",
     ("GET", "/login"): "anyone",
     ("POST", "/login"): "anyone",
     ("GET", "/setup/{token}"): "anyone",

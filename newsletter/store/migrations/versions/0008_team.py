@@ -52,7 +52,7 @@ def _make_team() -> None:
         sa.ForeignKeyConstraint(
             ["member_id"],
             [member],
-            name=op.f("fk_recovery_codes_member_id_members"),
+            name=op.f("fk_recovery_codes_member_id"),
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("member_id", "code_hash", name=op.f("pk_recovery_codes")),
@@ -64,7 +64,7 @@ def _make_team() -> None:
         sa.Column("opened_at", Instant(), nullable=False),
         sa.Column("seen_at", Instant(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["member_id"], [member], name=op.f("fk_sessions_member_id_members"), ondelete="CASCADE"
+            ["member_id"], [member], name=op.f("fk_sessions_member_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("token_hash", name=op.f("pk_sessions")),
     )
