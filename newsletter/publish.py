@@ -231,6 +231,7 @@ async def publish(
     overrides: Sequence[str] = (),
     segment: Segment | None = None,
     approved_by: str = "",
+    at_hours: bool = False,
     on_start: Callable[[Sender], None] = lambda _sender: None,
     on_progress: Callable[[Counter[State]], None] = lambda _tally: None,
 ) -> Delivered:
@@ -238,8 +239,8 @@ async def publish(
 
     `overrides` are failed checks that the person answers for, by name or number, and
     `approved_by` is who they are; "" for the schedule, which is nobody. Only a `segment` of the
-    readers gets it, if one is given. Its pages are there before the first mail leaves, since
-    every mail links to them.
+    readers gets it, if one is given, and with `at_hours` each at the hour that they chose. Its
+    pages are there before the first mail leaves, since every mail links to them.
     """
     if printed.record.state in ("draft", "ready"):
         if press.settings.edition.browser_checks:
@@ -248,7 +249,14 @@ async def publish(
         await check_relay(press)
         check_web(press, printed)
         try:
-            approve(press, printed.record, overridden, segment=segment, approved_by=approved_by)
+            approve(
+                press,
+                printed.record,
+                overridden,
+                segment=segment,
+                approved_by=approved_by,
+                at_hours=at_hours,
+            )
         except IllegalMove:
             with press.database.reading() as connection:
                 if read_edition(connection, printed.record.id).state not in RELEASED:

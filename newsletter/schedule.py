@@ -373,7 +373,7 @@ class Keeper:
                 sender.stop()
 
         try:
-            delivered = await publish(self._press, printed, on_start=started)
+            delivered = await publish(self._press, printed, at_hours=True, on_start=started)
         finally:
             self._tasks[task] = None
         counts = ", ".join(

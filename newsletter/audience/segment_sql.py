@@ -51,7 +51,7 @@ def _build_value(name: str, value: str | Age, now: datetime, is_sqlite: bool) ->
     if name in LISTS:
         return _build_list(name, value, is_sqlite)
     column, _, key = name.rpartition(".")
-    found = _read(_S[column or "choices"], key, is_sqlite)
+    found = read_value(_S[column or "choices"], key, is_sqlite=is_sqlite)
     if value == NONE:
         return found == ""
     same = func.lower(found).in_(_spellings(value))
@@ -66,7 +66,7 @@ def _spellings(value: str) -> list[str]:
     return sorted({"".join(c.lower() if c.isascii() else c for c in s) for s in spelled})
 
 
-def _read(column: Any, key: str, is_sqlite: bool) -> Any:
+def read_value(column: Any, key: str, *, is_sqlite: bool) -> Any:
     """Read one value of a JSON object as text; "" where it has none."""
     document = type_coerce(column, Text)
     if is_sqlite:

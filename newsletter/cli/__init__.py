@@ -30,6 +30,7 @@ _FILES = {
     "send": "sending",
     "web": "pages",
     "status": "watching",
+    "waves": "hours",
     "explain": "telling",
     "show": "telling",
     "resolve": "resolving",

@@ -226,6 +226,8 @@ def _shown_standing(chapter: Chapter, zone: ZoneInfo) -> str:
     match copy.state:
         case State.PENDING | State.DEFERRED if record.state == "paused":
             return f"Waits: the edition is paused; `newsletter resume {record.name}` lets it go on."
+        case State.PENDING if not chapter.attempts and copy.next_attempt_at > copy.changed_at:
+            return f"Waits for the reader's hour, {shown_moment(copy.next_attempt_at, zone)}."
         case State.PENDING if not chapter.attempts:
             return "Not tried yet."
         case State.PENDING | State.DEFERRED:

@@ -38,16 +38,19 @@ from newsletter.delivery.inquiry import (
     Decision,
     Doubt,
     RunView,
+    count_ahead,
     count_states,
     decide_finish,
     list_alerts,
     list_decisions,
     list_doubts,
     list_reasons,
+    load_waves,
     read_run,
 )
 from newsletter.delivery.ledger import Ledger
 from newsletter.delivery.lifecycle import State
+from newsletter.delivery.waves import find_next_hour
 from newsletter.editions.shelf import EditionRecord, list_editions, read_edition
 from newsletter.errors import RefusedError
 from newsletter.store import Database
@@ -72,6 +75,9 @@ class _Report:
     run: RunView | None
     alerts: Sequence[Alert]
     decisions: Sequence[Decision]
+    ahead: int
+    """Readers whose hour has not come yet."""
+    next_hour: datetime | None
 
     @property
     def is_being_sent(self) -> bool:
@@ -81,7 +87,7 @@ class _Report:
     @property
     def finish_at(self) -> datetime | None:
         """When its run will be done, at the rate it has."""
-        if self.run is None or not self.run.is_alive or self.run.progress is None:
+        if self.run is None or not self.run.is_alive or self.run.progress is None or self.ahead:
             return None
         return decide_finish(self.run.progress, count_open(self.counts))
 
@@ -163,6 +169,8 @@ def _read_report(
             run=read_run(connection, record.id, now),
             alerts=list_alerts(connection, record.id),
             decisions=list_decisions(connection, record.id),
+            ahead=count_ahead(connection, record.id, now),
+            next_hour=find_next_hour(load_waves(connection, record.id), now),
         )
 
 
@@ -233,6 +241,8 @@ def _what_goes_on(report: _Report, zone: ZoneInfo) -> str:
     assert run is not None
     left = count_open(report.counts)
     said = f"{shown_holder(run.holder)} sends it, {shown_count(left, 'reader')} still without it"
+    if report.ahead:
+        said += f", {report.ahead:,} of them to get it at the hour that they chose"
     if record.state in ("paused", "cancelled"):
         return f"{record.state}; {shown_holder(run.holder)} finishes what is under way."
     progress = run.progress
@@ -242,6 +252,8 @@ def _what_goes_on(report: _Report, zone: ZoneInfo) -> str:
     parts.append(f"over {shown_count(progress.connections, 'connection')}")
     if report.finish_at is not None:
         parts.append(f"done at about {report.finish_at.astimezone(zone):%H:%M:%S %Z}")
+    if report.next_hour is not None:
+        parts.append(f"the next hour is {report.next_hour.astimezone(zone):%H:%M %Z}")
     if progress.waiting:
         parts.append(progress.waiting)
     return f"{'; '.join(parts)}."

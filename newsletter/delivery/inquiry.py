@@ -34,6 +34,7 @@ from newsletter.audience.subscribers import read_subscriber
 from newsletter.audience.suppression import Suppressed, find_suppression
 from newsletter.delivery.holder import is_gone
 from newsletter.delivery.lifecycle import State
+from newsletter.delivery.waves import Hour, Wave, measure_rate
 from newsletter.editions.corrections import Severity, list_corrections
 from newsletter.editions.shelf import EditionRecord
 from newsletter.store.tables import (
@@ -46,7 +47,11 @@ from newsletter.store.tables import (
     is_in,
     runs,
     suppressions,
+    waves,
 )
+
+_RUNS_MEASURED = 7
+"""The rate to count on is that of so many runs."""
 
 DEAD_ADDRESS_CODES = ("5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1")
 """Enhanced codes (RFC 3463) with which a relay says that there is no such mailbox."""
@@ -185,6 +190,48 @@ class Unreached:
 
 
 # -- an edition ------------------------------------------------------------------------------------
+
+
+def load_waves(connection: Connection, edition_id: int) -> tuple[Wave, ...]:
+    """Load the waves that were planned for an edition, in the order in which they are due."""
+    planned = (
+        select(waves)
+        .where(waves.c.edition_id == edition_id)
+        .order_by(waves.c.due_at, waves.c.zone, waves.c.clock)
+    )
+    return tuple(
+        Wave(
+            hour=Hour(zone=row.zone, clock=row.clock),
+            readers=row.readers,
+            due_at=row.due_at,
+            begins_at=row.begins_at,
+        )
+        for row in connection.execute(planned)
+    )
+
+
+def read_rate(connection: Connection) -> float:
+    """Give the messages a second that earlier runs had while they were busy; 0 = unknown."""
+    last = select(runs.c.progress).order_by(runs.c.edition_id.desc()).limit(_RUNS_MEASURED)
+    return measure_rate(
+        [
+            (int(told.get("accepted", 0)), float(told.get("busy_seconds", 0)))
+            for told in connection.scalars(last)
+            if told
+        ]
+    )
+
+
+def count_ahead(connection: Connection, edition_id: int, now: datetime) -> int:
+    """Count the copies whose hour has not come yet."""
+    ahead = select(func.count()).where(
+        _D.edition_id == bindparam("edition"),
+        _D.state == literal_column("'pending'"),
+        text(f"({is_in(OPEN_STATES)})"),
+        _D.attempts == 0,
+        _D.next_attempt_at > now,
+    )
+    return connection.execute(ahead, {"edition": edition_id}).scalar_one()
 
 
 def list_doubts(connection: Connection, edition_id: int) -> list[Doubt]:

@@ -20,7 +20,7 @@ that index used, and a lease costs the same at the first reader and the milliont
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -50,7 +50,7 @@ from sqlalchemy import (
 
 from newsletter.audience.reader import Choices, Reader
 from newsletter.audience.segment import Segment
-from newsletter.audience.segment_sql import build_condition
+from newsletter.audience.segment_sql import build_condition, read_value
 from newsletter.audience.suppression import freeze_audience, suppress
 from newsletter.delivery.entries import Grant, Intent, Job, Leased, Outcome, Run
 from newsletter.delivery.guards import Alert
@@ -59,6 +59,7 @@ from newsletter.delivery.inquiry import count_states, in_state, read_had
 from newsletter.delivery.journal import Journal, taken_over
 from newsletter.delivery.lifecycle import OPEN, State, origins
 from newsletter.delivery.settle import close_cancelled, doubt_left
+from newsletter.delivery.waves import Hour, Wave
 from newsletter.errors import AlreadyRunning, RefusedError
 from newsletter.store import Database, tables
 from newsletter.store.tables import (
@@ -106,6 +107,8 @@ class Ledger:
         repeats: Sequence[date] = (),
         only_had: Sequence[int] = (),
         segment: Segment | None = None,
+        plan: Callable[[Mapping[Hour, int]], Sequence[Wave]] | None = None,
+        follows_zones: bool = False,
     ) -> int:
         """Freeze the audience and each reader's choices; return how many there are.
 
@@ -117,6 +120,9 @@ class Ledger:
         those who were sent one of the editions `only_had`, whatever they chose. Every other kind
         goes to those who did not choose the round-up alone. The caller's transaction also approves
         the edition, so that both happen or neither.
+
+        Everybody's copy is due at once, unless a `plan` says when those of each chosen hour are;
+        with `follows_zones` those of each zone as well.
         """
         freeze_audience(connection)
         _s = subscribers.c
@@ -124,6 +130,18 @@ class Ledger:
         # active, so it reads the table, in the order in which the rows are then appended.
         in_order = connection.dialect.name == "sqlite"
         status: Any = literal_column("+subscribers.status") if in_order else _s.status
+        is_in_audience = and_(
+            status == "active",
+            ~_is_suppressed(_s.email_key),
+            _is_for(connection, _kind_of(connection, edition_id), repeats, only_had),
+            build_condition(segment, now, is_sqlite=in_order),
+        )
+        at_once = literal(now, deliveries.c.next_attempt_at.type)
+        due: Any = at_once
+        if plan:
+            chosen = _count_hours(connection, is_in_audience, follows_zones=follows_zones)
+            _store_waves(connection, edition_id, plan(chosen))
+            due = _build_due_at(edition_id, at_once, is_sqlite=in_order)
         audience = select(
             literal(edition_id),
             _s.id,
@@ -134,14 +152,9 @@ class Ledger:
             _s.fields,
             _dates_had(connection, refers_to),
             literal(State.PENDING.value),
-            literal(now, deliveries.c.next_attempt_at.type),
+            due,
             literal(now, deliveries.c.changed_at.type),
-        ).where(
-            status == "active",
-            ~_is_suppressed(_s.email_key),
-            _is_for(connection, edition_id, repeats, only_had),
-            build_condition(segment, now, is_sqlite=in_order),
-        )
+        ).where(is_in_audience)
         columns = (
             "edition_id",
             "subscriber_id",
@@ -176,10 +189,23 @@ class Ledger:
         audience = select(func.count()).where(
             subscribers.c.status == "active",
             ~_is_suppressed(subscribers.c.email_key),
-            _is_for(connection, edition_id, repeats, only_had),
+            _is_for(connection, _kind_of(connection, edition_id), repeats, only_had),
             build_condition(segment, now, is_sqlite=is_sqlite),
         )
         return connection.execute(audience).scalar_one()
+
+    @staticmethod
+    def count_hours(
+        connection: Connection, kind: str, *, follows_zones: bool
+    ) -> tuple[int, dict[Hour, int]]:
+        """Count who would be mailed were an edition approved now: all, and those of each hour."""
+        is_for = and_(
+            subscribers.c.status == "active",
+            ~_is_suppressed(subscribers.c.email_key),
+            _is_for(connection, kind, (), ()),
+        )
+        everybody = connection.execute(select(func.count()).where(is_for)).scalar_one()
+        return everybody, _count_hours(connection, is_for, follows_zones=follows_zones)
 
     def counts(self, edition_id: int) -> dict[State, int]:
         """Count an edition's deliveries by state; they sum to the audience.
@@ -365,11 +391,11 @@ class Ledger:
             found: datetime | None = connection.execute(_NEXT_DUE, _of(run)).scalar()
             return found
 
-    def release(self, run: Run, now: datetime) -> bool:
+    def release(self, run: Run, now: datetime, progress: Mapping[str, Any] | None = None) -> bool:
         """End the run. True when no row is left open: then, and only then, it is sent.
 
-        An edition that was paused or cancelled meanwhile stays that; a cancelled one has no row
-        left open either.
+        `progress` is how it stood at its end. An edition that was paused or cancelled meanwhile
+        stays that; a cancelled one has no row left open either.
         """
         with self._database.writing() as connection:
             state = self._assert_fence(connection, run)
@@ -386,7 +412,7 @@ class Ledger:
             connection.execute(
                 update(runs)
                 .where(runs.c.edition_id == run.edition_id)
-                .values(holder="", lease_until=None)
+                .values(holder="", lease_until=None, **({"progress": progress} if progress else {}))
             )
         return is_sent
 
@@ -412,8 +438,82 @@ def _is_suppressed(email_key: Any) -> Any:
     return exists().where(suppressions.c.email_key == email_key)
 
 
+_WAVES = tables.waves.c
+
+
+def _chosen_hour(*, is_sqlite: bool) -> tuple[Any, Any]:
+    """Give the expressions of the zone and the clock that a reader chose; "" for none."""
+    choices = subscribers.c.choices
+    return (
+        read_value(choices, "timezone", is_sqlite=is_sqlite),
+        read_value(choices, "send_at", is_sqlite=is_sqlite),
+    )
+
+
+def _count_hours(
+    connection: Connection, is_in_audience: Any, *, follows_zones: bool
+) -> dict[Hour, int]:
+    """Count the readers of each hour that is chosen; of each zone too where they are followed.
+
+    Most chose neither: their choices are only searched for the words, and not parsed.
+    """
+    chose = _mentions("send_at", "timezone") if follows_zones else _mentions("send_at")
+    zone, clock = _chosen_hour(is_sqlite=connection.dialect.name == "sqlite")
+    counted = (
+        select(zone.label("zone"), clock.label("clock"), func.count())
+        .where(is_in_audience, chose)
+        .group_by("zone", "clock")
+    )
+    return {Hour(zone=z, clock=c): n for z, c, n in connection.execute(counted)}
+
+
+def _store_waves(connection: Connection, edition_id: int, planned: Sequence[Wave]) -> None:
+    if planned:
+        connection.execute(
+            insert(tables.waves),
+            [
+                {
+                    "edition_id": edition_id,
+                    "zone": wave.hour.zone,
+                    "clock": wave.hour.clock,
+                    "readers": wave.readers,
+                    "due_at": wave.due_at,
+                    "begins_at": wave.begins_at,
+                }
+                for wave in planned
+            ],
+        )
+
+
+def _build_due_at(edition_id: int, at_once: Any, *, is_sqlite: bool) -> Any:
+    """Give the expression for when a reader's copy is due, by the waves that were stored."""
+    zone, clock = _chosen_hour(is_sqlite=is_sqlite)
+    begins_at = (
+        select(_WAVES.begins_at)
+        .where(_WAVES.edition_id == edition_id, _WAVES.zone == zone, _WAVES.clock == clock)
+        .scalar_subquery()
+    )
+    chose = _mentions("send_at", "timezone")
+    return case((chose, func.coalesce(begins_at, at_once)), else_=at_once)
+
+
+def _mentions(*names: str) -> Any:
+    """Give the condition that a reader chose one of these, cheap where they chose nothing."""
+    choices = type_coerce(subscribers.c.choices, Text)
+    return (choices != "{}") & or_(
+        *(func.replace(choices, f'"{n}":', "") != choices for n in names)
+    )
+
+
+def _kind_of(connection: Connection, edition_id: int) -> str:
+    kind: str = connection.execute(
+        select(editions.c.kind).where(editions.c.id == edition_id)
+    ).scalar_one()
+    return kind
+
+
 def _is_for(
-    connection: Connection, edition_id: int, repeats: Sequence[date], only_had: Sequence[int]
+    connection: Connection, kind: str, repeats: Sequence[date], only_had: Sequence[int]
 ) -> Any:
     """Give the condition that an edition of this kind is for a reader.
 
@@ -424,7 +524,6 @@ def _is_for(
         rhythm: choices.contains(f'"rhythm":"{rhythm}"', autoescape=True)
         for rhythm in ("weekly", "both")
     }
-    kind = connection.scalar(select(editions.c.kind).where(editions.c.id == edition_id))
     if kind == "correction":
         return or_(false(), *map(_was_sent, only_had))
     if kind != "weekly":

@@ -82,6 +82,7 @@ class Sender:
         )
         self._started_at = around.now()
         self._samples: deque[tuple[float, int]] = deque()
+        self._busy_seconds = 0.0
         self._is_sent = False
         self._has_recalled = False
 
@@ -98,6 +99,7 @@ class Sender:
             return await self._send()
 
     async def _send(self) -> bool:
+        self._sample()
         workers = [
             asyncio.create_task(self._guard(Worker(self._shift, lane, number).run))
             for lane in self._lanes
@@ -139,7 +141,9 @@ class Sender:
                 await self._remember(is_over=True)
             with self._failing():
                 await call(lambda: ledger.give_back(run, now()))
-                self._is_sent = await call(lambda: ledger.release(run, now()))
+                self._sample()
+                progress = self._progress()
+                self._is_sent = await call(lambda: ledger.release(run, now(), progress))
 
     async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:
         with self._failing():
@@ -218,6 +222,8 @@ class Sender:
 
     def _sample(self) -> None:
         now, samples = self._around.monotonic(), self._samples
+        if samples and self._shift.tally[State.ACCEPTED] > samples[-1][1]:
+            self._busy_seconds += now - samples[-1][0]
         samples.append((now, self._shift.tally[State.ACCEPTED]))
         while now - samples[0][0] > _RATE_SECONDS:
             samples.popleft()
@@ -233,6 +239,7 @@ class Sender:
             "started_at": self._started_at.isoformat(),
             "accepted": self._shift.tally[State.ACCEPTED],
             "rate": round(rate, 2),
+            "busy_seconds": round(self._busy_seconds, 3),
             "connections": desk.connections,
             "parked": desk.parked,
             "waiting": desk.explain_wait(self._around.monotonic()),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from functools import partial
 
 from sqlalchemy import Connection
 
 from newsletter.audience.segment import Segment
 from newsletter.delivery.holder import describe_operator
+from newsletter.delivery.inquiry import load_waves, read_rate
 from newsletter.delivery.settle import note_override, note_segment
+from newsletter.delivery.waves import Hour, Release, Wave, plan_waves
 from newsletter.editions.candidates import Barred, find_barred
 from newsletter.editions.corrections import list_corrected
 from newsletter.editions.following import note_approved
@@ -34,6 +38,7 @@ def approve(
     *,
     segment: Segment | None = None,
     approved_by: str = "",
+    at_hours: bool = False,
 ) -> int:
     """Approve an edition and freeze its audience, in one transaction; return its size.
 
@@ -45,7 +50,8 @@ def approve(
     composed the edition anew since `record` was read: nobody has said yes to that one; and where
     it holds a brief that is under embargo by now, has expired, or is rejected: made again it has
     it no more. `approved_by` is the person whose yes this is, which is kept as their review; the
-    schedule, which is nobody, sends no brief that waits for one.
+    schedule, which is nobody, sends no brief that waits for one. With `at_hours` each reader's
+    copy is due at the hour that they chose; without, at once.
     """
     now = press.now()
     letterhead = letterhead_of(press, record, now)
@@ -64,13 +70,6 @@ def approve(
                 mend="make it again, which leaves that out, and look at it before you send it",
             )
         _check_reviewed(connection, press, record, approved_by)
-        store_letterhead(
-            connection,
-            record.id,
-            letterhead.to_document(),
-            dated_at=letterhead.dated_at,
-            not_after=now + press.settings.delivery.not_after,
-        )
         content = load_content(connection, record.id)
         repeats = list_dates_repeated(content)
         audience = press.ledger.enrol(
@@ -81,9 +80,19 @@ def approve(
             repeats=repeats,
             only_had=list_corrected(connection, content),
             segment=segment,
+            plan=build_plan(connection, press, record, now) if at_hours else None,
+            follows_zones=press.settings.schedule.follow_zones,
         )
         if not audience:
             raise nobody_to_mail(record.kind, segment)
+        last = max((wave.due_at for wave in load_waves(connection, record.id)), default=now)
+        store_letterhead(
+            connection,
+            record.id,
+            letterhead.to_document(),
+            dated_at=letterhead.dated_at,
+            not_after=max(now, last) + press.settings.delivery.not_after,
+        )
         if segment:
             everybody = press.ledger.count_audience(connection, record.id, now, repeats=repeats)
             said = f"{audience:,} of {everybody:,} active readers: {segment}"
@@ -94,6 +103,32 @@ def approve(
         told = [f"{finding.number} {finding.name}: {finding.detail}" for finding in overridden]
         note_override(connection, record.id, told, by=describe_operator(), now=now)
     return audience
+
+
+def build_plan(
+    connection: Connection, press: Press, record: EditionRecord, now: datetime
+) -> Callable[[Mapping[Hour, int]], tuple[Wave, ...]] | None:
+    """Give what plans an edition's waves; None where hours are not for this kind, or are off."""
+    release = find_release(press, record.date, record.kind)
+    if release is None:
+        return None
+    rate = read_rate(connection) if release.by_the_hour else 0
+    return partial(plan_waves, release=release, now=now, per_second=rate)
+
+
+def find_release(press: Press, day: date, kind: Kind) -> Release | None:
+    """Say when an edition is there by the schedule; None for one that readers get at once."""
+    settings = press.settings
+    schedule = settings.weekly_schedule if kind == "weekly" else settings.schedule
+    if kind not in ("daily", "weekly") or schedule is None or schedule.reader_hours == "off":
+        return None
+    publication = settings.publication
+    at = datetime.combine(day, schedule.send_at, tzinfo=publication.zone)
+    return Release(
+        at=at.astimezone(UTC),
+        own=Hour(zone=publication.timezone, clock=f"{schedule.send_at:%H:%M}"),
+        by_the_hour=schedule.reader_hours == "by",
+    )
 
 
 def _check_reviewed(

@@ -52,6 +52,15 @@ class Schedule(Section):
         default=timedelta(hours=6),
         description="How late a missed send may still start after send_at.",
     )
+    reader_hours: Literal["from", "by", "off"] = Field(
+        default="from",
+        description="What the hour means that a reader chose, by their own clock: from = their "
+        "copy leaves at it; by = it has left by then, at the rate of earlier runs; off = nothing.",
+    )
+    follow_zones: bool = Field(
+        default=False,
+        description="Whether who chose no hour gets it at send_at by the clock of their own zone.",
+    )
 
 
 class Weekly(Section):

@@ -371,6 +371,18 @@ deliveries = Table(
     sqlite_with_rowid=False,
 )
 
+waves = Table(  # the hours at which readers get an edition, as planned when it was approved
+    "waves",
+    metadata,
+    Column("edition_id", BigInteger, primary_key=True),
+    Column("zone", Text, primary_key=True),  # as readers chose it; "" = the publication's
+    Column("clock", Text, primary_key=True),
+    Column("readers", Integer, nullable=False),
+    Column("due_at", Instant, nullable=False),
+    Column("begins_at", Instant, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 attempts = Table(  # written once, with the outcome; a dead sender's by whoever takes over
     "attempts",
     metadata,

@@ -438,3 +438,29 @@ def test_what_is_told_of_a_reader_who_was_erased(tmp_path: Path, sink: Sink) -> 
     assert pruned.document["has_traces"] is False
     again = ask(project, "subscribers", "import", str(project.root / "readers.csv"), "--json")
     assert again.document["kept_out"] == {"erased": 1}
+
+
+def test_waves_shows_the_plan_before_and_after_the_send_and_who_would_be_late(
+    tmp_path: Path, sink: Sink
+) -> None:
+    project = Project(tmp_path / "publication", relay=sink.url)
+    project.write_brief()
+    (project.root / "subscribers.csv").write_text(
+        "email,timezone,send_at,consent_at,consent_source\n"
+        "a@example.org,Asia/Tokyo,07:00,2026-01-01T00:00:00Z,form\n"
+        "b@example.org,Asia/Tokyo,07:00,2026-01-01T00:00:00Z,form\n"
+        "c@example.org,,23:10,2026-01-01T00:00:00Z,form\n"
+        "d@example.org,,,2026-01-01T00:00:00Z,form\n"
+    )
+    assert project.run("subscribers", "import", "subscribers.csv").code == 0
+    before = ask(project, "waves", "--json").document
+    assert before["at_once"] == 1
+    found = {(w["zone"], w["clock"]): w["readers"] for w in before["waves"]}
+    assert found == {("Asia/Tokyo", "07:00"): 2, ("", "23:10"): 1}
+    assert "No run has measured a rate yet" in ask(project, "waves").out
+    assert project.run("send", "--yes").code == 0  # by hand: at once
+    assert count(project)["accepted"] == 4
+    assert "4 readers get it at once. Nobody chose an hour." in ask(project, "waves").out
+    tomorrow = ask(project, "waves", "--date", "2099-01-01").out
+    assert "Nobody would get it late" in tomorrow
+    assert "Asia/Tokyo" in tomorrow
