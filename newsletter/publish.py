@@ -230,15 +230,15 @@ async def publish(
     *,
     overrides: Sequence[str] = (),
     segment: Segment | None = None,
-    approved_by: str = "",
+    by_person: bool = False,
     at_hours: bool = False,
     on_start: Callable[[Sender], None] = lambda _sender: None,
     on_progress: Callable[[Counter[State]], None] = lambda _tally: None,
 ) -> Delivered:
     """Approve an edition unless it is approved, and deliver it: what a person's yes sets off.
 
-    `overrides` are failed checks that the person answers for, by name or number, and
-    `approved_by` is who they are; "" for the schedule, which is nobody. Only a `segment` of the
+    `overrides` are failed checks that the person answers for, by name or number; `by_person` is
+    False for the schedule, which is nobody. Only a `segment` of the
     readers gets it, if one is given, and with `at_hours` each at the hour that they chose. Its
     pages are there before the first mail leaves, since every mail links to them.
     """
@@ -254,7 +254,7 @@ async def publish(
                 printed.record,
                 overridden,
                 segment=segment,
-                approved_by=approved_by,
+                by_person=by_person,
                 at_hours=at_hours,
             )
         except IllegalMove:

@@ -19,6 +19,7 @@ import threading
 import traceback
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,6 +36,7 @@ from newsletter.errors import AlreadyRunning, IllegalMove, NewsletterError, Temp
 from newsletter.press import Press, Printed
 from newsletter.publish import Prepared, make_ready, publish
 from newsletter.settings import Schedule
+from newsletter.store.audit import Actor
 
 T = TypeVar("T")
 
@@ -91,7 +93,7 @@ class Keeper:
     """Keeps the schedule until it is told to stop."""
 
     def __init__(self, press: Press) -> None:
-        self._press = press
+        self._press = replace(press, actor=Actor(who="the schedule", origin=press.actor.who))
         self._stopping = asyncio.Event()
         self._making = asyncio.Lock()
         """Editions are made one at a time, and delivered side by side."""

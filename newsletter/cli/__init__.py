@@ -42,6 +42,7 @@ _FILES = {
     "stories": "grouping",
     "subscribers": "subscribers",
     "team": "teaming",
+    "audit": "auditing",
     "serve": "running",
     "db": "setup",
 }

@@ -28,6 +28,7 @@ from newsletter.store.tables import audit, audit_head, to_micros, write_document
 
 BEGINNING = "0" * 64
 """What the first entry follows."""
+_PAGE = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,11 +147,17 @@ def verify(connection: Connection, *, known: tuple[int, str] | None = None) -> V
 
 
 def _read_all(connection: Connection) -> Iterator[Entry]:
-    rows = connection.execute(
-        select(audit).order_by(audit.c.id), execution_options={"yield_per": 1000}
-    )
-    for row in rows.mappings():
-        yield Entry(**row)
+    last_id = 0
+    while (
+        page := connection.execute(
+            select(audit).where(audit.c.id > last_id).order_by(audit.c.id).limit(_PAGE)
+        )
+        .mappings()
+        .all()
+    ):
+        for row in page:
+            yield Entry(**row)
+        last_id = page[-1]["id"]
 
 
 def _find_fault(entry: Entry, last_id: int, last_hash: str) -> str:

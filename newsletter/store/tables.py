@@ -510,3 +510,10 @@ audit_head = Table(  # one row, locked by whoever adds to the audit
     Column("last_id", BigInteger, nullable=False),
     Column("hash", Text, nullable=False),
 )
+
+manifests = Table(  # what an edition was when it was approved; its hash stands in the audit
+    "manifests",
+    metadata,
+    Column("edition_id", ForeignKey("editions.id"), primary_key=True),
+    Column("document", Document, nullable=False),
+)

@@ -118,6 +118,15 @@ def _make_audit() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_head")),
     )
     op.bulk_insert(head, [{"id": 1, "last_id": 0, "hash": "0" * 64}])
+    op.create_table(
+        "manifests",
+        sa.Column("edition_id", _ID, nullable=False),
+        sa.Column("document", Document(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["edition_id"], ["editions.id"], name=op.f("fk_manifests_edition_id")
+        ),
+        sa.PrimaryKeyConstraint("edition_id", name=op.f("pk_manifests")),
+    )
     # The database itself refuses to change what was written: a mistake of ours, or a hand in it.
     if op.get_bind().dialect.name == "sqlite":
         for verb in ("UPDATE", "DELETE"):
