@@ -44,7 +44,7 @@ log = logging.getLogger("newsletter.schedule")
 
 RETRY_SECONDS = 60.0
 """Pause before a send that failed for a passing reason is taken up again."""
-_LOOK_SECONDS = 30.0
+_LOOK_SECONDS = 3.0
 """How often the wall clock is looked at; a timer alone stands still while a machine sleeps."""
 _PAUSE_LOOK_SECONDS = 1.0
 """How often a paused edition is looked at, so that a resumed one goes on at once."""
@@ -206,7 +206,7 @@ class Keeper:
         await self._wake_to_round_up()
 
     def _take_up_resumed(self) -> None:
-        """Go on with an edition that was paused, or paused and resumed, since the last look.
+        """Begin what an operator sends now; go on with what was paused, or resumed since then.
 
         What a person's `send` left without a pause is theirs: they may have stopped it for good.
         """
@@ -217,6 +217,10 @@ class Keeper:
                     run = read_run(connection, record.id, now)
                     decided = list_decisions(connection, record.id)
                     if (run and run.is_alive) or not decided or decided[-1].action != "resume":
+                        continue
+                elif record.state == "approved":
+                    decided = list_decisions(connection, record.id)
+                    if not any(each.action == "send" for each in decided):
                         continue
                 elif record.state != "paused":
                     continue

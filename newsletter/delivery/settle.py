@@ -85,6 +85,21 @@ def note_segment(
     _note(connection, edition_id, "segment", said, by=by, now=now)
 
 
+def note_send(connection: Connection, edition_id: int, *, by: Actor, now: datetime) -> None:
+    """Note that an approved edition is to be sent at once: a running `serve` takes it up."""
+    record = read_edition(connection, edition_id)
+    if record.state != "approved":
+        raise _refuse(record, "")
+    _note(connection, edition_id, "send", "", by=by.who, now=now)
+    note(connection, by, "edition.send", f"edition {record.name}", now=now)
+
+
+def take_up(connection: Connection, edition_id: int, *, by: Actor, now: datetime) -> None:
+    """Have a running `serve` go on with an edition that nobody sends, as after a pause."""
+    if read_edition(connection, edition_id).state == "sending":
+        _note(connection, edition_id, "resume", "tried again", by=by.who, now=now)
+
+
 # -- an edition ------------------------------------------------------------------------------------
 
 

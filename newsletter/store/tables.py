@@ -405,7 +405,7 @@ decisions = Table(  # what an operator decided about an edition, or about one re
     Column("subscriber_id", BigInteger),  # NULL: about the whole edition
     Column("decided_at", Instant, nullable=False),
     Column("decided_by", Text, nullable=False),
-    # pause | resume | cancel | resolve | retry_failed | override | segment
+    # send | pause | resume | cancel | resolve | retry_failed | override | segment
     Column("action", Text, nullable=False),
     Column("detail", Text, nullable=False, server_default=""),
 )
@@ -516,4 +516,11 @@ manifests = Table(  # what an edition was when it was approved; its hash stands 
     metadata,
     Column("edition_id", ForeignKey("editions.id"), primary_key=True),
     Column("document", Document, nullable=False),
+)
+
+placements = Table(  # an editor's word on where a brief stands, before what its source says
+    "placements",
+    metadata,
+    Column("brief_id", ForeignKey("briefs.id", ondelete="CASCADE"), primary_key=True),
+    Column("rank", Integer, nullable=False),  # the highest comes first
 )

@@ -11,11 +11,17 @@ from starlette.responses import RedirectResponse, Response
 
 from newsletter.errors import ConfigurationError, NewsletterError, TemporaryError
 from newsletter.press import Press
+from newsletter.web.console.editions import add_editions
 from newsletter.web.console.entering import add_entrance
 from newsletter.web.console.gate import Gate
+from newsletter.web.console.live import add_live
+from newsletter.web.console.looking import add_looking
 from newsletter.web.console.pages import HEADERS, Frame
+from newsletter.web.console.preview import add_preview
 from newsletter.web.console.proofs import Vault
+from newsletter.web.console.readers import add_readers
 from newsletter.web.console.team import add_team
+from newsletter.web.console.today import add_today
 
 log = logging.getLogger("newsletter.web")
 
@@ -39,6 +45,12 @@ def build_console(press: Press, root: str) -> FastAPI:
         dependencies=[Depends(Gate(press, root).admit)],
     )
     add_entrance(app, press, frame, vault)
+    add_today(app, press, frame)
+    add_editions(app, press, frame)
+    add_preview(app, press, frame)
+    add_live(app, press)
+    add_readers(app, press, frame)
+    add_looking(app, press, frame)
     add_team(app, press, frame, vault)
 
     @app.get("/style.css")

@@ -34,6 +34,18 @@ HEADERS = {
 """What every answer of the console tells the browser."""
 
 
+_WAYS = (
+    ("Today", "/", ("today", "brief")),
+    ("Editions", "/editions", ("editions", "edition", "send", "cancel", "preview", "preflight")),
+    ("Readers", "/readers", ("readers", "reader")),
+    ("Sources", "/sources", ("sources",)),
+    ("Settings", "/settings", ("settings",)),
+    ("Team", "/team", ("team",)),
+    ("Audit", "/audit", ("audit",)),
+)
+"""What leads around: a name, a path, and the templates of its pages."""
+
+
 class NavView(NamedTuple):
     """A way to another page."""
 
@@ -50,8 +62,6 @@ class Frame:
         self._templates = find_templates()
         self.root = root
         """What the paths of the console begin with."""
-        self.ways: list[tuple[str, str]] = []
-        """Its pages, by name and path: what leads around."""
         look = {"look": build_look(press.settings.look)}
         self.style = self._templates.render("console/style.css.j2", look, {}, {})
 
@@ -69,9 +79,9 @@ class Frame:
             "member": session.member if session else None,
             "may": {each: role is not None and may(role, each) for each in ROLES},
             "ways": [
-                NavView(text, self.root + path, template.startswith(text.lower()))
-                for text, path in self.ways
-                if session and (text != "Team" or role == "admin")
+                NavView(text, self.root + path, template.partition(".")[0] in pages)
+                for text, path, pages in _WAYS
+                if text != "Team" or role == "admin"
             ],
         }
         functions = {"moment": self._write_moment, "count": "{:,}".format}

@@ -46,9 +46,9 @@ def open_session(connection: Connection, member_id: int, *, now: datetime) -> st
 
 
 def find_session(
-    database: Database, token: str, *, settings: Console, now: datetime
+    database: Database, token: str, *, settings: Console, now: datetime, touch: bool = True
 ) -> Session | None:
-    """Find a session that is good still, and note that its browser was seen."""
+    """Find a session that is good still, and note that its browser was seen unless told not to."""
     c, token_hash = sessions.c, hash_token(token)
     with database.reading() as connection:
         row = connection.execute(
@@ -63,7 +63,7 @@ def find_session(
         with database.writing() as connection:
             connection.execute(delete(sessions).where(c.token_hash == token_hash))
         return None
-    if now - row.seen_at >= _WRITTEN_EVERY:
+    if touch and now - row.seen_at >= _WRITTEN_EVERY:
         with database.writing() as connection:
             connection.execute(
                 update(sessions).where(c.token_hash == token_hash).values(seen_at=now)

@@ -19,6 +19,15 @@ def upgrade() -> None:
     """Bring the schema up."""
     _make_team()
     _make_audit()
+    op.create_table(
+        "placements",
+        sa.Column("brief_id", _ID, nullable=False),
+        sa.Column("rank", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["brief_id"], ["briefs.id"], name=op.f("fk_placements_brief_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("brief_id", name=op.f("pk_placements")),
+    )
 
 
 def _make_team() -> None:
