@@ -25,6 +25,7 @@ from newsletter.watch.figures import Figures
 from newsletter.watch.pulse import Pulse
 from newsletter.web.affairs import build_affairs
 from newsletter.web.archive import build_archive
+from newsletter.web.console.app import build_console
 from newsletter.web.feedback import build_feedback
 from newsletter.web.leaving import build_leaving
 from newsletter.web.pages import Pages
@@ -70,6 +71,9 @@ def build_app(press: Press, pulse: Pulse | None = None, figures: Figures | None 
         app.add_middleware(Timing, figures=figures)
         if not press.settings.metrics.listen:
             app.include_router(build_metrics(figures, for_anybody=False))
+
+    console = f"{pages.root}/console"
+    app.mount(console, build_console(press, console))
 
     @app.exception_handler(HTTPException)
     async def refuse(_request: Request, error: HTTPException) -> Response:
