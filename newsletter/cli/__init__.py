@@ -39,6 +39,7 @@ _FILES = {
     "resume": "deciding",
     "cancel": "deciding",
     "correct": "correcting",
+    "feedback": "hearing",
     "promises": "following",
     "stories": "grouping",
     "subscribers": "subscribers",

@@ -532,6 +532,43 @@ address_changes = Table(  # a new address that a reader asked for, and whether i
     sqlite_autoincrement=True,
 )
 
+# -- reading on: search, and what readers say ------------------------------------------------------
+
+# Compared by code point in both databases: the words that begin with one stand together.
+_Word = Text().with_variant(Text(collation="C"), "postgresql")
+
+searched = Table(  # what can be found: a brief of an edition, or with 0 the edition itself
+    "searched",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("edition_id", ForeignKey("editions.id", ondelete="CASCADE"), nullable=False),
+    Column("number", Integer, nullable=False),
+    UniqueConstraint("edition_id", "number"),
+)
+
+searched_words = Table(  # which words it has, as `editions.searching` splits texts
+    "searched_words",
+    metadata,
+    Column("word", _Word, primary_key=True),
+    Column("searched_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("weight", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+answers = Table(  # what readers think of a brief, or of one lens of it
+    "answers",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("edition_id", ForeignKey("editions.id", ondelete="CASCADE"), nullable=False),
+    Column("number", Integer, nullable=False),  # the brief's
+    Column("lens", Text, nullable=False, server_default=""),  # "" for the brief as such
+    Column("voice", Text),  # audience.pseudonyms: another for each brief; NULL: by no link
+    Column("verdict", Text, nullable=False),  # useful | too long | unfair
+    Column("sentence", Text, nullable=False, server_default=""),
+    Column("said_on", Date, nullable=False, index=True),  # the hour might tell who it was
+    UniqueConstraint("edition_id", "number", "lens", "voice"),
+)
+
 # -- watching over -----------------------------------------------------------------------------
 
 alarms = Table(  # what is wrong and is told; it stands until it has ended

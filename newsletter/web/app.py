@@ -25,9 +25,11 @@ from newsletter.watch.figures import Figures
 from newsletter.watch.pulse import Pulse
 from newsletter.web.affairs import build_affairs
 from newsletter.web.archive import build_archive
+from newsletter.web.feedback import build_feedback
 from newsletter.web.leaving import build_leaving
 from newsletter.web.pages import Pages
 from newsletter.web.preferences import build_preferences
+from newsletter.web.search import build_search
 from newsletter.web.signing_desk import SigningDesk
 from newsletter.web.signing_up import build_signing_up, build_subscriptions
 from newsletter.web.watching import Timing, build_health, build_metrics
@@ -51,6 +53,8 @@ def build_app(press: Press, pulse: Pulse | None = None, figures: Figures | None 
         build_leaving(press, pages),
         build_preferences(press, pages),
         build_affairs(press, pages),
+        build_feedback(press, pages),
+        build_search(press, pages),
         build_archive(press, pages.root),
     )
     for router in pages_only:
