@@ -15,7 +15,7 @@ from newsletter.cli.tables import clear_text_warning
 from newsletter.press import Press
 from newsletter.press.listening import listening
 from newsletter.press.notices import couriering
-from newsletter.press.signing_up import build_settler
+from newsletter.press.settling import build_settler
 from newsletter.schedule import Keeper
 
 

@@ -23,6 +23,7 @@ from newsletter.press import Press
 from newsletter.web.affairs import build_affairs
 from newsletter.web.archive import build_archive
 from newsletter.web.leaving import build_leaving
+from newsletter.web.links import build_links
 from newsletter.web.pages import Pages
 from newsletter.web.preferences import build_preferences
 from newsletter.web.signing_desk import SigningDesk
@@ -44,6 +45,7 @@ def build_app(press: Press) -> FastAPI:
         build_leaving(press, pages),
         build_preferences(press, pages),
         build_affairs(press, pages),
+        build_links(press, pages),
         build_archive(press, pages.root),
     )
     for router in pages_only:

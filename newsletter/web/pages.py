@@ -31,6 +31,8 @@ class FormView:
     title: str
     style: str
     home: str
+    links: str
+    """Where new links are asked for."""
 
 
 class Pages:
@@ -74,6 +76,7 @@ class Pages:
             title=clean_line(site.publication.name),
             style=site.style,
             home=site.root + ARCHIVE_PATH,
+            links=f"{site.root}/links",
         )
         shared = {each.name: getattr(context, each.name) for each in fields(context)}
         return site.render(f"web/{template}", {**shared, "page": page, **variables})
