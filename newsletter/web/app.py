@@ -28,6 +28,7 @@ from newsletter.web.archive import build_archive
 from newsletter.web.console.app import build_console
 from newsletter.web.feedback import build_feedback
 from newsletter.web.leaving import build_leaving
+from newsletter.web.links import build_links
 from newsletter.web.pages import Pages
 from newsletter.web.preferences import build_preferences
 from newsletter.web.search import build_search
@@ -56,6 +57,7 @@ def build_app(press: Press, pulse: Pulse | None = None, figures: Figures | None 
         build_affairs(press, pages),
         build_feedback(press, pages),
         build_search(press, pages),
+        build_links(press, pages),
         build_archive(press, pages.root),
     )
     for router in pages_only:
