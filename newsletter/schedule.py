@@ -30,6 +30,7 @@ from apscheduler.triggers.cron import CronTrigger
 from newsletter.delivery.inquiry import list_decisions, read_run
 from newsletter.delivery.lifecycle import State
 from newsletter.delivery.sender import Sender
+from newsletter.editions.lifecycle import RELEASED
 from newsletter.editions.model import Kind, name_edition
 from newsletter.editions.shelf import find_edition, list_editions
 from newsletter.errors import AlreadyRunning, IllegalMove, NewsletterError, TemporaryError
@@ -37,6 +38,7 @@ from newsletter.press import Press, Printed
 from newsletter.publish import Prepared, make_ready, publish
 from newsletter.settings import Schedule
 from newsletter.store.audit import Actor
+from newsletter.store.installation import read_installation
 
 T = TypeVar("T")
 
@@ -50,13 +52,12 @@ _PAUSE_LOOK_SECONDS = 1.0
 """How often a paused edition is looked at, so that a resumed one goes on at once."""
 _PUNCTUAL = timedelta(minutes=1)
 _RECENT_EDITIONS = 7
-_WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _NOTHING_NEW = "nothing new"
 """Why the desk cancels an edition that news may yet bring back; others stay cancelled."""
 
 
 def is_due(schedule: Schedule, at: time, day: date, now: datetime) -> bool:
-    """Tell whether what is set for `at` on `day` is due: a set day, past, not too late.
+    """Tell whether what is set for `at` on `day` is due: a day with an edition, past, not too late.
 
     `now` is aware, in the publication's zone. An hour that occurs twice or not at all counts
     once, since instants are compared.
@@ -64,7 +65,7 @@ def is_due(schedule: Schedule, at: time, day: date, now: datetime) -> bool:
     set_for = datetime.combine(day, at, tzinfo=now.tzinfo)
     late = timedelta(seconds=now.timestamp() - set_for.timestamp())
     most = max(schedule.max_lateness, _PUNCTUAL)
-    return _WEEKDAYS[day.weekday()] in schedule.days and timedelta(0) <= late <= most
+    return schedule.has_edition(day) and timedelta(0) <= late <= most
 
 
 def find_due_day(schedule: Schedule, at: time, now: datetime) -> date | None:
@@ -356,6 +357,13 @@ class Keeper:
         if self._stopping.is_set():
             return
         name = name_edition(day, kind)
+        if self._may_have_been_sent(day, kind):
+            log.warning(
+                "edition %s: is not begun, since it may have been sent before this database was "
+                "restored; `newsletter send --date %s --kind %s` sends it",
+                *(name, day, kind),
+            )
+            return
         prepared = await self._make(day, kind)
         if prepared is None:
             return
@@ -368,6 +376,14 @@ class Keeper:
             log.info("edition %s: is sent already", name)
         else:
             await self._deliver(printed)
+
+    def _may_have_been_sent(self, day: date, kind: Kind) -> bool:
+        """Tell whether the database was restored since, and knows nothing of a send."""
+        with self._press.database.reading() as connection:
+            until = read_installation(connection).sent_until
+            found = find_edition(connection, day, kind)
+        is_begun = found is not None and found.state in RELEASED
+        return until is not None and day <= until and not is_begun
 
     async def _deliver(self, printed: Printed) -> None:
         task = asyncio.current_task()

@@ -48,6 +48,7 @@ from newsletter.store import Database
 from newsletter.store.audit import Actor, note
 from newsletter.store.database import BUSY_SECONDS
 from newsletter.store.tables import (
+    address_changes,
     alerts,
     attempts,
     decisions,
@@ -55,8 +56,10 @@ from newsletter.store.tables import (
     editions,
     import_changes,
     imports,
+    notices,
     relay_states,
     runs,
+    sign_ups,
     subscribers,
     suppressions,
 )
@@ -73,6 +76,9 @@ NAMING: tuple[tuple[Table, tuple[str, ...]], ...] = (
     (decisions, ("decided_by", "action", "detail")),
     (alerts, ("kind", "sentence")),
     (relay_states, ("learned",)),
+    (notices, ("dedupe", "payload", "reply")),
+    (sign_ups, ("source", "agent", "confirmed_agent")),
+    (address_changes, ("email", "email_key", "former_key")),
 )
 """Every column in which an address may stand, of a reader's own row or of anybody else's."""
 
@@ -127,12 +133,24 @@ def erase_reader(
             select(subscribers.c.id).where(subscribers.c.email_key == address.key)
         )
         copies |= _list_copies_of(connection, number)
-        found = {address.key, address.email.lower(), *_list_old_addresses(connection, copies)}
-        suppress(connection, [pseudonym], "erased", now(), detail=TRACES)
+        former = _list_former_keys(connection, number)
+        old = _leave_taken(connection, former | _list_old_addresses(connection, copies))
+        found = {address.key, address.email.lower(), *old}
+        erased = [pseudonym, *map(pseudonyms.make, sorted(former & old))]
+        suppress(connection, erased, "erased", now(), detail=TRACES)
         connection.execute(  # also where it was erased before: something may have come anew
             update(suppressions).where(suppressions.c.email_key == pseudonym).values(detail=TRACES)
         )
-        connection.execute(delete(suppressions).where(suppressions.c.email_key.in_(found)))
+        for table in (suppressions, notices, sign_ups):
+            connection.execute(delete(table).where(table.c.email_key.in_(found)))
+        connection.execute(
+            delete(address_changes).where(
+                or_(
+                    address_changes.c.subscriber_id == number,
+                    address_changes.c.email_key.in_(found),
+                )
+            )
+        )
         _take_name(connection, copies, pseudonym)
         if number is not None:
             _delete_reader(connection, number)
@@ -199,13 +217,24 @@ def _list_copies_of(connection: Connection, number: int | None) -> set[_Copy]:
 
 
 def _list_old_addresses(connection: Connection, copies: set[_Copy]) -> set[str]:
-    """List other addresses that the reader had, unless they are somebody else's by now."""
+    """List the addresses that a reader's copies went to."""
     _d = deliveries.c
     found = set()
     for edition, reader in copies:
         query = select(_d.email, _d.email_key).where(*_is_copy(deliveries, edition, reader))
         found |= {part.lower() for part in connection.execute(query).one()}
-    found = {part for part in found if not part.startswith(PREFIX)}
+    return {part for part in found if not part.startswith(PREFIX)}
+
+
+def _list_former_keys(connection: Connection, number: int | None) -> set[str]:
+    """List the addresses that the reader gave up for another one."""
+    _c = address_changes.c
+    query = select(_c.former_key).where(_c.subscriber_id == number, _c.former_key != "")
+    return set(connection.scalars(query))
+
+
+def _leave_taken(connection: Connection, found: set[str]) -> set[str]:
+    """Leave out addresses that are somebody else's by now."""
     taken = select(subscribers.c.email_key).where(subscribers.c.email_key.in_(found))
     return found - set(connection.scalars(taken))
 

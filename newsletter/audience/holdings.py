@@ -12,16 +12,21 @@ from newsletter.audience.erasure import NAMING, may_name
 from newsletter.audience.pseudonyms import Pseudonyms
 from newsletter.audience.suppression import find_suppression
 from newsletter.store.tables import (
+    address_changes,
     attempts,
     decisions,
     deliveries,
     editions,
     import_changes,
     imports,
+    notices,
+    sign_ups,
     subscribers,
+    wordings,
 )
 
 _OWN = {subscribers.name, deliveries.name, attempts.name, import_changes.name}
+_OWN |= {address_changes.name, notices.name, sign_ups.name}
 
 
 def read_holdings(
@@ -40,22 +45,52 @@ def read_holdings(
     kept_out = find_suppression(connection, key, pseudonyms=pseudonyms)
     copies = _list_copies(connection, key, None if row is None else row.id)
     mentions = _list_mentions(connection, {key, address.email.lower()})
-    if row is None and kept_out is None and not copies and not mentions:
+    asked = _list_sign_ups(connection, key, None if row is None else row.id)
+    mailed = _list_notices(connection, key)
+    if row is None and kept_out is None and not (copies or mentions or asked or mailed):
         return None
     return {
         "address": key,
         "reader": None if row is None else _write(row),
         "brought_by": None if row is None else _describe_import(connection, row.import_id),
         "changed_by": [] if row is None else _list_changes(connection, row.id),
+        "moved": [] if row is None else _list_moves(connection, row.id),
         "kept_out": kept_out
         and {
             "reason": kept_out.reason,
             "detail": kept_out.detail,
             "since": kept_out.since.isoformat(),
         },
+        "signed_up": asked,
         "copies": copies,
+        "notices": mailed,
         "mentioned": mentions,
     }
+
+
+def _list_sign_ups(connection: Connection, key: str, number: int | None) -> list[dict[str, Any]]:
+    """List how and when the reader signed up and confirmed, with the words of the forms."""
+    _c = address_changes.c
+    former = select(_c.former_key).where(_c.subscriber_id == number, _c.former_key != "")
+    mine = or_(sign_ups.c.email_key == key, sign_ups.c.email_key.in_(former))
+    query = select(sign_ups).where(mine).order_by(sign_ups.c.id)
+    texts = {row.version: row.text for row in connection.execute(select(wordings))}
+    return [
+        {
+            **_write(row),
+            "wording_text": texts.get(row.wording, ""),
+            "confirmed_wording_text": texts.get(row.confirmed_wording, ""),
+        }
+        for row in connection.execute(query)
+    ]
+
+
+def _list_notices(connection: Connection, key: str) -> list[dict[str, Any]]:
+    """List the single mails to the address, but not the links in those that wait."""
+    _n = notices.c
+    shown = (_n.kind, _n.email, _n.language, _n.state, _n.attempts, _n.created_at, _n.changed_at)
+    query = select(*shown, _n.reply).where(_n.email_key == key).order_by(_n.id)
+    return [_write(row) for row in connection.execute(query)]
 
 
 def _list_copies(connection: Connection, key: str, number: int | None) -> list[dict[str, Any]]:
@@ -98,6 +133,13 @@ def _list_changes(connection: Connection, number: int) -> list[dict[str, Any]]:
         .where(import_changes.c.subscriber_id == number)
         .order_by(imports.c.id)
     )
+    return [_write(row) for row in connection.execute(query)]
+
+
+def _list_moves(connection: Connection, number: int) -> list[dict[str, Any]]:
+    """List the addresses that a reader had before, and those that they asked for."""
+    _c = address_changes.c
+    query = select(address_changes).where(_c.subscriber_id == number).order_by(_c.id)
     return [_write(row) for row in connection.execute(query)]
 
 

@@ -19,6 +19,25 @@ MINUTES = (3, 5, 10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mute:
+    """What a reader wants nothing of for a while; it ends by itself."""
+
+    what: str
+    """ "topic:NAME", or "story:" and the story's number."""
+    until: date
+    """The date of the first edition that has it again."""
+
+    def __str__(self) -> str:
+        return f"{self.until.isoformat()} {self.what}"
+
+    @classmethod
+    def parse(cls, text: str) -> Mute:
+        """Read what `str` wrote."""
+        day, _, what = text.partition(" ")
+        return cls(what=what, until=date.fromisoformat(day))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Choices:
     """What a reader chose; an empty value means the publication's own default."""
 
@@ -32,8 +51,15 @@ class Choices:
     send_at: str = ""
     """Local time of day, "HH:MM"."""
     days: tuple[str, ...] = ()
+    """Weekdays of the daily and special editions that are for the reader."""
     rhythm: Rhythm | Literal[""] = ""
     """Which editions: the daily one, the week's round-up, or both."""
+    muted: tuple[str, ...] = ()
+    """What is left out until an edition's date, such as "2026-12-03 topic:markets" (`Mute`)."""
+
+    def muted_on(self, day: date) -> frozenset[str]:
+        """Give what the edition of a day leaves out, such as "topic:markets" and "story:17"."""
+        return frozenset(mute.what for mute in map(Mute.parse, self.muted) if day < mute.until)
 
     def to_document(self) -> dict[str, Any]:
         """Give the choices as JSON, leaving out what was not chosen."""
@@ -65,6 +91,8 @@ class Subscriber:
     consent_at: datetime | None = None
     consent_source: str = ""
     created_at: datetime
+    paused_until: date | None = None
+    """The date of the first edition that they want again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,7 +30,7 @@ from newsletter.errors import AudienceError
 
 LISTS = frozenset({"topics", "lenses", "days"})
 AGES = frozenset({"consent", "active", "since"})
-CHOICES = frozenset(Choices.__dataclass_fields__)
+CHOICES = frozenset(Choices.__dataclass_fields__) - {"muted"}  # that ends within days
 NONE = "none"
 _FIELD = re.compile(r"fields?\.([a-z0-9_]{1,64})")
 _TERM = re.compile(r'(-?)([\w.]+):((?:"[^"]*"|[^\s"])+)')

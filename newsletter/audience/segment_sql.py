@@ -49,7 +49,7 @@ def _build_value(name: str, value: str | Age, now: datetime, is_sqlite: bool) ->
     if name == "status":
         return _S.status == value.lower()
     if name in LISTS:
-        return _build_list(name, value, is_sqlite)
+        return build_list(name, value, is_sqlite)
     column, _, key = name.rpartition(".")
     found = read_value(_S[column or "choices"], key, is_sqlite=is_sqlite)
     if value == NONE:
@@ -76,7 +76,8 @@ def read_value(column: Any, key: str, *, is_sqlite: bool) -> Any:
     return func.coalesce(found, "")
 
 
-def _build_list(name: str, value: str, is_sqlite: bool) -> Any:
+def build_list(name: str, value: str, is_sqlite: bool) -> Any:
+    """Give the condition that a list among the choices holds a value."""
     document = type_coerce(_S.choices, Text)
     if value == NONE:
         if is_sqlite:

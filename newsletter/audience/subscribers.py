@@ -210,4 +210,5 @@ def _build_subscriber(row: Row[Any]) -> Subscriber:
         consent_at=row.consent_at,
         consent_source=row.consent_source,
         created_at=row.created_at,
+        paused_until=row.paused_until,
     )

@@ -29,6 +29,9 @@ REASONS: tuple[Reason, ...] = get_args(Reason)
 """Every reason, the graver the later."""
 FINAL_REASONS: frozenset[Reason] = frozenset({"complained", "erased"})
 """Reasons that no operator can lift."""
+NEVER_MAILED: frozenset[Reason] = frozenset({"complained", "manual"})
+"""Reasons that keep single mails out, too. Who left, or whose mail bounced, may ask for one; who
+was erased is nobody to us until they do."""
 
 STATUSES_BY_WEIGHT: tuple[Status, ...] = (
     "active",
@@ -63,6 +66,7 @@ ORDER_LOCK = 7_310_579_603
 """PostgreSQL's advisory lock that a suppression takes alone, and the intents of runs share. Any
 number will do that no other program in the database uses."""
 _KEEP_OUT = text(f"SELECT pg_advisory_xact_lock({ORDER_LOCK})")
+_KEEP_SUPPRESSIONS_OUT = text(f"SELECT pg_advisory_xact_lock_shared({ORDER_LOCK})")
 
 AUDIENCE_LOCK = 7_310_579_604
 """The one that whoever freezes an audience shares, and who takes readers off the list takes."""
@@ -116,6 +120,15 @@ def keep_intents_out(connection: Connection) -> None:
     """
     if connection.dialect.name == "postgresql":
         connection.execute(_KEEP_OUT)
+
+
+def keep_suppressions_out(connection: Connection) -> None:
+    """Wait for suppressions under way, and let none begin before this transaction ends.
+
+    For an intent that is to ask afterwards whether its address may be mailed.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(_KEEP_SUPPRESSIONS_OUT)
 
 
 def keep_audiences_out(connection: Connection) -> None:

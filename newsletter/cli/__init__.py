@@ -43,8 +43,9 @@ _FILES = {
     "subscribers": "subscribers",
     "team": "teaming",
     "audit": "auditing",
+    "notices": "noticing",
     "serve": "running",
-    "db": "setup",
+    "db": "keeping",
 }
 """Which file has which command, in the order of the help."""
 

@@ -50,7 +50,7 @@ def waves(
                     mend='see schedule.reader_hours, and "newsletter send", which heeds no hour',
                 )
             everybody, chosen = press.ledger.count_hours(
-                connection, kind, follows_zones=session.settings.schedule.follow_zones
+                connection, kind, of, follows_zones=session.settings.schedule.follow_zones
             )
             planned = plan_waves(chosen, release, now=max(now, release.at), per_second=rate)
             now = max(now, release.at)

@@ -13,11 +13,13 @@ import typer
 from newsletter.cli.session import Session
 from newsletter.cli.tables import clear_text_warning
 from newsletter.press import Press
+from newsletter.press.notices import couriering
+from newsletter.press.signing_up import build_settler
 from newsletter.schedule import Keeper
 
 
 def serve(ctx: typer.Context) -> None:
-    """Keep the schedule and serve the readers' pages, until SIGTERM or Ctrl-C."""
+    """Keep the schedule, send single mails, serve the readers' pages, until SIGTERM or Ctrl-C."""
     session: Session = ctx.obj
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -41,6 +43,7 @@ def serve(ctx: typer.Context) -> None:
 
                 address = stack.enter_context(serving(press, listen))
                 logger.info("readers' pages: %s for %s", address, session.settings.publication.url)
+            stack.enter_context(couriering(press, build_settler(press)))
             left_behind = asyncio.run(run())
     if left_behind:
         logging.shutdown()

@@ -30,6 +30,7 @@ from sqlalchemy import (
 
 from newsletter.audience.pseudonyms import Pseudonyms
 from newsletter.audience.reader import Choices, Reader, Subscriber
+from newsletter.audience.rest import is_by_day, weekday
 from newsletter.audience.subscribers import read_subscriber
 from newsletter.audience.suppression import Suppressed, find_suppression
 from newsletter.delivery.holder import is_gone
@@ -466,6 +467,8 @@ def explain_absence(
         return f"was kept out then ({suppressed.reason}); {fixed}"
     if subscriber.status != "active" and not suppressed:
         return f"was not active then, and is {subscriber.status} now; {fixed}"
+    if subscriber.paused_until and record.date < subscriber.paused_until:
+        return f"paused until the edition of {subscriber.paused_until}; {fixed}"
     if record.kind == "correction":
         return f"was not sent the edition that it corrects; {fixed}"
     match record.kind, subscriber.choices.rhythm:
@@ -475,6 +478,9 @@ def explain_absence(
             return f"did not choose the week's round-up; {fixed}"
         case "daily" | "special", "weekly":
             return f"chose the week's round-up alone; {fixed}"
+    days = subscriber.choices.days
+    if days and is_by_day(record.kind) and weekday(record.date) not in days:
+        return f"chose other weekdays ({', '.join(days)}); {fixed}"
     return f"was not active then; {fixed}"
 
 

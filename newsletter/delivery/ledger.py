@@ -48,7 +48,10 @@ from sqlalchemy import (
     update,
 )
 
+from newsletter.audience.address import build_key
+from newsletter.audience.pseudonyms import PREFIX
 from newsletter.audience.reader import Choices, Reader
+from newsletter.audience.rest import wants_mail
 from newsletter.audience.segment import Segment
 from newsletter.audience.segment_sql import build_condition, read_value
 from newsletter.audience.suppression import freeze_audience, suppress
@@ -112,7 +115,7 @@ class Ledger:
     ) -> int:
         """Freeze the audience and each reader's choices; return how many there are.
 
-        It is every active reader, or those in a `segment`.
+        It is every active reader, or those in a `segment`, who wants mail on its date.
 
         `refers_to` are dates of daily editions: which of these a reader was sent is frozen too.
         The round-up goes to those who chose it, unless they were sent all of `repeats`: the dates
@@ -134,6 +137,7 @@ class Ledger:
             status == "active",
             ~_is_suppressed(_s.email_key),
             _is_for(connection, _kind_of(connection, edition_id), repeats, only_had),
+            _is_wanted(connection, edition_id),
             build_condition(segment, now, is_sqlite=in_order),
         )
         at_once = literal(now, deliveries.c.next_attempt_at.type)
@@ -190,19 +194,21 @@ class Ledger:
             subscribers.c.status == "active",
             ~_is_suppressed(subscribers.c.email_key),
             _is_for(connection, _kind_of(connection, edition_id), repeats, only_had),
+            _is_wanted(connection, edition_id),
             build_condition(segment, now, is_sqlite=is_sqlite),
         )
         return connection.execute(audience).scalar_one()
 
     @staticmethod
     def count_hours(
-        connection: Connection, kind: str, *, follows_zones: bool
+        connection: Connection, kind: str, day: date, *, follows_zones: bool
     ) -> tuple[int, dict[Hour, int]]:
         """Count who would be mailed were an edition approved now: all, and those of each hour."""
         is_for = and_(
             subscribers.c.status == "active",
             ~_is_suppressed(subscribers.c.email_key),
             _is_for(connection, kind, (), ()),
+            wants_mail(kind, day, is_sqlite=connection.dialect.name == "sqlite"),
         )
         everybody = connection.execute(select(func.count()).where(is_for)).scalar_one()
         return everybody, _count_hours(connection, is_for, follows_zones=follows_zones)
@@ -355,7 +361,13 @@ class Ledger:
             for reader, said in dead:
                 # By the copy's own key: who was erased meanwhile is not named anew.
                 given = {"edition": run.edition_id, "of": reader.subscriber_id}
-                keys = connection.scalars(_KEY_OF, given).all()
+                # Who has another address by now is not reached at the old one, and that is all.
+                mailed = build_key(reader.email)
+                keys = [
+                    key
+                    for key in connection.scalars(_KEY_OF, given)
+                    if key == mailed or key.startswith(PREFIX)
+                ]
                 suppress(connection, keys, "bounced", now, detail=said)
             known = set(connection.scalars(select(relay_states.c.relay)))
             forgotten = known - lessons.keys()
@@ -533,6 +545,14 @@ def _is_for(
     if not days or len(days) < len(set(repeats)):  # there is one that they cannot have had
         return chose
     return chose & ~and_(*(_was_sent(daily_id) for _, daily_id in days))
+
+
+def _is_wanted(connection: Connection, edition_id: int) -> Any:
+    """Give the condition that a reader wants mail on the edition's date."""
+    row = connection.execute(
+        select(editions.c.kind, editions.c.date).where(editions.c.id == edition_id)
+    ).one()
+    return wants_mail(row.kind, row.date, is_sqlite=connection.dialect.name == "sqlite")
 
 
 def _dates_had(connection: Connection, days: Sequence[date]) -> Any:

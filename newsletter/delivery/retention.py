@@ -6,7 +6,8 @@ them. Only closed editions are touched: sent or cancelled, and no delivery of th
 - attempts, and the relay's words of deliveries: codes stay, so that counts by reason do. A
   delivery in doubt keeps its words until somebody settles it.
 - deliveries: the counts by state stay, in `runs`.
-- gatherings, sign-ups that nobody confirmed, and what imports changed.
+- gatherings, sign-ups that nobody confirmed, and what imports changed;
+- single mails that are settled, and what counts against no limit any more.
 
 What an erasure left to do is done as well.
 """
@@ -35,11 +36,15 @@ from newsletter.store.tables import (
     import_changes,
     imports,
     is_in,
+    limit_hits,
+    notices,
     runs,
+    sign_ups,
     subscribers,
 )
 
 _BATCH_ROWS = 2_000
+_OPEN_NOTICE = notices.c.state.in_(OPEN_STATES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +87,13 @@ def _prune(database: Database, retention: Retention, now: datetime) -> Iterator[
         _s = subscribers.c
         old = (_s.status == "pending") & (_s.updated_at < since)
         yield from _delete(database, "pending", subscribers, _s.id, old)
+        _u = sign_ups.c
+        old = (_u.state != "confirmed") & (_u.asked_at < since)
+        yield from _delete(database, "pending", sign_ups, _u.id, old)
+    if since := _limit(now, retention.attempts):
+        old = ~_OPEN_NOTICE & (notices.c.changed_at < since)
+        yield from _delete(database, "notices", notices, notices.c.id, old)
+    yield from _delete(database, "limits", limit_hits, limit_hits.c.id, limit_hits.c.until <= now)
     if since := _limit(now, retention.imports):
         yield from _forget_imports(database, since)
 

@@ -31,7 +31,7 @@ from newsletter.editions.corrections import give_back_corrections
 from newsletter.editions.lifecycle import MOVES, RELEASED, EditionState, move
 from newsletter.editions.model import Edition, Kind, Window, name_edition
 from newsletter.editions.promises import withdraw_promises
-from newsletter.errors import IllegalMove, RefusedError
+from newsletter.errors import IllegalMove, RefusedError, TemporaryError
 from newsletter.store.tables import deliveries, edition_briefs, editions, stories
 
 Step = Literal["ready", "approved", "sending", "paused", "sent", "cancelled"]
@@ -159,6 +159,37 @@ def list_topics(connection: Connection, editions_back: int) -> tuple[str, ...]:
         for topic in brief.get("topics", ())
     )
     return tuple(topic for topic, _ in sorted(counted.items(), key=lambda p: (-p[1], p[0])))
+
+
+def list_story_ids(connection: Connection, edition_id: int) -> tuple[int, ...]:
+    """List the stories of an edition's briefs in their order; 0 for one of no story."""
+    claims = edition_briefs.c
+    rows = connection.scalars(
+        select(claims.story_id)
+        .where(claims.edition_id == edition_id, claims.position.is_not(None))
+        .order_by(claims.position)
+    )
+    return tuple(story_id or 0 for story_id in rows)
+
+
+def list_told(connection: Connection, edition_id: int) -> tuple[tuple[int, str], ...]:
+    """List the stories that an edition told, in its order, each with its title."""
+    claims = edition_briefs.c
+    rows = connection.execute(
+        select(stories.c.id, stories.c.title)
+        .join_from(edition_briefs, stories, stories.c.id == claims.story_id)
+        .where(claims.edition_id == edition_id, claims.position.is_not(None))
+        .order_by(claims.position)
+    )
+    return tuple((row.id, row.title) for row in rows)
+
+
+def name_stories(connection: Connection, story_ids: Sequence[int]) -> dict[int, str]:
+    """Give the titles of stories; what is not there any more is left out."""
+    rows = connection.execute(
+        select(stories.c.id, stories.c.title).where(stories.c.id.in_(story_ids))
+    )
+    return {row.id: row.title for row in rows}
 
 
 def find_latest_released(connection: Connection) -> EditionRecord | None:
@@ -303,7 +334,7 @@ def load_content(connection: Connection, edition_id: int) -> Edition:
 
 
 def store_compiled(connection: Connection, edition_id: int, data: bytes) -> EditionRecord:
-    """Store what was rendered. Raises `RefusedError` once the edition is approved."""
+    """Store what was rendered. Raises `TemporaryError` where it was approved meanwhile."""
     stored = connection.execute(
         update(editions)
         .where(_E.id == edition_id, _E.state.in_(("draft", "ready")))
@@ -311,7 +342,10 @@ def store_compiled(connection: Connection, edition_id: int, data: bytes) -> Edit
     )
     record = read_edition(connection, edition_id)
     if stored.rowcount != 1:
-        raise RefusedError(f"the edition of {record.date} is {record.state}: it keeps its form")
+        raise TemporaryError(
+            f"the edition of {record.date} was approved meanwhile by another process",
+            mend="the same command shows how it stands",
+        )
     return record
 
 

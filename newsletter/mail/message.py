@@ -73,6 +73,7 @@ _OWN_FIELDS = ("To", "Message-ID", "List-Unsubscribe")
 
 _PART = b"Content-Type: text/%s; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n"
 _MULTIPART = b'Content-Type: multipart/alternative; boundary="%s"\r\n'
+_NOTHING: frozenset[str] = frozenset()
 _PLANS_KEPT = 32  # each holds a body; most readers share a few
 
 
@@ -204,6 +205,7 @@ class Addresser:
             choices.language,
             choices.format,
             reader.had,
+            choices.muted_on(letterhead.day) if choices.muted else _NOTHING,
         )
         body: list[bytes] = [*plan.wire]
         canonical = plan.canonical.copy()
@@ -265,6 +267,7 @@ class Addresser:
         language: str,
         form: Format | Literal[""],
         had: frozenset[date],
+        muted: frozenset[str],
     ) -> _Plan:
         """Select blocks, fill what depends on the selection alone, and join what then meets."""
         selection = self._selector.select(
@@ -272,6 +275,7 @@ class Addresser:
                 topics=topics, lenses=lenses, detail=detail, minutes=minutes, language=language
             ),
             had,
+            muted,
         )
         values = {"web_url": self._letterhead.web_url}
         edge = b"\r\n--" + self._boundary

@@ -9,7 +9,7 @@ from newsletter.briefs.gather import SourceReport, gather_sources
 from newsletter.editions.desk import Composed, compose_edition
 from newsletter.editions.lifecycle import RELEASED
 from newsletter.editions.model import Edition, Kind
-from newsletter.editions.shelf import load_compiled, store_compiled
+from newsletter.editions.shelf import list_story_ids, load_compiled, store_compiled
 from newsletter.editions.special import compose_special
 from newsletter.editions.weekly import compose_weekly
 from newsletter.errors import RefusedError
@@ -76,7 +76,9 @@ def render(press: Press, composed: Composed) -> Printed:
         with press.database.reading() as connection:
             compiled = CompiledEdition.load(load_compiled(connection, record.id))
     else:
-        compiled = lay_out(press, edition)
+        with press.database.reading() as connection:
+            story_ids = list_story_ids(connection, record.id)
+        compiled = lay_out(press, edition, story_ids)
         with press.database.writing() as connection:
             record = store_compiled(connection, record.id, compiled.dump())
     findings = check_edition(
@@ -91,7 +93,7 @@ def render(press: Press, composed: Composed) -> Printed:
     return Printed(record=record, edition=edition, compiled=compiled, findings=findings)
 
 
-def lay_out(press: Press, edition: Edition) -> CompiledEdition:
+def lay_out(press: Press, edition: Edition, story_ids: Sequence[int] = ()) -> CompiledEdition:
     """Render an edition within the limits that the operator's own templates have."""
     settings, templates = press.settings, press.templates
     return within_limits(compile_edition, templates, settings.templates)(
@@ -101,4 +103,5 @@ def lay_out(press: Press, edition: Edition) -> CompiledEdition:
         templates=templates,
         settings=settings.edition,
         look=settings.look,
+        story_ids=story_ids,
     )

@@ -6,6 +6,7 @@ fit, is the selection's to say.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 
 from newsletter.editions.model import Edition
@@ -33,8 +34,9 @@ def compile_edition(
     templates: TemplateSet,
     settings: EditionSettings,
     look: Look = SHIPPED_LOOK,
+    story_ids: Sequence[int] = (),
 ) -> CompiledEdition:
-    """Lay an edition out for all its readers.
+    """Lay an edition out for all its readers; `story_ids` are its briefs' stories.
 
     The same arguments give the same bytes. What a template sees is `context.Context` and the
     functions of `markers.Markers`. Raises `TemplateError` for a fault in a template.
@@ -69,9 +71,11 @@ def compile_edition(
                 prominence=placing.prominence,
                 had_on=placing.had_on if placing.is_repeat else None,
                 heading=headings.get(brief.number, ""),
+                story_id=story_id,
             )
-            for brief, placing in (
-                (brief, edition.placing(n)) for n, brief in enumerate(context.edition.briefs)
+            for brief, placing, story_id in (
+                (brief, edition.placing(n), story_ids[n] if story_ids else 0)
+                for n, brief in enumerate(context.edition.briefs)
             )
         ),
         owed=tuple(c.day if c.is_owed else None for c in edition.corrections),

@@ -167,6 +167,8 @@ class Story:
     """Who was sent the daily edition of that date does not get it again."""
     heading: str = ""
     """The key of the heading that its full form stands under; "" for none."""
+    story_id: int = 0
+    """The story that it goes on with, whose readers may mute it; 0 where that is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,7 +209,10 @@ class CompiledEdition:
             "plain": [_piece_to_json(p) for p in self.plain.pieces],
             "words": dict(self.words),
             "stories": [
-                [list(s.topics), s.has_more, s.prominence, _write_day(s.had_on), s.heading]
+                [
+                    *(list(s.topics), s.has_more, s.prominence, _write_day(s.had_on)),
+                    *(s.heading, s.story_id),
+                ]
                 for s in self.stories
             ],
             "owed": [_write_day(day) for day in self.owed],
@@ -256,6 +261,7 @@ def _story_from_json(
     prominence: Detail = "full",
     had_on: str = "",
     heading: str = "",
+    story_id: int = 0,
 ) -> Story:
     return Story(
         topics=tuple(topics),
@@ -263,6 +269,7 @@ def _story_from_json(
         prominence=prominence,
         had_on=_read_day(had_on),
         heading=heading,
+        story_id=int(story_id),
     )
 
 

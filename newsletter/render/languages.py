@@ -125,6 +125,15 @@ def read_catalogues(directories: Iterable[Path], days: Mapping[str, date]) -> Ca
     return Catalogues(by_code=by_code, days=days)
 
 
+def read_language(directories: Iterable[Path], wanted: str) -> Language:
+    """Read all that the catalogue of a language says; English where there is none."""
+    catalogues = read_catalogues(directories, {})
+    code = match_language(wanted, catalogues.by_code)
+    ids = (message.id for message in catalogues.by_code[code]) if code else ()
+    texts = [each if isinstance(each, str) else each[0] for each in ids]
+    return catalogues.freeze(filter(None, texts))[code or SOURCE]
+
+
 def match_language(wanted: str, languages: Iterable[str]) -> str:
     """Find the language that comes closest to a BCP 47 tag; "" if none does."""
     known = {code.lower(): code for code in languages}

@@ -120,8 +120,16 @@ class Selector:
                 found.setdefault(int(rest.partition(":")[0]), []).append(key)
         self._select = lru_cache(_SELECTIONS_KEPT)(self._select_anew)
 
-    def select(self, choices: Choices, had: frozenset[date] = frozenset()) -> Selection:
-        """Give what a reader with these choices gets, who was sent the editions of `had`."""
+    def select(
+        self,
+        choices: Choices,
+        had: frozenset[date] = frozenset(),
+        muted: frozenset[str] = frozenset(),
+    ) -> Selection:
+        """Give what a reader with these choices gets, who was sent the editions of `had`.
+
+        `muted` is what they want nothing of on the edition's date (`Choices.muted_on`).
+        """
         compiled = self._compiled
         return self._select(
             choices.topics,
@@ -130,11 +138,13 @@ class Selector:
             choices.minutes or compiled.minutes,
             match_language(choices.language, compiled.languages) if choices.language else "",
             had,
+            muted,
         )
 
     def select_everything(self) -> Selection:
         """Give what a reader gets who wants all there is, as far as a mail can hold it."""
-        return self._select((), (), "full", 0, "", frozenset(filter(None, self._compiled.owed)))
+        owed = frozenset(filter(None, self._compiled.owed))
+        return self._select((), (), "full", 0, "", owed, frozenset())
 
     def _select_anew(
         self,
@@ -144,12 +154,13 @@ class Selector:
         minutes: int,
         language: str,
         had: frozenset[date],
+        muted: frozenset[str],
     ) -> Selection:
         compiled = self._compiled
-        wanted = self._choose_briefs(topics, had)
+        wanted = self._choose_briefs(topics, had, muted)
         order = list(dict.fromkeys(map(_fold, lenses)))
         chosen = {position: self._choose_lenses(position, order) for position in wanted}
-        beside = self._choose_corrections(had) | self._choose_watched(topics)
+        beside = self._choose_corrections(had) | self._choose_watched(topics, muted)
         frame = _Cost(compiled.words.get("", 0), self.frame_size)
         frame = sum((self._cost(key) for key in beside), frame)
         room = _Cost(minutes * _BUDGET_WORDS or 10**9, LARGE_HTML_BYTES) - frame
@@ -185,12 +196,17 @@ class Selector:
             forms=tuple(given.get(position) for position in range(len(compiled.stories))),
         )
 
-    def _choose_briefs(self, topics: tuple[str, ...], had: frozenset[date]) -> list[int]:
+    def _choose_briefs(
+        self, topics: tuple[str, ...], had: frozenset[date], muted: frozenset[str]
+    ) -> list[int]:
         wanted = {_fold(topic) for topic in topics}
+        unwanted = _fold_topics(muted)
         return [
             position
             for position, topics_of in enumerate(self._topics)
             if (not wanted or wanted & topics_of)
+            and not unwanted & topics_of
+            and f"story:{self._compiled.stories[position].story_id}" not in muted
             and self._compiled.stories[position].had_on not in had
         ]
 
@@ -202,12 +218,13 @@ class Selector:
         }
         return owed | {"corrections"} if owed else owed
 
-    def _choose_watched(self, topics: tuple[str, ...]) -> set[str]:
-        wanted = {_fold(topic) for topic in topics}
+    def _choose_watched(self, topics: tuple[str, ...], muted: frozenset[str]) -> set[str]:
+        wanted, unwanted = {_fold(topic) for topic in topics}, _fold_topics(muted)
         chosen = {
             f"watching:{n}"
             for n, own in enumerate(self._compiled.watched)
-            if not wanted or not own or wanted & set(map(_fold, own))
+            if (not wanted or not own or wanted & set(map(_fold, own)))
+            and not unwanted & set(map(_fold, own))
         }
         return chosen | {"section:watching"} if chosen else chosen
 
@@ -311,6 +328,11 @@ def _block_keys(*parts: Part) -> list[str]:
 
 def _lens_of(key: str) -> str:
     return key.split(":", 2)[2]
+
+
+def _fold_topics(muted: Iterable[str]) -> set[str]:
+    """Give the topics that are muted, as topics are compared."""
+    return {_fold(what.removeprefix("topic:")) for what in muted if what.startswith("topic:")}
 
 
 def _fold(name: str) -> str:

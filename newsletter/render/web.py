@@ -46,13 +46,7 @@ from newsletter.render.context import (
     fit_picture,
 )
 from newsletter.render.facts import count_edition_words
-from newsletter.render.languages import (
-    SOURCE,
-    Language,
-    match_language,
-    read_catalogues,
-    write_date,
-)
+from newsletter.render.languages import Language, read_language, write_date
 from newsletter.render.templates import TemplateSet
 from newsletter.settings import SHIPPED_LOOK, Look, Publication, Vocabulary
 
@@ -255,7 +249,7 @@ def open_site(
         publication=publication,
         vocabulary=vocabulary,
         templates=templates,
-        language=_read_language(templates, publication.language),
+        language=read_language(templates.directories, publication.language),
         look=look,
         picture_hosts=tuple(picture_hosts),
     )
@@ -449,15 +443,6 @@ def _run(site: Site, name: str, context: Context, variables: Mapping[str, Any]) 
 
 def _variables(context: Context) -> dict[str, Any]:
     return {each.name: getattr(context, each.name) for each in fields(context)}
-
-
-def _read_language(templates: TemplateSet, wanted: str) -> Language:
-    """Read all that the catalogue of a language says; English where there is none."""
-    catalogues = read_catalogues(templates.directories, {})
-    code = match_language(wanted, catalogues.by_code)
-    ids = (message.id for message in catalogues.by_code[code]) if code else ()
-    texts = [each if isinstance(each, str) else each[0] for each in ids]
-    return catalogues.freeze(filter(None, texts))[code or SOURCE]
 
 
 def _host(url: str) -> str:

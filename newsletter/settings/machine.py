@@ -19,6 +19,11 @@ class Database(Section):
         description="Database: sqlite:///FILE, relative to newsletter.toml, or "
         "postgresql://user@host/name, for which install the extra postgres.",
     )
+    installation: Line = Field(
+        default=".installation",
+        description="Small file, relative to newsletter.toml, that tells a restored backup from "
+        "the database that was sent from last; keep it out of backups. Empty = no such check.",
+    )
 
 
 class Retention(Section):
@@ -54,6 +59,13 @@ class Web(Section):
     listen: Line = Field(
         default="127.0.0.1:8000",
         description="Address and port of the pages that mails link to; empty = serve none.",
+    )
+    proxies: int = Field(
+        default=0,
+        ge=0,
+        le=10,
+        description="How many proxies of yours stand in front; each adds the address that it was "
+        "asked from to X-Forwarded-For. With 0 nobody's word is taken for that.",
     )
     folder: Line = Field(
         default="",

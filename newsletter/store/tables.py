@@ -259,6 +259,7 @@ subscribers = Table(
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     Column("import_id", BigInteger),  # the import that brought them; NULL: none, or it was undone
+    Column("paused_until", Date),  # the date of the first edition that they want again
     CheckConstraint(
         "status IN ('pending', 'active', 'unsubscribed', 'bounced', 'complained')", name="status"
     ),
@@ -426,6 +427,109 @@ relay_states = Table(  # what was learned of a relay's pace, kept across restart
     Column("relay", Text, primary_key=True),
     Column("learned", Document, nullable=False),
     Column("learned_at", Instant, nullable=False),
+)
+
+installations = Table(  # one row: which database this is, and how many runs began with it
+    "installations",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("runs", Integer, nullable=False),
+    Column("sent_until", Date),  # no edition up to this day is begun by the schedule
+)
+
+# -- single mails, and signing up ----------------------------------------------------------------
+
+notices = Table(  # single mails: the confirmation of a sign-up and the like
+    "notices",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("dedupe", Text, nullable=False, unique=True),  # what it is about: never two of one
+    Column("email", Text, nullable=False),
+    Column("email_key", Text, nullable=False, index=True),
+    Column("language", Text, nullable=False, server_default=""),
+    Column("payload", Document, nullable=False),  # what its template says; emptied once settled
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("doubts", Integer, nullable=False, server_default="0"),  # attempts that ended in doubt
+    Column("created_at", Instant, nullable=False),
+    Column("next_attempt_at", Instant, nullable=False),
+    Column("not_after", Instant, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+    Column("holder", Text, nullable=False, server_default=""),  # the process of the last intent
+    Column("reply", Text, nullable=False, server_default=""),  # the relay's own words, last
+    Column("content", LargeBinary),  # the bytes of the first attempt; emptied once settled
+    Index(
+        "ix_notices_open",
+        "state",
+        "next_attempt_at",
+        sqlite_where=_OPEN,
+        postgresql_where=_OPEN,
+    ),
+)
+
+wordings = Table(  # what a form asked consent to, each text once
+    "wordings",
+    metadata,
+    Column("version", Text, primary_key=True),  # audience.signing_up.Wording
+    Column("language", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("first_used_at", Instant, nullable=False),
+)
+
+sign_ups = Table(  # who asked for the digest, and who confirmed it: the record of consent
+    "sign_ups",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("email", Text, nullable=False),
+    Column("email_key", Text, nullable=False, index=True),
+    Column("state", Text, nullable=False),  # asked | mailed | confirmed
+    Column("language", Text, nullable=False, server_default=""),
+    Column("asked_at", Instant, nullable=False),
+    Column("asked_by", Text, nullable=False),  # page | form | api
+    Column("source", Text, nullable=False, server_default=""),  # the page that it stood on
+    Column("network", Text, nullable=False, server_default=""),
+    Column("agent", Text, nullable=False, server_default=""),
+    Column("wording", Text, nullable=False, server_default=""),  # "": another site's own
+    Column("look_at", Instant, nullable=False),  # when it is decided what comes of it
+    Column("confirmed_at", Instant),
+    Column("confirmed_network", Text, nullable=False, server_default=""),
+    Column("confirmed_agent", Text, nullable=False, server_default=""),
+    Column("confirmed_wording", Text, nullable=False, server_default=""),
+    Index(
+        "ix_sign_ups_asked",
+        "look_at",
+        sqlite_where=text("state = 'asked'"),
+        postgresql_where=text("state = 'asked'"),
+    ),
+    # A link in a mail names it by its number: nobody gets an erased one's.
+    sqlite_autoincrement=True,
+)
+
+limit_hits = Table(  # what counts against a limit, until it does no more
+    "limit_hits",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("key", Text, nullable=False),  # of an address: a keyed hash
+    Column("at", Instant, nullable=False),
+    Column("until", Instant, nullable=False, index=True),
+    Index("ix_limit_hits_key", "key", "at"),
+)
+
+# -- readers' own affairs --------------------------------------------------------------------------
+
+address_changes = Table(  # a new address that a reader asked for, and whether it was confirmed
+    "address_changes",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("subscriber_id", BigInteger, nullable=False, index=True),
+    Column("email", Text, nullable=False),
+    Column("email_key", Text, nullable=False),
+    Column("former_key", Text, nullable=False, server_default=""),  # as it was until `changed_at`
+    Column("asked_at", Instant, nullable=False),
+    Column("changed_at", Instant),  # NULL: not confirmed
+    # The link in a mail names it by its number: nobody gets an erased one's.
+    sqlite_autoincrement=True,
 )
 
 # -- the team, and what was done -----------------------------------------------------------------

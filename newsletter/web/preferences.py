@@ -5,96 +5,91 @@
                              the form shows it in a frame of its own page, and nothing is stored
     POST /p/TOKEN            stores the choices
 
-What the form does not offer is passed over: a value that somebody made up changes nothing.
+What else the page leads to (what is held, erasure, another address) is in `affairs`.
 """
 
 from __future__ import annotations
 
-import re
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Literal
 from urllib.parse import urlencode
+from zoneinfo import available_timezones
 
-from babel import Locale, UnknownLocaleError
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, Response
 
-from newsletter.audience.choosing import find_reader, lay_over, store_choices
-from newsletter.audience.reader import (
-    DETAILS,
-    FORMATS,
-    MINUTES,
-    RHYTHMS,
-    Choices,
-    Reader,
-    Rhythm,
+from newsletter.audience.choosing import Chooser, find_chooser, store_choices
+from newsletter.audience.reader import DETAILS, FORMATS, MINUTES, RHYTHMS, Choices, Mute, Reader
+from newsletter.editions.shelf import (
+    find_latest_released,
+    list_told,
+    list_topics,
+    name_stories,
 )
-from newsletter.editions.shelf import find_latest_released, list_topics
 from newsletter.mail import Addresser, decode_message
 from newsletter.mail.tokens import Claim, Purpose, TokenSigner
 from newsletter.press import Press
 from newsletter.press.addressing import addresser
 from newsletter.render.context import clean_line
-from newsletter.render.languages import SOURCE, match_language, read_catalogues
+from newsletter.render.languages import SOURCE, match_language, read_catalogues, write_date
 from newsletter.web.forms import read_pairs
 from newsletter.web.leaving import mask
+from newsletter.web.offers import (
+    LONGEST_PAUSE,
+    Offer,
+    OptionView,
+    Pairs,
+    build_days,
+    build_hours,
+    build_mutes,
+    build_options,
+    build_zones,
+    list_zones,
+    name_language,
+    rank_lenses,
+    read_choices,
+    read_pause,
+    write_choices,
+)
 from newsletter.web.pages import Pages, read_claim
 
 _EDITIONS_LOOKED_AT = 30
 _TOPICS_OFFERED = 40
 _NAME_CHARACTERS = 200
 _KEPT_SECONDS = 60.0
-_RANK = re.compile("[1-9][0-9]?")
-
-Pairs = Sequence[tuple[str, str]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OptionView:
-    """One answer that a form offers."""
-
-    value: str
-    text: str
-    is_chosen: bool
-    rank: int = 0
-    """Of a lens: where the reader wants it; 0 for one that they do not want."""
 
 
 def build_preferences(press: Press, pages: Pages) -> APIRouter:
     """Build the pages of choosing."""
     router = APIRouter()
-    list_id = press.settings.publication.list_id
-    lenses = tuple(lens.name for lens in press.settings.vocabulary.lenses)
+    settings = press.settings
+    list_id = settings.publication.list_id
     languages = (SOURCE, *read_catalogues(press.templates.directories, {}).by_code)
-    rhythms = RHYTHMS if press.settings.weekly.day else ()  # without a round-up there is no choice
-    topics = _Topics(press)
+    offered = Offer(
+        lenses=tuple(lens.name for lens in settings.vocabulary.lenses),
+        languages=languages,
+        rhythms=RHYTHMS if settings.weekly.day else (),  # without a round-up there is no choice
+        zones=list_zones(available_timezones()),
+    )
+    obeys_hours = settings.schedule.reader_hours != "off"
+    lately = _Lately(press)
     latest = lru_cache(2)(lambda edition_id: addresser(press, edition_id))
 
-    def read(token: str) -> tuple[Claim, Reader, bool] | None:
+    def read(token: str) -> tuple[Claim, Chooser] | None:
         claim = read_claim(press, token, Purpose.PREFERENCES)
-        found = find_reader(press.database, claim.subscriber_id) if claim else None
-        return (claim, *found) if claim and found else None
+        found = find_chooser(press.database, claim.subscriber_id) if claim else None
+        return (claim, found) if claim and found else None
 
-    def choose(pairs: Pairs, reader: Reader) -> Choices:
-        offered = (*topics.list(), *reader.choices.topics)
-        return read_choices(
-            pairs,
-            topics=offered,
-            lenses=lenses,
-            languages=languages,
-            rhythms=rhythms,
-            rhythm=reader.choices.rhythm,
-        )
+    def offer() -> Offer:
+        told = lately.look()
+        return replace(offered, topics=told.topics, news=told.news)
 
-    def show(
-        token: str, claim: Claim, reader: Reader, *, is_reading: bool, is_saved: bool = False
-    ) -> Response:
-        choices = reader.choices
+    def show(token: str, claim: Claim, chooser: Chooser, *, is_saved: bool = False) -> Response:
+        reader, choices, today = chooser.reader, chooser.reader.choices, press.today()
         signer = TokenSigner(
             press.keyring,
             press.keyring.newest,
@@ -102,30 +97,50 @@ def build_preferences(press: Press, pages: Pages) -> APIRouter:
             list_id=list_id,
             edition_id=claim.edition_id,
         )
-        offered = dict.fromkeys((*choices.topics, *topics.list()))
+        on_offer = offer()
         with press.database.reading() as connection:
             edition = find_latest_released(connection)
-        form = _write_choices(choices, reader.name)
+        language = match_language(choices.language or settings.publication.language, languages)
+        pause = chooser.paused_until
+        pause = pause if pause and today < pause else None
         return pages.show(
             "preferences.html.j2",
             language=choices.language,
             address=mask(reader.email),
             called=reader.name,
-            is_reading=is_reading,
+            is_reading=chooser.is_reading,
             is_saved=is_saved,
             save_url=f"{pages.root}/p/{token}",
+            held_url=f"{pages.root}/p/{token}/held",
+            erase_url=f"{pages.root}/p/{token}/erase",
             preview_url=f"{pages.root}/p/{token}/preview" if edition else "",
-            preview_query=urlencode(form),
+            preview_query=urlencode(write_choices(choices, reader.name)),
             leave_url=f"{pages.root}/u/{signer.sign(reader.subscriber_id)}",
-            topics=_options(offered, choices.topics),
-            lenses=_ranked(lenses, choices.lenses),
-            details=_options(DETAILS, [choices.detail or press.settings.edition.detail]),
-            minutes=_options(map(str, MINUTES), [str(choices.minutes)]),
-            rhythms=_options(rhythms, [choices.rhythm or "daily"]),
-            formats=_options(FORMATS, [choices.format or "html"]),
+            topics=build_options(
+                dict.fromkeys((*choices.topics, *on_offer.topics)), choices.topics
+            ),
+            lenses=rank_lenses(on_offer.lenses, choices.lenses),
+            details=build_options(DETAILS, [choices.detail or settings.edition.detail]),
+            minutes=build_options(map(str, MINUTES), [str(choices.minutes)]),
+            rhythms=build_options(on_offer.rhythms, [choices.rhythm or "daily"]),
+            days=build_days(choices.days, language or SOURCE),
+            hours=build_hours(choices.send_at) if obeys_hours else (),
+            own_hour=f"{settings.schedule.send_at:%H:%M}",
+            zones=build_zones(on_offer.zones, choices.timezone),
+            own_zone=settings.publication.timezone,
+            paused_until=pause.isoformat() if pause else "",
+            paused_until_text=write_date(pause, language or SOURCE) if pause else "",
+            first_day=today.isoformat(),
+            last_day=(today + LONGEST_PAUSE).isoformat(),
+            mutes=build_mutes(
+                {**_name_muted(press, choices), **on_offer.news},
+                choices.muted,
+                today,
+                language or SOURCE,
+            ),
+            formats=build_options(FORMATS, [choices.format or "html"]),
             languages=[
-                OptionView(value=code, text=_name_language(code), is_chosen=code == chosen)
-                for chosen in [_chosen_language(choices.language, press, languages)]
+                OptionView(value=code, text=name_language(code), is_chosen=code == language)
                 for code in languages
             ],
         )
@@ -136,10 +151,7 @@ def build_preferences(press: Press, pages: Pages) -> APIRouter:
     @router.get("/p/{token}")
     def ask(token: str) -> Response:
         found = read(token)
-        if found is None:
-            return show_gone()
-        claim, reader, is_reading = found
-        return show(token, claim, reader, is_reading=is_reading)
+        return show(token, *found) if found else show_gone()
 
     @router.post("/p/{token}")
     async def save(token: str, request: Request) -> Response:
@@ -149,18 +161,19 @@ def build_preferences(press: Press, pages: Pages) -> APIRouter:
             found = read(token)
             if found is None:
                 return show_gone()
-            claim, reader, is_reading = found
-            name = clean_line(dict(pairs).get("name", ""))[:_NAME_CHARACTERS]
+            claim, chooser = found
+            before, today = chooser.reader.choices, press.today()
             stored = store_choices(
                 press.database,
                 claim.subscriber_id,
-                name,
-                choose(pairs, reader),
+                _read_name(pairs, chooser.reader),
+                read_choices(pairs, offer(), before, today=today),
+                paused_until=read_pause(pairs, chooser.paused_until, today=today),
                 now=press.now(),
             )
             if stored is None:
                 return show_gone()
-            return show(token, claim, stored, is_reading=is_reading, is_saved=True)
+            return show(token, claim, stored, is_saved=True)
 
         return await run_in_threadpool(act)
 
@@ -171,114 +184,76 @@ def build_preferences(press: Press, pages: Pages) -> APIRouter:
             edition = find_latest_released(connection)
         if found is None or edition is None:
             return show_gone()
-        _, reader, _ = found
+        reader = found[1].reader
         pairs = request.query_params.multi_items()
         # Of nobody: whoever follows a link of the preview must not leave the list by it.
         shown = replace(
             reader,
             subscriber_id=0,
-            name=clean_line(dict(pairs).get("name", ""))[:_NAME_CHARACTERS],
-            choices=lay_over(reader.choices, choose(pairs, reader)),
+            name=_read_name(pairs, reader),
+            choices=read_choices(pairs, offer(), reader.choices, today=press.today()),
         )
         return _show_copy(latest(edition.id), shown, press)
 
     return router
 
 
-def read_choices(
-    pairs: Pairs,
-    *,
-    topics: Iterable[str],
-    lenses: Iterable[str],
-    languages: Iterable[str],
-    rhythms: Iterable[Rhythm] = (),
-    rhythm: Rhythm | Literal[""] = "",
-) -> Choices:
-    """Read what a form says; whatever is not offered is passed over. Pure.
-
-    `rhythm` is what stays where the form has no choice of it.
-    """
-    last = dict(pairs)
-    known_topics = set(topics)
-    ranks = {
-        lens: int(rank) for lens in lenses if _RANK.fullmatch(rank := last.get(f"lens:{lens}", ""))
-    }
-    details = [each for each in DETAILS if each == last.get("detail")]
-    formats = [each for each in FORMATS if each == last.get("format")]
-    return Choices(
-        topics=tuple(dict.fromkeys(v for k, v in pairs if k == "topic" and v in known_topics)),
-        lenses=tuple(sorted(ranks, key=lambda lens: ranks[lens])),
-        detail=details[0] if details else "",
-        minutes=next((each for each in MINUTES if str(each) == last.get("minutes")), 0),
-        format=formats[0] if formats else "",
-        language=next((each for each in languages if each == last.get("language")), ""),
-        rhythm=next((each for each in rhythms if each == last.get("rhythm")), rhythm),
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Told:
+    topics: tuple[str, ...]
+    """Of many editions."""
+    news: Mapping[str, str]
+    """The stories and topics of the last one, as `Mute` names them, and how they are called."""
 
 
-class _Topics:
-    """The topics that there are, looked up once a minute."""
+class _Lately:
+    """What editions told lately, looked up once a minute."""
 
     def __init__(self, press: Press) -> None:
         self._press = press
         self._lock = threading.Lock()
-        self._found: tuple[float, tuple[str, ...]] | None = None
+        self._found: tuple[float, _Told] | None = None
 
-    def list(self) -> tuple[str, ...]:
+    def look(self) -> _Told:
         with self._lock:
             if self._found is None or time.monotonic() - self._found[0] > _KEPT_SECONDS:
-                with self._press.database.reading() as connection:
-                    listed = list_topics(connection, _EDITIONS_LOOKED_AT)
-                self._found = time.monotonic(), listed[:_TOPICS_OFFERED]
+                self._found = time.monotonic(), self._read()
             return self._found[1]
 
+    def _read(self) -> _Told:
+        with self._press.database.reading() as connection:
+            latest = find_latest_released(connection)
+            stories = list_told(connection, latest.id) if latest else ()
+            own = list_topics(connection, 1)
+            topics = list_topics(connection, _EDITIONS_LOOKED_AT)
+        news = {f"story:{number}": title for number, title in stories}
+        news |= {f"topic:{topic}": topic for topic in own[:_TOPICS_OFFERED]}
+        return _Told(topics=topics[:_TOPICS_OFFERED], news=news)
 
-def _write_choices(choices: Choices, name: str) -> list[tuple[str, str]]:
-    """Write choices as the form would send them: what the frame shows at first."""
-    pairs = [("name", name), *(("topic", topic) for topic in choices.topics)]
-    pairs += ((f"lens:{lens}", str(rank)) for rank, lens in enumerate(choices.lenses, 1))
-    others: dict[str, Any] = {
-        "detail": choices.detail,
-        "minutes": choices.minutes,
-        "format": choices.format,
-        "language": choices.language,
-        "rhythm": choices.rhythm,
+
+def _read_name(pairs: Pairs, reader: Reader) -> str:
+    name = dict(pairs).get("name")
+    return reader.name if name is None else clean_line(name)[:_NAME_CHARACTERS]
+
+
+def _name_muted(press: Press, choices: Choices) -> dict[str, str]:
+    """Say how what a reader muted is called, also where no edition has it just now."""
+    muted = [Mute.parse(each).what.partition(":") for each in choices.muted]
+    numbers = [int(name) for kind, _, name in muted if kind == "story"]
+    titles: Mapping[int, str] = {}
+    if numbers:
+        with press.database.reading() as connection:
+            titles = name_stories(connection, numbers)
+    return {
+        f"{kind}:{name}": titles.get(int(name), "") if kind == "story" else name
+        for kind, _, name in muted
+        if kind != "story" or int(name) in titles
     }
-    return pairs + [(key, str(value)) for key, value in others.items() if value]
-
-
-def _options(values: Iterable[str], chosen: Iterable[str]) -> list[OptionView]:
-    wanted = set(chosen)
-    return [OptionView(value=v, text=v, is_chosen=v in wanted) for v in values]
-
-
-def _ranked(lenses: Sequence[str], chosen: Sequence[str]) -> list[OptionView]:
-    """Give the lenses, those that the reader wants first, each with its rank."""
-    folded = {lens.casefold(): lens for lens in lenses}
-    order = [folded[c.casefold()] for c in chosen if c.casefold() in folded]
-    ranks = {lens: rank for rank, lens in enumerate(dict.fromkeys(order), 1)}
-    return [
-        OptionView(value=lens, text=lens, is_chosen=lens in ranks, rank=ranks.get(lens, 0))
-        for lens in sorted(lenses, key=lambda lens: ranks.get(lens, len(lenses) + 1))
-    ]
-
-
-def _chosen_language(wanted: str, press: Press, languages: Sequence[str]) -> str:
-    return match_language(wanted or press.settings.publication.language, languages) or SOURCE
-
-
-def _name_language(code: str) -> str:
-    """Name a language in itself."""
-    try:
-        name = Locale.parse(code, sep="-").get_display_name(code) or code
-    except (ValueError, UnknownLocaleError):
-        name = code
-    return name[:1].upper() + name[1:]
 
 
 def _show_copy(maker: Addresser, reader: Reader, press: Press) -> Response:
     plain, html = decode_message(maker.address(reader).content)
-    hosts = press.settings.edition.picture_hosts
+    hosts: Sequence[str] = press.settings.edition.picture_hosts
     pictures = " ".join(f"https://{host}" for host in hosts) or "'none'"
     headers = {
         "Cache-Control": "no-store",

@@ -91,9 +91,23 @@ def test_every_page_is_for_everybody(
     look("login")
     set_up(page, stage, "Ada")
     look("codes")
-    one = ("", f"editions/{day}/send", f"editions/{day}/cancel", "sources", "you", "briefs/1")
+    one: tuple[str, ...] = (
+        "",
+        f"editions/{day}/send",
+        f"editions/{day}/cancel",
+        "sources",
+        "you",
+        "briefs/1",
+    )
     one += (f"editions/{day}/preflight", "readers?q=reader", "nowhere")
-    other = ("", "editions", f"editions/{day}", "readers/1", "settings", "audit?verify=1")
+    other: tuple[str, ...] = (
+        "",
+        "editions",
+        f"editions/{day}",
+        "readers/1",
+        "settings",
+        "audit?verify=1",
+    )
     other += (f"editions/{day}/preview?form=plain",)
     for path in dict.fromkeys(one + other) if EVERY_PAGE else one if width < 1000 else other:
         page.goto(f"{stage.address}/console/{path}")

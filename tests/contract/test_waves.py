@@ -54,7 +54,9 @@ def test_each_is_due_at_the_hour_that_they_chose(settled: Desk, follows_zones: b
     edition_id, due = enrol(settled, follows_zones=follows_zones)
     with settled.database.reading() as connection:
         waves = {wave.hour: wave for wave in load_waves(connection, edition_id)}
-        everybody, counted = Ledger.count_hours(connection, "daily", follows_zones=follows_zones)
+        everybody, counted = Ledger.count_hours(
+            connection, "daily", settled.now.date(), follows_zones=follows_zones
+        )
         ahead = count_ahead(connection, edition_id, settled.now)
     assert (everybody, counted) == (6, {hour: wave.readers for hour, wave in waves.items()})
     here, there = Hour(zone="", clock="09:00"), Hour(zone="Asia/Tokyo", clock="09:00")

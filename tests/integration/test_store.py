@@ -122,7 +122,7 @@ def test_an_edition_that_is_being_sent_survives_the_upgrade(tmp_path: Path) -> N
     )
     assert tuple(attempt) == (1, 7, 1, "relay #1", 8, 9, "deferred", "450")
     assert tuple(reader) == (
-        *(7, "A@b.example", "a@b.example", "A", "active", "{}", "{}", 1, "me", 2, 3, None),
+        *(7, "A@b.example", "a@b.example", "A", "active", "{}", "{}", 1, "me", 2, 3, None, None),
     )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from datetime import date, timedelta
 from email import message_from_bytes, policy
-from typing import Literal
+from typing import Any, Literal
+from urllib.parse import urlencode
 
 import pytest
 from lxml import html as lxml_html
@@ -12,9 +14,12 @@ from lxml import html as lxml_html
 from newsletter.audience.reader import RHYTHMS, Choices, Rhythm
 from newsletter.audience.subscribers import find_subscriber
 from newsletter.mail import decode_message
-from newsletter.web.preferences import read_choices
+from newsletter.settings import WEEKDAYS
+from newsletter.web.offers import Offer, read_choices, read_pause
 from tests.integration.web.stage import Stage
 
+TODAY = date(2026, 11, 26)
+OF_DAYS = Choices(days=("mon", "sun"))
 LENSES = ("Household Impact", "America First View", "Institutional View")
 
 
@@ -84,6 +89,8 @@ def test_the_choices_that_the_form_has_not_stay(stage: Stage) -> None:
     assert number.id == 1
     stage.web.post(link_of(stage), data={"minutes": "3"})
     assert choices(stage) == Choices(timezone="Europe/Berlin", minutes=3)
+    stage.web.post(link_of(stage), data={"timezone": "Mars/Olympus"})
+    assert choices(stage) == Choices(timezone="Europe/Berlin")
 
 
 def test_the_preview_follows_the_choices_and_stores_nothing(stage: Stage) -> None:
@@ -131,7 +138,7 @@ def test_how_often(
     said: str, before: Rhythm | Literal[""], offered: tuple[Rhythm, ...], after: str
 ) -> None:
     chosen = read_choices(
-        [("rhythm", said)], topics=[], lenses=[], languages=[], rhythms=offered, rhythm=before
+        [("rhythm", said)], Offer(rhythms=offered), Choices(rhythm=before), today=TODAY
     )
     assert chosen.rhythm == after
 
@@ -146,8 +153,99 @@ def test_how_often(
         ([("lens:Institutional View", "9" * 5000)], Choices()),
         ([("lens:Institutional View", "²")], Choices()),
         ([("language", "xx"), ("language", "de")], Choices(language="de")),
+        ([("day", "mon")], Choices()),
+        ([("asked", "days"), ("day", "sun"), ("day", "mon"), ("day", "may")], OF_DAYS),
+        ([("asked", "days"), *(("day", day) for day in WEEKDAYS)], Choices()),
+        ([("send_at", "06:00"), ("timezone", "Europe/Rome")], Choices(send_at="06:00")),
+        ([("send_at", "25:00"), ("timezone", "UTC")], Choices(timezone="UTC")),
+        ([("mute", "story:7")], Choices()),
+        ([("asked", "muted"), ("mute", "story:8"), ("mute", "topic:x")], Choices()),
+        ([("asked", "muted"), ("mute", "story:7")], Choices(muted=("2026-12-03 story:7",))),
     ],
 )
 def test_what_is_not_offered_is_passed_over(pairs: list[tuple[str, str]], chosen: Choices) -> None:
-    offered = read_choices(pairs, topics=["ports"], lenses=LENSES, languages=["en", "de"])
-    assert offered == chosen
+    offer = Offer(
+        topics=("ports",),
+        lenses=LENSES,
+        languages=("en", "de"),
+        zones=("UTC",),
+        news={"story:7": "The port reopens"},
+    )
+    assert read_choices(pairs, offer, Choices(), today=TODAY) == chosen
+
+
+def test_what_is_muted_stays_so_until_its_day_and_is_let_in_again_before() -> None:
+    before = Choices(muted=("2026-11-28 topic:oil", "2026-11-26 topic:gas"))
+    asked = [("asked", "muted")]
+    still = [*asked, ("mute", "topic:oil"), ("mute", "topic:gas")]
+    assert read_choices(still, Offer(), before, today=TODAY).muted == ("2026-11-28 topic:oil",)
+    assert read_choices(asked, Offer(), before, today=TODAY).muted == ()
+    assert before.muted_on(date(2026, 11, 27)) == {"topic:oil"}
+    assert before.muted_on(date(2026, 11, 28)) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("said", "until"),
+    [
+        ([("paused_until", "2026-12-24")], date(2026, 12, 24)),
+        ([("paused_until", "")], None),
+        ([("paused_until", "2026-11-26")], None),
+        ([("paused_until", "2030-01-01")], None),
+        ([("paused_until", "soon")], None),
+        ([], date(2026, 11, 30)),
+    ],
+)
+def test_a_pause(said: list[tuple[str, str]], until: date | None) -> None:
+    assert read_pause(said, date(2026, 11, 30), today=TODAY) == until
+
+
+def test_days_hour_zone_pause_and_what_is_muted_are_kept_and_shown(stage: Stage) -> None:
+    link, today = link_of(stage), stage.press.today()
+    tree: Any = lxml_html.document_fromstring(stage.web.get(link).text)
+    (story, *others) = [e.get("value") for e in tree.xpath("//input[@name='mute']")]
+    assert story.startswith("story:")
+    assert others
+    until = today + timedelta(days=30)
+    saved = stage.web.post(
+        link,
+        data={
+            "asked": ["days", "muted"],
+            "day": ["mon", "wed"],
+            "send_at": "06:00",
+            "timezone": "Asia/Tokyo",
+            "paused_until": until.isoformat(),
+            "mute": story,
+        },
+    )
+    assert f"Until {until:%A, %B} {until.day}, {until.year} there is a pause." in saved.text
+    muted = (f"{today + timedelta(days=7)} {story}",)
+    kept = Choices(days=("mon", "wed"), send_at="06:00", timezone="Asia/Tokyo", muted=muted)
+    assert choices(stage) == kept
+    found = find_subscriber(stage.database, "reader1@example.org")
+    assert found is not None
+    assert found.paused_until == until
+    tree = lxml_html.document_fromstring(saved.text)
+    assert tree.xpath("//input[@name='day'][@checked]/@value") == ["mon", "wed"]
+    assert tree.xpath("//input[@name='mute'][@checked]/@value") == [story]
+    assert tree.xpath("//option[@selected]/@value")[-3:-1] == ["06:00", "Asia/Tokyo"]
+    assert tree.xpath("//input[@name='paused_until']/@value") == [until.isoformat()]
+
+
+def headlines(stage: Stage, path: str) -> list[str]:
+    tree: Any = lxml_html.document_fromstring(stage.web.get(path).text)
+    return ["".join(each.itertext()).strip() for each in tree.iter("h2")]
+
+
+def test_the_preview_leaves_out_what_is_muted(stage: Stage) -> None:
+    link = link_of(stage)
+    tree: Any = lxml_html.document_fromstring(stage.web.get(link).text)
+    (box,) = tree.xpath("//label[contains(., 'Library Opens')]/input[@name='mute']")
+    said = {"asked": "muted", "mute": box.get("value")}
+    assert "Library Opens on Sundays" in headlines(stage, f"{link}/preview")
+    without = headlines(stage, f"{link}/preview?{urlencode(said)}")
+    assert without
+    assert "Library Opens on Sundays" not in without
+    stage.web.post(link, data=said)
+    tree = lxml_html.document_fromstring(stage.web.get(link).text)
+    (framed,) = tree.xpath("//iframe/@src")
+    assert headlines(stage, framed) == without

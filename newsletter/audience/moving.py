@@ -1,0 +1,171 @@
+"""A reader's change of address: asked for by the link of a mail, confirmed at the new address.
+
+    ask      a wish is noted, and its number goes into the link of a mail to the new address;
+             an address that may not be mailed, or is somebody's, is passed over in silence
+    confirm  one transaction: the reader has the new address from then on, with their number, and
+             so their consent, choices and history; the old address is kept out of imports
+
+Copies that are still to be sent follow the reader: one that was never begun goes to the new
+address. One that was begun goes where it went before, since all tries are the same bytes (G5);
+but whether it may is asked by the new address, so that leaving holds for it too (G7).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from newsletter.audience.address import Address
+from newsletter.audience.leaving import BY_THEMSELVES
+from newsletter.audience.pseudonyms import Pseudonyms
+from newsletter.audience.suppression import (
+    find_suppression,
+    keep_audiences_out,
+    keep_intents_out,
+    lift_suppression,
+    suppress,
+)
+from newsletter.store.tables import (
+    OPEN_STATES,
+    address_changes,
+    deliveries,
+    editions,
+    subscribers,
+)
+
+CONFIRM_WITHIN = timedelta(days=7)
+MOVED = f"{BY_THEMSELVES}, for another address"
+"""Why an address is kept out that its reader gave up; asked for again, it is theirs again."""
+
+_UNDER_WAY = ("approved", "sending", "paused")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """A new address that a reader asked for."""
+
+    subscriber_id: int
+    address: Address
+    language: str
+    is_done: bool
+    """Whether it was confirmed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """A reader who has a new address."""
+
+    former: Address
+    wish: Wish
+
+
+def ask_to_move(
+    connection: Connection,
+    subscriber_id: int,
+    address: Address,
+    *,
+    now: datetime,
+    pseudonyms: Pseudonyms,
+) -> int | None:
+    """Note that a reader wants their mail at another address; give the wish's number.
+
+    None where that cannot be. Of a reader's wishes the last one counts.
+    """
+    row = connection.execute(
+        select(subscribers.c.status, subscribers.c.email_key).where(
+            subscribers.c.id == subscriber_id
+        )
+    ).one_or_none()
+    if row is None or row.status != "active" or not _is_free(connection, address, pseudonyms):
+        return None
+    _w = address_changes.c
+    connection.execute(
+        delete(address_changes).where(_w.subscriber_id == subscriber_id, _w.changed_at.is_(None))
+    )
+    noted = insert(address_changes).values(
+        subscriber_id=subscriber_id, email=address.email, email_key=address.key, asked_at=now
+    )
+    return int(connection.execute(noted.returning(_w.id)).scalar_one())
+
+
+def find_wish(connection: Connection, number: int) -> Wish | None:
+    """Find a wish by its number; None where it is not there any more, or its reader is not."""
+    query = (
+        select(address_changes, subscribers.c.choices)
+        .join_from(
+            address_changes, subscribers, subscribers.c.id == address_changes.c.subscriber_id
+        )
+        .where(address_changes.c.id == number)
+    )
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    return Wish(
+        subscriber_id=row.subscriber_id,
+        address=Address(row.email, row.email_key),
+        language=row.choices.get("language", ""),
+        is_done=row.changed_at is not None,
+    )
+
+
+def move(
+    connection: Connection, number: int, *, now: datetime, pseudonyms: Pseudonyms
+) -> Moved | None:
+    """Give a reader the address that they confirmed; None where nothing comes of it any more.
+
+    Comes first in its transaction.
+    """
+    keep_audiences_out(connection)
+    keep_intents_out(connection)
+    wish = find_wish(connection, number)
+    if wish is None or wish.is_done or not _is_free(connection, wish.address, pseudonyms):
+        return None
+    _s = subscribers.c
+    row = connection.execute(
+        select(_s.email, _s.email_key, _s.status)
+        .where(_s.id == wish.subscriber_id)
+        .with_for_update()
+    ).one()
+    if row.status != "active":
+        return None
+    new = {"email": wish.address.email, "email_key": wish.address.key}
+    connection.execute(
+        update(subscribers).where(_s.id == wish.subscriber_id).values(**new, updated_at=now)
+    )
+    lift_suppression(connection, wish.address.key)
+    suppress(connection, [row.email_key], "unsubscribed", now, detail=MOVED)
+    connection.execute(
+        update(address_changes)
+        .where(address_changes.c.id == number)
+        .values(former_key=row.email_key, changed_at=now)
+    )
+    _take_copies_along(connection, wish)
+    return Moved(former=Address(row.email, row.email_key), wish=wish)
+
+
+def _take_copies_along(connection: Connection, wish: Wish) -> None:
+    """Have the copies that are still to be sent follow their reader."""
+    _d = deliveries.c
+    under_way = select(editions.c.id).where(editions.c.state.in_(_UNDER_WAY))
+    mine = (_d.edition_id.in_(under_way), _d.subscriber_id == wish.subscriber_id)
+    connection.execute(
+        update(deliveries)
+        .where(*mine, _d.state == "pending", _d.attempts == 0)
+        .values(email=wish.address.email)
+    )
+    connection.execute(
+        update(deliveries)
+        .where(*mine, _d.state.in_(OPEN_STATES))
+        .values(email_key=wish.address.key)
+    )
+
+
+def _is_free(connection: Connection, address: Address, pseudonyms: Pseudonyms) -> bool:
+    """Tell whether an address may become a reader's: nobody's, and not kept out."""
+    taken = select(subscribers.c.id).where(subscribers.c.email_key == address.key)
+    if connection.scalar(taken) is not None:
+        return False
+    kept_out = find_suppression(connection, address.key, pseudonyms=pseudonyms)
+    return kept_out is None or (kept_out.reason == "unsubscribed" and kept_out.detail == MOVED)
