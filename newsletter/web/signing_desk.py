@@ -116,9 +116,11 @@ class SigningDesk:
         """Take what a form sent, ours or another site's."""
         language = self.choose_language(request, form.get("language", ""))
         stamp = read_claim(self._press, form.get("stamp", ""), Purpose.FORM)
-        source = form.get("source", "") or ("" if stamp else request.headers.get("referer", ""))
-        source = source or ("" if stamp else request.headers.get("origin", ""))
-        filled = {"email": form.get("email", ""), "source": clean_source(source)}
+        named = [form.get("source", "")]
+        if stamp is None:  # another site's form: what its reader's browser says of it
+            named += [request.headers.get(name, "") for name in ("referer", "origin")]
+        source = next(filter(None, map(clean_source, named)), "")
+        filled = {"email": form.get("email", ""), "source": source}
         if form.get(HONEYPOT):
             return self._asked(language)
         if form.get("stamp") and not (stamp and self._is_in_time(stamp)):
@@ -310,11 +312,10 @@ def clean_source(url: str) -> str:
     """Keep of an address which page it is: what follows may name its reader. Pure."""
     try:
         parts = urlsplit(url.strip()[:2_000])
-        host = parts.hostname
+        host, port = parts.hostname, f":{parts.port}" if parts.port else ""
     except ValueError:
         return ""
     if parts.scheme not in ("http", "https") or not host:
         return ""
-    port = f":{parts.port}" if parts.port else ""
     path = "".join(c for c in parts.path if c.isprintable() and c != "@")
     return f"{parts.scheme}://{host}{port}{path}"[:300]
