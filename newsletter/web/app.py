@@ -67,15 +67,14 @@ def build_app(press: Press, pulse: Pulse | None = None, figures: Figures | None 
         app.include_router(build_signing_up(desk), prefix=pages.root, include_in_schema=False)
         app.include_router(build_subscriptions(desk), prefix=pages.root)
 
+    console = f"{pages.root}/console"
+    app.mount(console, build_console(press, console))
     if pulse is not None:
         app.include_router(build_health(press, pulse))
     if figures is not None:
         app.add_middleware(Timing, figures=figures)
         if not press.settings.metrics.listen:
             app.include_router(build_metrics(figures, for_anybody=False))
-
-    console = f"{pages.root}/console"
-    app.mount(console, build_console(press, console))
 
     @app.exception_handler(HTTPException)
     async def refuse(_request: Request, error: HTTPException) -> Response:
