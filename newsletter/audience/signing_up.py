@@ -59,7 +59,7 @@ ADDRESS_LIMITS: tuple[RateLimitItem, ...] = (RateLimitItemPerDay(1), RateLimitIt
 """How often one address is mailed, whoever asks."""
 _BATCH = 50
 """Sign-ups decided in one transaction: it keeps others waiting for some hundredths of a second."""
-_SETTLE_ALONE = text("SELECT pg_advisory_xact_lock(7310579605)")
+_SETTLE_ALONE = text("SELECT pg_advisory_xact_lock(7310579608)")
 """Any number will do that no other program in the database uses."""
 _SOURCE_CHARACTERS = 300
 _AGENT_CHARACTERS = 300

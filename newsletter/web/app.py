@@ -70,11 +70,12 @@ def build_app(press: Press, pulse: Pulse | None = None, figures: Figures | None 
     console = f"{pages.root}/console"
     app.mount(console, build_console(press, console))
     if pulse is not None:
-        app.include_router(build_health(press, pulse))
+        app.include_router(build_health(press, pulse), include_in_schema=False)
     if figures is not None:
         app.add_middleware(Timing, figures=figures)
         if not press.settings.metrics.listen:
-            app.include_router(build_metrics(figures, for_anybody=False))
+            metrics = build_metrics(figures, for_anybody=False)
+            app.include_router(metrics, include_in_schema=False)
 
     @app.exception_handler(HTTPException)
     async def refuse(_request: Request, error: HTTPException) -> Response:
