@@ -17,6 +17,7 @@
         ├── ConnectionLost           a connection ended; it knows whether the final dot had left
         ├── AlreadyRunning           another process sends this edition
         ├── LeaseLost                another process took this edition over
+        ├── UnfamiliarDatabase       the database may be an older copy; a person must say
         └── StorageError             the database or the disk refused a write
 
 Configuration errors stand apart from `TemporaryError`, the family that retry code may
@@ -150,6 +151,10 @@ class TemporaryError(NewsletterError):
     """Try again later: nothing is lost."""
 
     exit_code = 75
+
+
+class UnfamiliarDatabase(TemporaryError):
+    """The database may not know what was sent; nothing is, before a person has said so."""
 
 
 class RelayUnavailable(TemporaryError):

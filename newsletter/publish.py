@@ -48,7 +48,7 @@ from newsletter.press import Delivered, Press, Printed
 from newsletter.press.approving import approve, check_allowed
 from newsletter.press.checking import check_fit_to_send, describe_failed, look_at
 from newsletter.press.composing import compose, gather, render
-from newsletter.press.delivering import check_relay, deliver
+from newsletter.press.delivering import check_installation, check_relay, deliver
 from newsletter.press.site import check_web, write_web
 from newsletter.render.preflight import list_failed
 
@@ -246,6 +246,7 @@ async def publish(
         if press.settings.edition.browser_checks:
             printed = await asyncio.to_thread(look_at, press, printed)
         overridden = check_fit_to_send(printed, overrides)
+        check_installation(press)
         await check_relay(press)
         check_web(press, printed)
         try:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
 import signal
 import threading
 import traceback
@@ -30,12 +29,16 @@ from newsletter.audience.erasure import wipe_traces
 from newsletter.delivery.inquiry import list_decisions, read_run
 from newsletter.delivery.lifecycle import State
 from newsletter.delivery.sender import Sender
+from newsletter.editions.lifecycle import RELEASED
 from newsletter.editions.model import Kind, name_edition
 from newsletter.editions.shelf import find_edition, list_editions
 from newsletter.errors import AlreadyRunning, IllegalMove, NewsletterError, TemporaryError
+from newsletter.events import Event, Masking, about
 from newsletter.press import Press, Printed
 from newsletter.publish import Prepared, make_ready, publish
 from newsletter.settings import Schedule
+from newsletter.store.installation import read_installation
+from newsletter.watch.pulse import Pulse
 
 T = TypeVar("T")
 
@@ -49,13 +52,12 @@ _PAUSE_LOOK_SECONDS = 1.0
 """How often a paused edition is looked at, so that a resumed one goes on at once."""
 _PUNCTUAL = timedelta(minutes=1)
 _RECENT_EDITIONS = 7
-_WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _NOTHING_NEW = "nothing new"
 """Why the desk cancels an edition that news may yet bring back; others stay cancelled."""
 
 
 def is_due(schedule: Schedule, at: time, day: date, now: datetime) -> bool:
-    """Tell whether what is set for `at` on `day` is due: a set day, past, not too late.
+    """Tell whether what is set for `at` on `day` is due: a day with an edition, past, not too late.
 
     `now` is aware, in the publication's zone. An hour that occurs twice or not at all counts
     once, since instants are compared.
@@ -63,7 +65,7 @@ def is_due(schedule: Schedule, at: time, day: date, now: datetime) -> bool:
     set_for = datetime.combine(day, at, tzinfo=now.tzinfo)
     late = timedelta(seconds=now.timestamp() - set_for.timestamp())
     most = max(schedule.max_lateness, _PUNCTUAL)
-    return _WEEKDAYS[day.weekday()] in schedule.days and timedelta(0) <= late <= most
+    return schedule.has_edition(day) and timedelta(0) <= late <= most
 
 
 def find_due_day(schedule: Schedule, at: time, now: datetime) -> date | None:
@@ -72,27 +74,14 @@ def find_due_day(schedule: Schedule, at: time, now: datetime) -> date | None:
     return next((day for day in days if is_due(schedule, at, day, now)), None)
 
 
-def mask_addresses(text: str) -> str:
-    """Shorten every mailbox in a text: reader@example.org becomes r…@example.org."""
-    return re.sub(r"([^\s<>()\"',;:/@])[^\s<>()\"',;:/@]*@(?=[\w\[])", r"\1…@", text)
-
-
-class _Masking(logging.Filter):
-    """Keeps readers' addresses, which relays like to quote, out of the log."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = mask_addresses(record.getMessage()), None
-        return True
-
-
-log.addFilter(_Masking())
+log.addFilter(Masking())
 
 
 class Keeper:
     """Keeps the schedule until it is told to stop."""
 
-    def __init__(self, press: Press) -> None:
-        self._press = press
+    def __init__(self, press: Press, pulse: Pulse | None = None) -> None:
+        self._press, self._pulse = press, pulse or Pulse()
         self._stopping = asyncio.Event()
         self._making = asyncio.Lock()
         """Editions are made one at a time, and delivered side by side."""
@@ -122,11 +111,13 @@ class Keeper:
         scheduler = self._build_scheduler()
         scheduler.start()
         for job in scheduler.get_jobs():
-            log.info("%s: next at %s", job.name, f"{job.next_run_time:%Y-%m-%d %H:%M %Z}")
+            planned = f"{job.next_run_time:%Y-%m-%d %H:%M %Z}"
+            log.info("%s: next at %s", job.name, planned, extra=about(Event.JOB_PLANNED))
         on_started()
         self._begin("catch up", self._catch_up)
         try:
             while True:
+                self._pulse.beat()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), _LOOK_SECONDS)
                     break
@@ -138,7 +129,7 @@ class Keeper:
             self.stop()
             while self._tasks:
                 await asyncio.wait(self._tasks)
-            log.info("stopped")
+            log.info("stopped", extra=about(Event.STOPPED))
         return any(thread.is_alive() for thread in self._threads)
 
     def _build_scheduler(self) -> AsyncIOScheduler:
@@ -200,7 +191,11 @@ class Keeper:
             recent = list_editions(connection, _RECENT_EDITIONS)
         for record in reversed(recent):
             if record.state in ("approved", "sending", "paused"):
-                log.info("edition %s: taken up again", record.name)
+                log.info(
+                    "edition %s: taken up again",
+                    record.name,
+                    extra=about(Event.EDITION_TAKEN_UP, edition=record.name),
+                )
                 self._begin_sending(record.date, record.kind)
         await self._wake_to_send()
         await self._wake_to_round_up()
@@ -244,9 +239,12 @@ class Keeper:
         try:
             await work()
         except NewsletterError as error:
-            log.error("%s: failed: %s", name, error)  # noqa: TRY400 - one sentence
+            self._pulse.failed(name.removeprefix("send "), error)
+            log.error("%s: failed: %s", name, error, extra=about(Event.JOB_FAILED))  # noqa: TRY400
         except Exception as error:
-            log.error("%s: failed: %s", name, _describe_fault(error))  # noqa: TRY400
+            self._pulse.failed(name.removeprefix("send "), error)
+            said = _describe_fault(error)
+            log.error("%s: failed: %s", name, said, extra=about(Event.JOB_FAILED))  # noqa: TRY400
             log.debug("%s: where it failed", name, exc_info=error)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
@@ -274,10 +272,22 @@ class Keeper:
             return
         for report in prepared.reports:
             if report.status == "failed" and not (report.alarm or report.is_known):
-                log.warning("source %s failed: %s", report.name, report.error)
+                log.warning(
+                    "source %s failed: %s",
+                    report.name,
+                    report.error,
+                    extra=about(Event.SOURCE_FAILED),
+                )
         record = prepared.composed.record
         reason = f" ({record.reason})" if record and record.reason else ""
-        log.info("edition %s: %s%s", day, prepared.composed.outcome, reason)
+        self._pulse.done(f"gather {day}")
+        log.info(
+            "edition %s: %s%s",
+            day,
+            prepared.composed.outcome,
+            reason,
+            extra=about(Event.GATHERED, edition=str(day)),
+        )
 
     async def _make(self, day: date, kind: Kind) -> Prepared | None:
         """Make the edition of a day ready, unless somebody cancelled it.
@@ -290,15 +300,20 @@ class Keeper:
                 found = find_edition(connection, day, kind)
             if found is not None and found.state == "cancelled" and found.reason != _NOTHING_NEW:
                 log.info(
-                    "edition %s: is cancelled (%s)", found.name, found.reason or "no reason given"
+                    "edition %s: is cancelled (%s)",
+                    found.name,
+                    found.reason or "no reason given",
+                    extra=about(Event.EDITION_CLOSED, edition=found.name),
                 )
                 return None
             prepared = await self._in_thread(lambda: make_ready(self._press, day, kind))
         for report in prepared.reports:
             if report.alarm:
-                log.warning("%s", report.alarm)
+                log.warning("%s", report.alarm, extra=about(Event.SOURCE_FAILED))
+        name = name_edition(day, kind)
         for remark in prepared.composed.remarks:
-            log.warning("edition %s: %s", name_edition(day, kind), remark)
+            said = about(Event.EDITION_REMARK, edition=name)
+            log.warning("edition %s: %s", name, remark, extra=said)
         return prepared
 
     # -- send ----------------------------------------------------------------------------------
@@ -310,19 +325,25 @@ class Keeper:
         while not self._stopping.is_set():
             try:
                 if not (is_first_try or self._is_worthwhile(day, kind)):
-                    log.error("edition %s: given up: it is too late for it", name)
+                    said = about(Event.EDITION_GIVEN_UP, edition=name)
+                    log.error("edition %s: given up: it is too late for it", name, extra=said)
                     return
                 is_first_try = False
                 await self._outlast_pause(day, kind)
                 await self._send_once(day, kind)
                 if not self._is_paused(day, kind):
+                    self._pulse.done(name)
                     return
                 continue
             except (AlreadyRunning, IllegalMove) as error:  # another process has it in hand
-                log.info("edition %s: %s", name, error)
+                log.info(
+                    "edition %s: %s", name, error, extra=about(Event.EDITION_WAITS, edition=name)
+                )
             except TemporaryError as error:
+                self._pulse.failed(name, error)
                 if str(error) != told:  # once, however often it is tried
-                    log.warning("edition %s: %s", name, error)
+                    waits = about(Event.EDITION_WAITS, edition=name)
+                    log.warning("edition %s: %s", name, error, extra=waits)
                 told = str(error)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), RETRY_SECONDS)
@@ -332,7 +353,12 @@ class Keeper:
         name, is_told = name_edition(day, kind), False
         while self._is_paused(day, kind) and not self._stopping.is_set():
             if not is_told:
-                log.info("edition %s: is paused; `newsletter resume %s` lets it go on", name, name)
+                log.info(
+                    "edition %s: is paused; `newsletter resume %s` lets it go on",
+                    name,
+                    name,
+                    extra=about(Event.EDITION_PAUSED, edition=name),
+                )
                 is_told = True
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), _PAUSE_LOOK_SECONDS)
@@ -356,6 +382,13 @@ class Keeper:
         if self._stopping.is_set():
             return
         name = name_edition(day, kind)
+        if self._may_have_been_sent(day, kind):
+            log.warning(
+                "edition %s: is not begun, since it may have been sent before this database was "
+                "restored; `newsletter send --date %s --kind %s` sends it",
+                *(name, day, kind),
+            )
+            return
         prepared = await self._make(day, kind)
         if prepared is None:
             return
@@ -363,11 +396,21 @@ class Keeper:
         if printed is None and prepared.composed.outcome == "held":
             raise TemporaryError(f"held: {record.reason if record else ''}")
         if printed is None:
-            log.info("edition %s: nothing new, so nothing is sent", name)
+            said = about(Event.EDITION_CLOSED, edition=name)
+            log.info("edition %s: nothing new, so nothing is sent", name, extra=said)
         elif printed.record.state == "sent":
-            log.info("edition %s: is sent already", name)
+            said = about(Event.EDITION_CLOSED, edition=name)
+            log.info("edition %s: is sent already", name, extra=said)
         else:
             await self._deliver(printed)
+
+    def _may_have_been_sent(self, day: date, kind: Kind) -> bool:
+        """Tell whether the database was restored since, and knows nothing of a send."""
+        with self._press.database.reading() as connection:
+            until = read_installation(connection).sent_until
+            found = find_edition(connection, day, kind)
+        is_begun = found is not None and found.state in RELEASED
+        return until is not None and day <= until and not is_begun
 
     async def _deliver(self, printed: Printed) -> None:
         task = asyncio.current_task()
@@ -375,11 +418,18 @@ class Keeper:
 
         def started(sender: Sender) -> None:
             self._tasks[task] = sender
+            self._pulse.follow_replies(sender.replies)
             if self._stopping.is_set():
                 sender.stop()
 
         try:
-            delivered = await publish(self._press, printed, at_hours=True, on_start=started)
+            delivered = await publish(
+                self._press,
+                printed,
+                at_hours=True,
+                on_start=started,
+                on_progress=self._pulse.follow,
+            )
         finally:
             self._tasks[task] = None
         counts = ", ".join(
@@ -387,7 +437,13 @@ class Keeper:
             for state in State
             if (count := delivered.counts.get(state))
         )
-        log.info("edition %s: %s: %s", printed.record.name, delivered.record.state, counts)
+        log.info(
+            "edition %s: %s: %s",
+            printed.record.name,
+            delivered.record.state,
+            counts,
+            extra=about(Event.EDITION_CLOSED, edition=printed.record.name),
+        )
 
     # -- the clock -----------------------------------------------------------------------------
 

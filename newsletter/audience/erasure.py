@@ -42,13 +42,16 @@ from sqlalchemy import (
 )
 
 from newsletter.audience.address import parse_address
+from newsletter.audience.answers import delete_answers_of
 from newsletter.audience.pseudonyms import PREFIX, Pseudonyms
 from newsletter.audience.suppression import keep_audiences_out, keep_intents_out, suppress
 from newsletter.store import Database
 from newsletter.store.database import BUSY_SECONDS
 from newsletter.store.tables import (
     address_changes,
+    alarms,
     alerts,
+    answers,
     attempts,
     decisions,
     deliveries,
@@ -62,6 +65,7 @@ from newsletter.store.tables import (
     sign_ups,
     subscribers,
     suppressions,
+    tellings,
 )
 
 NAMING: tuple[tuple[Table, tuple[str, ...]], ...] = (
@@ -75,7 +79,10 @@ NAMING: tuple[tuple[Table, tuple[str, ...]], ...] = (
     (attempts, ("via", "reply")),
     (decisions, ("decided_by", "action", "detail")),
     (alerts, ("kind", "sentence")),
+    (alarms, ("key", "sentence")),
+    (tellings, ("sentence", "error")),
     (relay_states, ("learned",)),
+    (answers, ("lens", "verdict", "sentence")),
     (notices, ("dedupe", "payload", "reply")),
     (sign_ups, ("source", "agent", "confirmed_agent")),
     (address_changes, ("email", "email_key", "former_key")),
@@ -151,6 +158,7 @@ def erase_reader(
         )
         _take_name(connection, copies, pseudonym)
         if number is not None:
+            delete_answers_of(connection, number, pseudonyms)
             _delete_reader(connection, number)
     patience = _PATIENCE_SECONDS
     while is_under_way := _is_under_way(database, pseudonym, copies, now()):

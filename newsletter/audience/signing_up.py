@@ -224,6 +224,38 @@ def find_sign_up(database: Database, number: int) -> SignUp | None:
     return SignUp(id=row.id, email=row.email, language=row.language, is_open=row.state == "mailed")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """A sign-up as a person is told of it."""
+
+    state: str
+    asked_at: datetime
+    way: str
+    source: str
+    network: str
+    confirmed_at: datetime | None
+    wording: str
+    """What was agreed to: the words behind the mail's link, else those of the form."""
+
+
+def list_sign_ups(connection: Connection, key: str) -> list[Told]:
+    """List the sign-ups of an address, the earliest first."""
+    texts = {row.version: row.text for row in connection.execute(select(wordings))}
+    query = select(sign_ups).where(sign_ups.c.email_key == key).order_by(sign_ups.c.id)
+    return [
+        Told(
+            state=row.state,
+            asked_at=row.asked_at,
+            way=row.asked_by,
+            source=row.source,
+            network=row.network,
+            confirmed_at=row.confirmed_at,
+            wording=texts.get(row.confirmed_wording or row.wording, ""),
+        )
+        for row in connection.execute(query)
+    ]
+
+
 def confirm(
     database: Database,
     number: int,

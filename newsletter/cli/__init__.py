@@ -30,6 +30,7 @@ _FILES = {
     "send": "sending",
     "web": "pages",
     "status": "watching",
+    "alerts": "alerting",
     "waves": "hours",
     "explain": "telling",
     "show": "telling",
@@ -38,6 +39,7 @@ _FILES = {
     "resume": "deciding",
     "cancel": "deciding",
     "correct": "correcting",
+    "feedback": "answers",
     "promises": "following",
     "stories": "grouping",
     "subscribers": "subscribers",
@@ -45,7 +47,9 @@ _FILES = {
     "receive": "hearing",
     "listen": "hearing",
     "serve": "running",
-    "db": "setup",
+    "doctor": "doctor",
+    "dashboard": "alerting",
+    "db": "keeping",
 }
 """Which file has which command, in the order of the help."""
 

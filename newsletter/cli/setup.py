@@ -1,4 +1,4 @@
-"""Starting out: init, and the database's version."""
+"""Starting out: init."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ import typer
 from rich.markup import escape
 
 from newsletter.cli.session import Session
-from newsletter.errors import RefusedError, TemporaryError
-
-db = typer.Typer(help="The database.", no_args_is_help=True)
+from newsletter.errors import RefusedError
 
 _FILES = ("newsletter.toml", "subscribers.csv", "briefs/welcome.txt", "notes/example.md")
 _TEMPLATES_NOTE = """\
@@ -63,41 +61,3 @@ def _write_key(path: Path) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w", encoding="ascii") as file:
         file.write(f"NEWSLETTER_SECRET_KEY={secrets.token_urlsafe(32)}\n")
-
-
-@db.command()
-def upgrade(ctx: typer.Context) -> None:
-    """Bring the database to this program's version; safe to repeat."""
-    from newsletter.store.database import connect_database, shown_url, upgrade_database
-
-    session: Session = ctx.obj
-    url = session.settings.database_url
-    database = connect_database(url)
-    try:
-        upgrade_database(database)
-    finally:
-        database.close()
-    session.out.print(f"{escape(shown_url(url))} is up to date.", soft_wrap=True)
-
-
-@db.command()
-def prune(
-    ctx: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a script.")] = False,
-) -> None:
-    """Forget what is older than [retention] says; small steps, which no send waits for."""
-    from newsletter.delivery.retention import prune as forget
-
-    session: Session = ctx.obj
-    with session.database() as database:
-        done = forget(database, session.settings.retention, now=session.now())
-    if as_json:
-        session.print_json({"forgotten": done.rows, "has_traces": done.has_traces})
-    else:
-        forgotten = ", ".join(f"{what} {rows:,}" for what, rows in done.rows.items() if rows)
-        session.out.print(f"Forgotten: {forgotten or 'nothing was old enough'}.")
-    if done.has_traces:
-        raise TemporaryError(
-            "the database's file may hold traces of erased readers while an edition is being sent",
-            mend="run the same command once it is sent",
-        )

@@ -22,6 +22,7 @@ from sqlalchemy import Connection, Row, Select, exists, insert, or_, select, upd
 from newsletter.editions.headlines import format_correction
 from newsletter.editions.lifecycle import RELEASED
 from newsletter.editions.model import Correction, Edition, Kind, Window, name_edition
+from newsletter.editions.search import index_edition
 from newsletter.errors import RefusedError, TemporaryError
 from newsletter.settings import Publication, Vocabulary
 from newsletter.store.tables import (
@@ -138,7 +139,7 @@ def store_correction(
     now: datetime,
     carried_by: int | None = None,
 ) -> int:
-    """Store a correction; return its number."""
+    """Store a correction, which can be found from then on; return its number."""
     values = {
         "edition_id": wrong.edition_id,
         "brief_id": wrong.brief_id,
@@ -149,7 +150,9 @@ def store_correction(
         "carried_by": carried_by,
     }
     stored = insert(corrections).values(values).returning(_C.id)
-    return int(connection.execute(stored).scalar_one())
+    number = int(connection.execute(stored).scalar_one())
+    index_edition(connection, wrong.edition_id)
+    return number
 
 
 def list_corrections(connection: Connection, edition_id: int | None = None) -> tuple[Made, ...]:

@@ -36,6 +36,8 @@ class Purpose(Enum):
 
     UNSUBSCRIBE = b"u"
     PREFERENCES = b"p"
+    FEEDBACK = b"t"
+    """Says what one thinks of an edition's briefs, and nothing else."""
     RETURN = b"r"
     """Takes back having left, for an hour."""
     CONFIRM = b"c"

@@ -64,6 +64,12 @@ class Press:
         return self.settings.path(folder) if folder else None
 
     @property
+    def installation(self) -> Path | None:
+        """The file that says which database this machine sends from; None for no check."""
+        file = self.settings.database.installation
+        return self.settings.path(file) if file else None
+
+    @property
     def ledger(self) -> Ledger:
         """Who gets what, and what became of it."""
         return Ledger(self.database, in_doubt=self.settings.delivery.in_doubt)

@@ -17,6 +17,7 @@ from newsletter.editions.candidates import Barred, find_barred
 from newsletter.editions.corrections import list_corrected
 from newsletter.editions.following import note_approved
 from newsletter.editions.model import Kind, list_dates_referred_to, list_dates_repeated
+from newsletter.editions.search import index_edition
 from newsletter.editions.shelf import (
     EditionRecord,
     change_state,
@@ -102,6 +103,7 @@ def approve(
         )
         told = [f"{finding.number} {finding.name}: {finding.detail}" for finding in overridden]
         note_override(connection, record.id, told, by=describe_operator(), now=now)
+        index_edition(connection, record.id)
     return audience
 
 

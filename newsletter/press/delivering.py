@@ -19,6 +19,7 @@ from newsletter.errors import RefusedError, RelayRefusedUs, RelayUnavailable
 from newsletter.press import Delivered, Press, Printed
 from newsletter.press.addressing import addresser, build_addresser, letterhead_of
 from newsletter.smtp.protocol import Phase, Refused
+from newsletter.store.installation import begin_run, check_familiar
 
 TEST_MARK = "[Test] "
 
@@ -46,6 +47,8 @@ async def deliver(
     if record.state == "paused":
         raise paused(record)
     assert record.not_after is not None, "set together with the approval"
+    if press.installation:
+        begin_run(press.database, press.installation)
     run = ledger.take(record.id, describe_self(), press.now())
     sender = Sender(
         ledger=ledger,
@@ -78,6 +81,13 @@ def paused(record: EditionRecord) -> RefusedError:
         f"the edition of {record.name} is paused",
         mend=f"`newsletter resume {record.name}` lets it be sent",
     )
+
+
+def check_installation(press: Press) -> None:
+    """See that the database knows what was sent last, while nobody has an edition yet."""
+    if press.installation:
+        with press.database.reading() as connection:
+            check_familiar(connection, press.installation)
 
 
 async def check_relay(press: Press) -> None:

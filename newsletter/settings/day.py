@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import time, timedelta
+from datetime import date, time, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -35,6 +35,19 @@ def _check_sections(
     return sections
 
 
+def parse_holidays(value: object) -> tuple[str, ...]:
+    """Read dates, "2026-12-24" or "12-25" for every year: a list, or one line with commas."""
+    parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
+    dates = [str(part).strip() for part in parts if str(part).strip()]
+    for each in dates:
+        try:
+            date.fromisoformat(each if len(each) > 5 else f"2000-{each}")
+        except ValueError:
+            raise ValueError('must be dates such as "2026-12-24", or "12-25"') from None
+    return tuple(dates)
+
+
+Holidays = Annotated[tuple[str, ...], BeforeValidator(parse_holidays)]
 Sections = Annotated[
     tuple[tuple[Line, tuple[Line, ...]], ...],
     BeforeValidator(parse_sections),
@@ -48,6 +61,10 @@ class Schedule(Section):
     gather_at: Clock = Field(default=time(6, 0), description="When the day's briefs are gathered.")
     send_at: Clock = Field(default=time(7, 0), description="When the edition is sent.")
     days: Days = Field(default=WEEKDAYS, description="Weekdays with an edition, by name.")
+    holidays: Holidays = Field(
+        default=(),
+        description='Dates without an edition: "2026-12-24", or "12-25" for every year.',
+    )
     max_lateness: Duration = Field(
         default=timedelta(hours=6),
         description="How late a missed send may still start after send_at.",
@@ -61,6 +78,11 @@ class Schedule(Section):
         default=False,
         description="Whether who chose no hour gets it at send_at by the clock of their own zone.",
     )
+
+    def has_edition(self, day: date) -> bool:
+        """Tell whether there is an edition of a day: a set weekday, and no holiday."""
+        is_holiday = f"{day}" in self.holidays or f"{day:%m-%d}" in self.holidays
+        return WEEKDAYS[day.weekday()] in self.days and not is_holiday
 
 
 class Weekly(Section):
@@ -95,6 +117,10 @@ class Review(Section):
         le=60,
         description="Fewest approved briefs; with fewer, and others waiting, the edition is held "
         "until somebody approves them.",
+    )
+    name_approvers: bool = Field(
+        default=False,
+        description="Whether a brief's page names who approved it; otherwise it says an editor.",
     )
 
 
@@ -165,6 +191,11 @@ class EditionSettings(Section):
         ge=0,
         le=10,
         description="Most of what came to nothing that an edition tells under Still watching.",
+    )
+    feedback_link: bool = Field(
+        default=False,
+        description="Whether the mail's link to say what one thinks leads to a page of `newsletter "
+        "serve`; otherwise it begins a mail to you.",
     )
     picture_hosts: Hosts = Field(
         default=(),

@@ -19,6 +19,11 @@ class Database(Section):
         description="Database: sqlite:///FILE, relative to newsletter.toml, or "
         "postgresql://user@host/name, for which install the extra postgres.",
     )
+    installation: Line = Field(
+        default=".installation",
+        description="Small file, relative to newsletter.toml, that tells a restored backup from "
+        "the database that was sent from last; keep it out of backups. Empty = no such check.",
+    )
 
 
 class Retention(Section):
@@ -41,6 +46,10 @@ class Retention(Section):
     imports: Duration = Field(
         default=timedelta(days=90),
         description="How long an import of readers can be undone; 0 = for ever.",
+    )
+    answers: Duration = Field(
+        default=timedelta(days=365),
+        description="What readers think of briefs (`newsletter feedback`); 0 = for ever.",
     )
     pending: Duration = Field(
         default=timedelta(days=7),

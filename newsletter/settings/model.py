@@ -23,6 +23,7 @@ from newsletter.settings.publication import Publication, Vocabulary
 from newsletter.settings.signup import SignUp
 from newsletter.settings.sources import AnySource, SourceSettings, source_name
 from newsletter.settings.values import picture_host, since_midnight
+from newsletter.settings.watching import Alerts, Log, Metrics
 
 
 class Settings(BaseSettings):
@@ -56,6 +57,9 @@ class Settings(BaseSettings):
     database: Database = Database()
     retention: Retention = Retention()
     web: Web = Web()
+    alerts: Alerts = Alerts()
+    log: Log = Log()
+    metrics: Metrics = Metrics()
     signup: SignUp = SignUp()
     templates: Templates = Templates()
     secret_key: SecretStr = Field(

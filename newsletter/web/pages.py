@@ -31,6 +31,7 @@ class FormView:
     title: str
     style: str
     home: str
+    search: str
     links: str
     """Where new links are asked for."""
 
@@ -76,6 +77,7 @@ class Pages:
             title=clean_line(site.publication.name),
             style=site.style,
             home=site.root + ARCHIVE_PATH,
+            search=site.search,
             links=f"{site.root}/links",
         )
         shared = {each.name: getattr(context, each.name) for each in fields(context)}
@@ -92,6 +94,7 @@ class Pages:
             templates=self._press.templates,
             look=settings.look,
             picture_hosts=settings.edition.picture_hosts,
+            is_served=True,
         )
 
 

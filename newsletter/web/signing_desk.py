@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -70,6 +71,8 @@ class SigningDesk:
             language: Wording(language=language, text=self._write_wording(language))
             for language in self._languages
         }
+        # The same for everybody, and so written once: a flood of forms costs little.
+        self._asked = lru_cache(lambda language: pages.show("asked.html.j2", language=language))
         store_wordings(press.database, tuple(self._wordings.values()), press.now())
 
     # -- asking --------------------------------------------------------------------------------
@@ -113,11 +116,13 @@ class SigningDesk:
         """Take what a form sent, ours or another site's."""
         language = self.choose_language(request, form.get("language", ""))
         stamp = read_claim(self._press, form.get("stamp", ""), Purpose.FORM)
-        source = form.get("source", "") or ("" if stamp else request.headers.get("referer", ""))
-        source = source or ("" if stamp else request.headers.get("origin", ""))
-        filled = {"email": form.get("email", ""), "source": clean_source(source)}
+        named = [form.get("source", "")]
+        if stamp is None:  # another site's form: what its reader's browser says of it
+            named += [request.headers.get(name, "") for name in ("referer", "origin")]
+        source = next(filter(None, map(clean_source, named)), "")
+        filled = {"email": form.get("email", ""), "source": source}
         if form.get(HONEYPOT):
-            return self._show_asked(language)
+            return self._asked(language)
         if form.get("stamp") and not (stamp and self._is_in_time(stamp)):
             return self.show_form(filled, language, fault="again")
         fault = self.take(
@@ -131,7 +136,7 @@ class SigningDesk:
         if fault:
             status = 429 if fault == "network" else 422
             return self.show_form(filled, language, fault=fault, status=status)
-        return self._show_asked(language)
+        return self._asked(language)
 
     def take(
         self,
@@ -167,9 +172,6 @@ class SigningDesk:
                 key=name_counted(self._secret, "network", network),
             )
         return "" if is_taken else "network"
-
-    def _show_asked(self, language: str) -> Response:
-        return self._pages.show("asked.html.j2", language=language)
 
     def _is_in_time(self, stamp: Claim) -> bool:
         """Tell whether a person could have filled a form in since it was shown."""
@@ -310,11 +312,10 @@ def clean_source(url: str) -> str:
     """Keep of an address which page it is: what follows may name its reader. Pure."""
     try:
         parts = urlsplit(url.strip()[:2_000])
-        host = parts.hostname
+        host, port = parts.hostname, f":{parts.port}" if parts.port else ""
     except ValueError:
         return ""
     if parts.scheme not in ("http", "https") or not host:
         return ""
-    port = f":{parts.port}" if parts.port else ""
     path = "".join(c for c in parts.path if c.isprintable() and c != "@")
     return f"{parts.scheme}://{host}{port}{path}"[:300]

@@ -34,7 +34,13 @@ from newsletter.editions.shelf import (
     store_edition,
 )
 from newsletter.editions.window import local_date
-from newsletter.errors import ConfigurationError, IllegalMove, RefusedError, StorageError
+from newsletter.errors import (
+    ConfigurationError,
+    IllegalMove,
+    RefusedError,
+    StorageError,
+    TemporaryError,
+)
 from newsletter.settings import EditionSettings, FeedSource, FolderSource, Publication, Settings
 from newsletter.store import Database, open_database
 from newsletter.store.tables import briefs, deliveries, edition_briefs, editions, gatherings
@@ -492,7 +498,7 @@ def test_what_readers_may_have_is_never_replaced(
         ):
             hold_edition(connection, MONDAY, "a whim", edition.window, SEVEN)
         with (
-            pytest.raises(RefusedError, match="it keeps its form"),
+            pytest.raises(TemporaryError, match="was approved meanwhile"),
             database.writing() as connection,
         ):
             store_compiled(connection, drafted.id, b"other bytes")

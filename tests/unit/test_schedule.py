@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newsletter.schedule import find_due_day, is_due, mask_addresses
+from newsletter.events import mask_addresses
+from newsletter.schedule import find_due_day, is_due
 from newsletter.settings import Schedule
 
 NEW_YORK, BERLIN = ZoneInfo("America/New_York"), ZoneInfo("Europe/Berlin")
@@ -62,6 +63,15 @@ def test_the_weekday_is_that_of_the_edition() -> None:
     schedule = make_schedule("23:30", days="fri")
     assert due(schedule, BERLIN, 2026, 11, 27, 23, 0) == date(2026, 11, 27)  # Saturday, 00:00
     assert due(schedule, BERLIN, 2026, 11, 26, 23, 0) is None  # Friday, 00:00: Thursday's
+
+
+def test_a_holiday_has_no_edition_of_its_year_or_of_every_year() -> None:
+    schedule = Schedule.model_validate({"holidays": "2026-11-23, 12-25"})
+    days = [date(2026, 11, 23), date(2027, 11, 23), date(2026, 12, 25), date(2031, 12, 25)]
+    assert [schedule.has_edition(day) for day in days] == [False, True, False, False]
+    assert due(schedule, BERLIN, 2026, 11, 23, 6, 30) is None
+    with pytest.raises(ValueError, match='must be dates such as "2026-12-24", or "12-25"'):
+        Schedule.model_validate({"holidays": ["12-32"]})
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import base64
 import logging
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from email import message_from_bytes, policy
@@ -26,6 +27,7 @@ from newsletter.press.signing_up import build_settler
 from newsletter.settings import SignUp, load_settings
 from newsletter.store.tables import notices, sign_ups, suppressions, wordings
 from newsletter.web.app import serving
+from newsletter.web.pages import read_claim
 from tests.acceptance.project import Project
 from tests.integration.runs import Server
 from tests.integration.web.stage import Stage
@@ -47,7 +49,8 @@ def work(stage: Stage, relay: Server) -> None:
     settings = stage.press.settings.model_copy(update={"delivery": delivery})
     press = replace(stage.press, settings=settings)
     build_settler(press)()
-    send_notices(press)
+    with ThreadPoolExecutor(1) as pool:  # a browser's driver has a loop in this thread
+        pool.submit(send_notices, press).result()
 
 
 def subscribe(stage: Stage, email: str = NEW, **more: str) -> httpx2.Response:
@@ -430,8 +433,9 @@ def test_an_address_is_mailed_once_a_day_and_three_times_a_month(
     stage: Stage, relay: Server
 ) -> None:
     mailed: list[int] = []
-    for hour in range(0, 24 * 40, 8):
-        stage.clock.now += timedelta(hours=8 if hour else 0)
+    began = stage.clock.now
+    for hour in (0, 8, 23, 24, 47, 48, 72, 719, 720, 743, 744, 768, 792):
+        stage.clock.now = began + timedelta(hours=hour)
         subscribe(stage)
         work(stage, relay)
         if relay.kept[NEW] > len(mailed):
@@ -465,7 +469,9 @@ def test_every_flipped_bit_and_every_other_purpose_is_refused(stage: Stage, rela
         flipped = bytearray(raw)
         flipped[bit // 8] ^= 1 << bit % 8
         forged = base64.urlsafe_b64encode(bytes(flipped)).rstrip(b"=").decode()
-        assert stage.web.post(f"/c/{forged}").status_code == 404, bit
+        assert read_claim(stage.press, forged, Purpose.CONFIRM) is None, bit
+        if bit % 8 == bit // 8 % 8:  # one of each byte all the way
+            assert stage.web.post(f"/c/{forged}").status_code == 404, bit
     for purpose in Purpose:
         forged = sign_until_later(
             1,
