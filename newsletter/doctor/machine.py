@@ -11,10 +11,11 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from newsletter.doctor.check import Check, skipped, wanting, well, wrong
-from newsletter.errors import NewsletterError, StorageError
+from newsletter.errors import NewsletterError, StorageError, UnfamiliarDatabase
 from newsletter.press import Press
 from newsletter.settings import Settings
 from newsletter.store import Database
+from newsletter.store.installation import check_familiar
 from newsletter.watch.looking import measure_disks, read_beat
 
 _PYTHONS = ((3, 11), (3, 13))
@@ -62,6 +63,20 @@ def check_database(database: Database | None, error: NewsletterError | None) -> 
         return wrong("database", _sentence(refusal), refusal.mend)
     kind = "SQLite" if database.is_sqlite else "PostgreSQL"
     return well("database", f"the database ({kind}) is of this version and can be written to.")
+
+
+def check_installation(press: Press) -> Check:
+    """Check that the database is the one that this machine sent from last."""
+    if press.installation is None:
+        return skipped("installation", "database.installation is empty: a restored copy is sent.")
+    try:
+        with press.database.reading() as connection:
+            found = check_familiar(connection, press.installation)
+    except (UnfamiliarDatabase, StorageError) as error:
+        return wrong("installation", _sentence(error), error.mend)
+    if not found.id:
+        return skipped("installation", "nothing was sent from this database yet.")
+    return well("installation", "the database is the one that this machine sent from last.")
 
 
 def check_disk(settings: Settings) -> Check:

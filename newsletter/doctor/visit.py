@@ -21,6 +21,7 @@ from newsletter.doctor.machine import (
     check_clock,
     check_database,
     check_disk,
+    check_installation,
     check_python,
     check_schedule,
     check_secrets,
@@ -66,6 +67,7 @@ def look_at(
         yield check_database(database, refusal)
         if database is not None:
             press = Press(settings, database, now)
+            yield check_installation(press)
             yield check_schedule(press)
             yield check_templates(press)
     yield from check_relays(settings)
@@ -264,7 +266,7 @@ def check_web(settings: Settings, now: Callable[[], datetime]) -> Iterator[Check
     except SourceError as error:
         yield wanting(
             "web",
-            f"{host}, which mails link to, {_as_predicate(error.problem)}.",
+            f"{host}, which mails link to, is not reached: {error.problem}.",
             "start newsletter serve behind publication.url, or look from a machine that is online",
         )
         yield check_clock(None, "")
@@ -290,10 +292,6 @@ def check_web(settings: Settings, now: Callable[[], datetime]) -> Iterator[Check
     else:
         yield well("web", f"{host} answers ({answer.status} to a link that is nobody's).")
     yield check_clock(measure_offset(answer.date, now()), host)
-
-
-def _as_predicate(problem: str) -> str:
-    return problem if problem.split(" ", 1)[0] in ("cannot", "did", "answers") else f": {problem}"
 
 
 def _problem(error: NewsletterError) -> str:

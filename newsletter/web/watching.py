@@ -117,7 +117,8 @@ class Timing:
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
-                route = getattr(scope.get("route"), "path", "none")
+                path = getattr(scope.get("route"), "path", None)
+                route = "none" if path is None else f"{scope.get('root_path', '')}{path}"
                 method = scope["method"] if scope["method"] in _METHODS else "other"
                 status = f"{message['status'] // 100}xx"
                 taken = time.perf_counter() - began

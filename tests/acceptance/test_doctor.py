@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
@@ -13,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from newsletter.doctor.keys import build_record
 from newsletter.mail.dkim import Signer
-from tests.acceptance.project import Project
+from tests.acceptance.project import Project, Ran
 from tests.nameserver import NameServer
 from tests.receiver import Receiver
 from tests.relays import ScriptedRelay
@@ -56,6 +58,7 @@ def test_what_is_well_passes_and_nobody_is_mailed(tmp_path: Path) -> None:
             "secrets": "pass",
             "disk": "pass",
             "database": "pass",
+            "installation": "skip",  # nothing was sent yet
             "schedule": "skip",  # it was never started
             "templates": "pass",
             "relay": "pass",
@@ -122,6 +125,30 @@ def test_a_database_of_an_older_program_is_named_with_its_mend(tmp_path: Path) -
     (database,) = [each for each in ran.document if each["check"] == "database"]
     assert database["verdict"] == "fail"
     assert "newsletter db upgrade" in database["mend"]
+
+
+def test_a_restored_backup_is_told_from_what_was_sent_from_last(tmp_path: Path) -> None:
+    project = build(tmp_path, "eml:outbox", "https://news.invalid", Ed25519PrivateKey.generate())
+    project.write_brief()
+    project.import_readers(1)
+    backup = (tmp_path / "newsletter.db").read_bytes()
+    sent = project.run("send", "--yes")
+    assert sent.code == 0, sent.err
+    ran = project.run("doctor", "--nameserver", "127.0.0.1:9", "--json")
+    assert verdict(ran, "installation") == "pass"
+    for file in tmp_path.glob("newsletter.db*"):
+        file.unlink()
+    (tmp_path / "newsletter.db").write_bytes(backup)
+    with closing(sqlite3.connect(tmp_path / "newsletter.db")) as connection:
+        connection.execute("INSERT INTO installations (id, runs) VALUES ('another', 1)")
+        connection.commit()
+    ran = project.run("doctor", "--nameserver", "127.0.0.1:9", "--json")
+    assert (ran.code, verdict(ran, "installation")) == (1, "fail")
+
+
+def verdict(ran: Ran, name: str) -> str:
+    (found,) = [each["verdict"] for each in ran.document if each["check"] == name]
+    return str(found)
 
 
 def test_a_name_server_that_is_no_address_is_said(tmp_path: Path) -> None:

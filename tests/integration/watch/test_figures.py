@@ -61,6 +61,7 @@ def test_a_day_is_counted(tmp_path: Path, database: Database) -> None:
         with serving(ward.press, "127.0.0.1:0", ward.pulse, figures) as address:
             assert ask(f"{address}/healthz") == (200, "alive\n")
             assert ask(f"{address}/u/damaged")[0] == 404
+            ask(f"{address}/console/login")
             status, text = ask(f"{address}/metrics")
     assert status == 200
     samples = read(text)
@@ -79,6 +80,7 @@ def test_a_day_is_counted(tmp_path: Path, database: Database) -> None:
         assert abs(at - SEVEN.timestamp()) < 60
     route = {"route": "/u/{token}", "method": "GET", "status": "4xx"}
     assert of(samples, "newsletter_http_request_seconds_count", **route) == 1
+    assert 'route="/console/login"' in text
     assert "damaged" not in text  # a path may be a token
 
 
