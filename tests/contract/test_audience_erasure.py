@@ -61,6 +61,7 @@ KEYS = {  # columns that an address may stand in, but that erasure deletes the r
     *("sign_ups.wording", "sign_ups.confirmed_wording"),
     *("alarms.kind", "alarms.causes", "tellings.what", "tellings.way", "beats.name"),
     "limit_hits.key",  # a keyed hash
+    "link_asks.email_key",
 }
 
 OURS = ("members", "recovery_codes", "sessions", "login_delays", "api_keys", "manifests")
