@@ -1,127 +1,70 @@
-"""What readers think of the briefs: feedback."""
+"""What readers answer by mail: receive, listen."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any
+import sys
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
-from newsletter.audience.answers import VERDICTS, Counted, count_answers
-from newsletter.cli.asked import RECENT_EDITIONS, AnyKindOption, JsonOption, LatestDateOption
+from newsletter.cli.asked import JsonOption
 from newsletter.cli.session import Session
-from newsletter.editions.model import Edition
-from newsletter.editions.shelf import (
-    EditionRecord,
-    find_edition,
-    find_released_content,
-    list_editions,
-)
-from newsletter.errors import RefusedError
+from newsletter.errors import NewsletterError, RefusedError, TemporaryError
+
+_READ_BYTES = 65_536
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Heard:
-    """What was said of a brief, or a lens of it, and what that is called."""
+def receive(ctx: typer.Context) -> None:
+    """Take one message from standard input: whom its subject's word names leaves the list.
 
-    edition: str
-    title: str
-    counted: Counted
+    For a mail server to pipe the mail of publication.unsubscribe_address into. It ends with 0 when
+    the message was taken, whatever it asked for, and with 75 when it could not be: then the mail
+    server keeps it and tries again.
+    """
+    from newsletter.feedback.request import MAX_HEAD_BYTES
+    from newsletter.press import Press
+    from newsletter.press.listening import build_listener
 
-
-def feedback(
-    ctx: typer.Context,
-    day: LatestDateOption = None,
-    kind: AnyKindOption = None,
-    sentences: Annotated[
-        bool, typer.Option("--sentences", help="Also the sentences that came with it.")
-    ] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Show what readers think of the briefs of recent editions, or of one day's."""
     session: Session = ctx.obj
-    with session.database() as database, database.reading() as connection:
-        if day:
-            record = find_edition(connection, day.date(), kind or "daily")
-            if record is None:
-                raise RefusedError(
-                    f"there is no edition of {day.date()}", mend="`newsletter status` lists them"
-                )
-            records: Sequence[EditionRecord] = (record,)
-        else:
-            recent = list_editions(connection, RECENT_EDITIONS)
-            records = [each for each in recent if kind in (None, each.kind)]
-        by_id = {record.id: record for record in records}
-        counted = count_answers(connection, list(by_id))
-        editions = {
-            edition_id: edition
-            for edition_id in {each.edition_id for each in counted}
-            if (edition := find_released_content(connection, edition_id))
-        }
-    order = list(by_id)
-    heard = [
-        _Heard(
-            edition=by_id[each.edition_id].name,
-            title=_title(editions[each.edition_id], each.number),
-            counted=each,
-        )
-        for each in sorted(counted, key=lambda c: (order.index(c.edition_id), c.number, c.lens))
-        if each.edition_id in editions
-    ]
-    if as_json:
-        session.print_json({"feedback": [_document(each) for each in heard]})
-    elif heard:
-        session.out.print(_table(heard))
-        if sentences:
-            for each in heard:
-                for verdict, sentence in each.counted.sentences:
-                    said = f"{each.edition}, brief {each.counted.number}, {verdict}: {sentence}"
-                    session.out.print(said, markup=False, soft_wrap=True)
+    content = sys.stdin.buffer.read(MAX_HEAD_BYTES)
+    while sys.stdin.buffer.read(_READ_BYTES):  # a mail server wants all of it to be read
+        pass
+    try:
+        with session.database() as database:
+            heard = build_listener(Press(session.settings, database, session.now)).hear(content)
+    except (NewsletterError, OSError) as error:
+        # Also what only an operator can mend: any other code, and the reader's wish is bounced.
+        raise TemporaryError(f"the message stays with the mail server: {error}") from None
+    if heard.left:
+        session.out.print("The reader is off the list.")
     else:
-        session.out.print("No reader has said what they think yet.")
+        session.out.print(f"Nobody was taken off the list: {heard.reason}.")
 
 
-def _title(edition: Edition, number: int) -> str:
-    return edition.briefs[number - 1].title if number <= len(edition.briefs) else ""
+def listen(ctx: typer.Context, as_json: JsonOption = False) -> None:
+    """Look once into the mailbox of [feedback] for who leaves by mail; `serve` does it itself."""
+    from newsletter.press import Press
+    from newsletter.press.listening import listen as look
 
-
-def _table(heard: Sequence[_Heard]) -> Table:
-    table = Table(title="What readers think", title_justify="left")
-    table.add_column("Edition", no_wrap=True)
-    table.add_column("Brief", justify="right", no_wrap=True)
-    table.add_column("Title", overflow="fold")
-    for verdict in VERDICTS:
-        table.add_column(verdict.capitalize(), justify="right")
-    table.add_column("Without a link", overflow="fold")
-    for each in heard:
-        counted = each.counted
-        lens = f"\n└ {escape(counted.lens)}" if counted.lens else ""
-        others = ", ".join(f"{n:,} {v}" for v in VERDICTS if (n := counted.by_others[v]))
-        table.add_row(
-            each.edition,
-            str(counted.number),
-            escape(each.title) + lens,
-            *(f"{counted.by_readers[verdict]:,}" for verdict in VERDICTS),
-            others or "–",
+    session: Session = ctx.obj
+    if not session.settings.feedback.host:
+        raise RefusedError(
+            "feedback.host names no mailbox",
+            mend="set it, or have the mail server pipe messages into `newsletter receive`",
         )
-    return table
-
-
-def _document(heard: _Heard) -> dict[str, Any]:
-    counted = heard.counted
-    return {
-        "edition": heard.edition,
-        "brief": counted.number,
-        "title": heard.title,
-        "lens": counted.lens,
-        "by_readers": _counts(counted.by_readers),
-        "by_others": _counts(counted.by_others),
-        "sentences": [{"verdict": v, "text": text} for v, text in counted.sentences],
-    }
-
-
-def _counts(counts: Mapping[str, int]) -> dict[str, int]:
-    return {verdict: counts.get(verdict, 0) for verdict in VERDICTS}
+    with session.database() as database:
+        visit = look(Press(session.settings, database, session.now))
+    if as_json:
+        session.print_json(
+            {
+                "messages": visit.messages,
+                "left": visit.left,
+                "passed_over": dict(visit.passed_over),
+                "waiting": visit.waiting,
+            }
+        )
+        return
+    session.out.print(f"{visit.messages} messages read, {visit.left} readers off the list.")
+    for reason, count in sorted(visit.passed_over.items()):
+        session.out.print(f"{count} passed over: {reason}.", markup=False)
+    if visit.waiting:
+        session.out.print(f"{visit.waiting} wait for the next time.")

@@ -14,14 +14,17 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from newsletter.settings.console import Console
 from newsletter.settings.day import EditionSettings, Gathering, Review, Schedule, Weekly
 from newsletter.settings.delivery import Delivery, DkimKey, DomainSettings, RelaySettings
+from newsletter.settings.feedback import Feedback
 from newsletter.settings.look import Look
 from newsletter.settings.machine import Database, Retention, Templates, Web
 from newsletter.settings.publication import Publication, Vocabulary
 from newsletter.settings.signup import SignUp
 from newsletter.settings.sources import AnySource, SourceSettings, source_name
 from newsletter.settings.values import picture_host, since_midnight
+from newsletter.settings.watching import Alerts, Log, Metrics
 
 
 class Settings(BaseSettings):
@@ -51,10 +54,15 @@ class Settings(BaseSettings):
     relays: tuple[RelaySettings, ...] = ()
     domains: tuple[DomainSettings, ...] = ()
     dkim: tuple[DkimKey, ...] = ()
+    feedback: Feedback = Feedback()
     database: Database = Database()
     retention: Retention = Retention()
     web: Web = Web()
+    alerts: Alerts = Alerts()
+    log: Log = Log()
+    metrics: Metrics = Metrics()
     signup: SignUp = SignUp()
+    console: Console = Console()
     templates: Templates = Templates()
     secret_key: SecretStr = Field(
         default=SecretStr(""),
