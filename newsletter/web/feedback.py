@@ -37,9 +37,10 @@ from newsletter.press import Press
 from newsletter.render.addresses import ARCHIVE_PATH, FEEDBACK_STEP, brief_path
 from newsletter.render.context import clean_line
 from newsletter.render.web import PageLink, choose_headline
-from newsletter.web.floods import Floodgate, name_network
+from newsletter.web.floods import Floodgate
 from newsletter.web.forms import read_form
 from newsletter.web.pages import Pages, read_claim
+from newsletter.web.visitor import Visitors
 
 _NUMBER = re.compile("[1-9][0-9]?")
 _BY_READER = 120
@@ -74,6 +75,7 @@ def build_feedback(press: Press, pages: Pages) -> APIRouter:
     router = APIRouter()
     readers = Floodgate(press.now, each=_BY_READER, all_together=50 * _BY_ALL)
     others = Floodgate(press.now, each=_BY_NETWORK, all_together=_BY_ALL)
+    visitors = Visitors(press.settings)
 
     def show_gone() -> Response:
         return pages.show("damaged.html.j2", status=404)
@@ -169,7 +171,7 @@ def build_feedback(press: Press, pages: Pages) -> APIRouter:
 
     @router.post("/f/{token}/{number}")
     async def take_from_reader(token: str, number: str, request: Request) -> Response:
-        form, host = await read_form(request), _network(request)
+        form, host = await read_form(request), visitors.read_network(request)
         return await run_in_threadpool(lambda: take(find_by_token(token, number), form, host))
 
     @router.get(ARCHIVE_PATH + "/{day}/briefs/{number}" + FEEDBACK_STEP)
@@ -179,7 +181,7 @@ def build_feedback(press: Press, pages: Pages) -> APIRouter:
 
     @router.post(ARCHIVE_PATH + "/{day}/briefs/{number}" + FEEDBACK_STEP)
     async def take_from_anybody(day: str, number: str, request: Request) -> Response:
-        form, host = await read_form(request), _network(request)
+        form, host = await read_form(request), visitors.read_network(request)
         return await run_in_threadpool(lambda: take(find_by_day(day, number), form, host))
 
     return router
@@ -213,7 +215,3 @@ def _read_name(name: str) -> tuple[date, Kind] | None:
         return None
     kind = next((kind for kind in KINDS if name == name_edition(day, kind)), None)
     return (day, kind) if kind else None
-
-
-def _network(request: Request) -> str:
-    return name_network(request.client.host if request.client else "")

@@ -15,6 +15,7 @@ import http.client
 import json
 import queue
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -54,10 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         store_readers(database, options.readers, datetime.now(UTC))
         port = _free_port()
         env = {"NEWSLETTER_WEB__LISTEN": f"{HOST}:{port}"}
-        with project.running("serve", env=env):
-            _await_server(port)
+        with project.running("serve", env=env) as server:
+            _await_server(port, server)
             if not options.idle:
-                _await_sending(database)
+                _await_sending(database, server)
             before = _count_accepted(database)
             began = time.perf_counter()
             waited = _leave(port, options.readers, options.seconds, options.rate)
@@ -144,8 +145,8 @@ def _at(waited: Sequence[float], part: float) -> float:
     return round(1000 * waited[min(len(waited) - 1, int(len(waited) * part))], 1)
 
 
-def _await_server(port: int) -> None:
-    for _ in _until("the server did not answer"):
+def _await_server(port: int, server: subprocess.Popen[str]) -> None:
+    for _ in _until("the server did not answer", server):
         try:
             with socket.create_connection((HOST, port), timeout=5):
                 return
@@ -153,15 +154,15 @@ def _await_server(port: int) -> None:
             continue
 
 
-def _await_sending(database: Database) -> None:
-    for _ in _until("nothing was sent"):
+def _await_sending(database: Database, server: subprocess.Popen[str]) -> None:
+    for _ in _until("nothing was sent", server):
         if _is_sending(database) and _count_accepted(database, at_most=1_000) >= 1_000:
             return
 
 
-def _until(complaint: str) -> Iterator[None]:
+def _until(complaint: str, server: subprocess.Popen[str]) -> Iterator[None]:
     give_up = time.monotonic() + _PATIENCE_SECONDS
-    while time.monotonic() < give_up:
+    while time.monotonic() < give_up and server.poll() is None:
         yield
         time.sleep(0.5)
     raise RuntimeError(complaint)
