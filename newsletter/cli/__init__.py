@@ -46,6 +46,8 @@ _FILES = {
     "notices": "noticing",
     "receive": "hearing",
     "listen": "hearing",
+    "team": "teaming",
+    "audit": "auditing",
     "serve": "running",
     "doctor": "doctor",
     "dashboard": "alerting",

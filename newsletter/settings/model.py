@@ -14,6 +14,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from newsletter.settings.console import Console
 from newsletter.settings.day import EditionSettings, Gathering, Review, Schedule, Weekly
 from newsletter.settings.delivery import Delivery, DkimKey, DomainSettings, RelaySettings
 from newsletter.settings.incoming import Incoming
@@ -61,6 +62,7 @@ class Settings(BaseSettings):
     log: Log = Log()
     metrics: Metrics = Metrics()
     signup: SignUp = SignUp()
+    console: Console = Console()
     templates: Templates = Templates()
     secret_key: SecretStr = Field(
         default=SecretStr(""),

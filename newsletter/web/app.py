@@ -25,6 +25,7 @@ from newsletter.watch.figures import Figures
 from newsletter.watch.pulse import Pulse
 from newsletter.web.affairs import build_affairs
 from newsletter.web.archive import build_archive
+from newsletter.web.console.app import build_console
 from newsletter.web.feedback import build_feedback
 from newsletter.web.leaving import build_leaving
 from newsletter.web.links import build_links
@@ -54,9 +55,9 @@ def build_app(press: Press, pulse: Pulse | None = None, figures: Figures | None 
         build_leaving(press, pages),
         build_preferences(press, pages),
         build_affairs(press, pages),
-        build_links(press, pages),
         build_feedback(press, pages),
         build_search(press, pages),
+        build_links(press, pages),
         build_archive(press, pages.root),
     )
     for router in pages_only:
@@ -66,12 +67,15 @@ def build_app(press: Press, pulse: Pulse | None = None, figures: Figures | None 
         app.include_router(build_signing_up(desk), prefix=pages.root, include_in_schema=False)
         app.include_router(build_subscriptions(desk), prefix=pages.root)
 
+    console = f"{pages.root}/console"
+    app.mount(console, build_console(press, console))
     if pulse is not None:
-        app.include_router(build_health(press, pulse))
+        app.include_router(build_health(press, pulse), include_in_schema=False)
     if figures is not None:
         app.add_middleware(Timing, figures=figures)
         if not press.settings.metrics.listen:
-            app.include_router(build_metrics(figures, for_anybody=False))
+            metrics = build_metrics(figures, for_anybody=False)
+            app.include_router(metrics, include_in_schema=False)
 
     @app.exception_handler(HTTPException)
     async def refuse(_request: Request, error: HTTPException) -> Response:

@@ -24,6 +24,7 @@ from newsletter.editions.search import (
 )
 from newsletter.editions.shelf import change_state, store_edition
 from newsletter.store import Database
+from newsletter.store.audit import Actor
 from newsletter.store.tables import (
     briefs,
     deliveries,
@@ -181,7 +182,9 @@ def test_what_was_corrected_is_found_as_it_is_corrected(backend: Database) -> No
     assert titles(backend, "tuesday") == []
     with backend.writing() as connection:
         wrong = find_wrong(connection, DAY, "daily", 2)
-        store_correction(connection, wrong, "minor", "It reopened on Tuesday.", by="ada", now=NOW)
+        store_correction(
+            connection, wrong, "minor", "It reopened on Tuesday.", by=Actor(who="ada"), now=NOW
+        )
     (hit,) = ask(backend, "tuesday").hits
     assert (hit.title, hit.corrected) == (QUAY.title, ("It reopened on Tuesday.",))
     before = count(backend, searched_words)

@@ -31,6 +31,7 @@ from newsletter.render.templates import find_templates
 from newsletter.schedule import Keeper
 from newsletter.settings import FeedSource, Settings
 from newsletter.store import Database, open_database
+from newsletter.store.audit import Actor
 from newsletter.store.tables import gatherings, runs, subscribers
 from tests.acceptance.project import BRIEF, Project
 from tests.integration.editions import store_readers
@@ -294,7 +295,7 @@ def decide(house: House, decision: Callable[..., bool]) -> None:
     """Pause or resume the newest edition."""
     with house.database.writing() as connection:
         (record,) = list_editions(connection, 1)
-        assert decision(connection, record.id, by="anna@desk", now=house.now)
+        assert decision(connection, record.id, by=Actor(who="anna@desk"), now=house.now)
 
 
 def test_a_paused_send_waits_and_goes_on_when_it_is_resumed(
@@ -312,6 +313,29 @@ def test_a_paused_send_waits_and_goes_on_when_it_is_resumed(
         if wanted is not None and wanted():
             decide(house, next(decisions))
             wanted = next(moments, None)
+        return said(caplog, ": sent: 3 accepted")
+
+    house.keep(over)
+    assert set(server.kept.values()) == {1}
+
+
+def test_what_an_operator_sends_by_the_console_is_begun_at_once_and_nothing_else(
+    house: House, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.now = SEVEN - timedelta(hours=1)
+    prepared = make_ready(house.press(), DAY)
+    assert prepared.printed
+    printed = prepared.printed
+    sent_by_hand = False
+
+    def over() -> bool:
+        nonlocal sent_by_hand
+        if not sent_by_hand and said(caplog, "next at"):
+            approve(house.press(), printed.record, by_person=True)
+            with house.database.writing() as connection:
+                anna = Actor(who="anna")
+                settle.note_send(connection, printed.record.id, by=anna, now=house.now)
+            sent_by_hand = True
         return said(caplog, ": sent: 3 accepted")
 
     house.keep(over)

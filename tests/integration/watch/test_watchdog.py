@@ -23,6 +23,7 @@ from newsletter.press.approving import approve
 from newsletter.press.composing import gather
 from newsletter.publish import make_ready
 from newsletter.store import Database, open_database
+from newsletter.store.audit import Actor
 from newsletter.store.tables import editions
 from newsletter.watch import looking
 from tests.integration.runs import Edition, Server
@@ -176,7 +177,7 @@ def test_an_edition_that_somebody_paused_is_told_with_their_name(
     approve(ward.press, printed.record, ())
     with database.writing() as connection:
         change_state(connection, printed.record.id, "sending", now=ward.now)
-        pause(connection, printed.record.id, by="ada@desk", now=ward.now)
+        pause(connection, printed.record.id, by=Actor(who="ada@desk"), now=ward.now)
     ward.now = SEVEN + timedelta(minutes=5)
     watchdog.look()
     assert receiver.told == []

@@ -15,6 +15,7 @@ from newsletter.editions.receipts import Approval, load_approvals
 from newsletter.press import Press
 from newsletter.press.site import build_web
 from newsletter.settings import load_settings
+from newsletter.store.audit import Actor
 from newsletter.store.tables import edition_briefs, editions, reviews
 from tests.acceptance.project import Project
 from tests.integration.web.stage import Stage
@@ -101,7 +102,9 @@ def test_a_correction_stands_in_the_receipts_with_its_date(stage: Stage, tmp_pat
     with stage.database.writing() as connection:
         wrong = find_wrong(connection, day, "daily", QUAY)
         made = datetime(2026, 12, 24, 12, tzinfo=UTC)
-        store_correction(connection, wrong, "minor", "It was Tuesday.", by="ada", now=made)
+        store_correction(
+            connection, wrong, "minor", "It was Tuesday.", by=Actor(who="ada"), now=made
+        )
     assert "Corrected: Thursday, December 24, 2026" in receipts(stage, QUAY)
     assert "Corrected:" not in receipts(stage, LIBRARY)
     found = stage.web.get("/search", params={"q": "tuesday"}).text
