@@ -41,14 +41,14 @@ def receive(ctx: typer.Context) -> None:
 
 
 def listen(ctx: typer.Context, as_json: JsonOption = False) -> None:
-    """Look once into the mailbox of [feedback] for who leaves by mail; `serve` does it itself."""
+    """Look once into the mailbox of [incoming] for who leaves by mail; `serve` does it itself."""
     from newsletter.press import Press
     from newsletter.press.listening import listen as look
 
     session: Session = ctx.obj
-    if not session.settings.feedback.host:
+    if not session.settings.incoming.host:
         raise RefusedError(
-            "feedback.host names no mailbox",
+            "incoming.host names no mailbox",
             mend="set it, or have the mail server pipe messages into `newsletter receive`",
         )
     with session.database() as database:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from newsletter.briefs.sources.imap import Access, Folder, open_folder
 from newsletter.errors import SourceError, TemporaryError
 from newsletter.feedback.leaving import Heard
-from newsletter.settings import Feedback, Settings
+from newsletter.settings import Incoming, Settings
 
 _MAX_BYTES = 5_000_000
 MOST_MESSAGES = 500
@@ -36,26 +36,26 @@ class Visit:
 
 def read_feedback(settings: Settings, hear: Callable[[bytes], Heard]) -> Visit:
     """Hear every message that is not marked as read. Raises `TemporaryError`, and `hear`'s."""
-    feedback = settings.feedback
-    place = f"{feedback.user}@{feedback.host}/{feedback.folder}"
+    incoming = settings.incoming
+    place = f"{incoming.user}@{incoming.host}/{incoming.folder}"
     access = Access(
-        host=feedback.host,
-        port=feedback.port,
-        tls=feedback.tls,
-        user=feedback.user,
-        password=feedback.password.get_secret_value(),
-        ca_file=settings.path(feedback.ca_file) if feedback.ca_file else None,
-        allow_private=feedback.allow_private,
-        timeout_seconds=feedback.timeout.total_seconds(),
+        host=incoming.host,
+        port=incoming.port,
+        tls=incoming.tls,
+        user=incoming.user,
+        password=incoming.password.get_secret_value(),
+        ca_file=settings.path(incoming.ca_file) if incoming.ca_file else None,
+        allow_private=incoming.allow_private,
+        timeout_seconds=incoming.timeout.total_seconds(),
     )
     try:
-        with open_folder(access, feedback.folder, max_bytes=_MAX_BYTES, writable=True) as folder:
-            return _hear_all(folder, feedback, hear)
+        with open_folder(access, incoming.folder, max_bytes=_MAX_BYTES, writable=True) as folder:
+            return _hear_all(folder, incoming, hear)
     except SourceError as error:
         raise TemporaryError(error.problem, file=place, mend=error.mend) from None
 
 
-def _hear_all(folder: Folder, feedback: Feedback, hear: Callable[[bytes], Heard]) -> Visit:
+def _hear_all(folder: Folder, incoming: Incoming, hear: Callable[[bytes], Heard]) -> Visit:
     found = folder.search_unseen()
     left, passed_over = 0, Counter[str]()
     for uid in found[:MOST_MESSAGES]:
@@ -64,7 +64,7 @@ def _hear_all(folder: Folder, feedback: Feedback, hear: Callable[[bytes], Heard]
             continue
         heard = hear(outline.header)
         left += heard.left
-        if heard.left and feedback.heard == "delete":
+        if heard.left and incoming.heard == "delete":
             folder.delete(uid)
         else:
             folder.mark_seen(uid)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from newsletter.errors import NewsletterError
+from newsletter.events import Event, about
 from newsletter.feedback.leaving import Listener
 from newsletter.feedback.mailbox import Visit, read_feedback
 from newsletter.press import Press
@@ -35,8 +36,8 @@ def listen(press: Press) -> Visit:
 @contextmanager
 def listening(press: Press) -> Iterator[None]:
     """Look into the mailbox again and again while the block lasts, if there is one."""
-    feedback = press.settings.feedback
-    if not feedback.host:
+    incoming = press.settings.incoming
+    if not incoming.host:
         yield
         return
     stopping = threading.Event()
@@ -48,15 +49,19 @@ def listening(press: Press) -> Iterator[None]:
                 visit = listen(press)
             except NewsletterError as error:
                 if str(error) != told:  # once, however often it is tried
-                    log.warning("who leaves by mail is not heard: %s", error)
+                    log.warning(
+                        "who leaves by mail is not heard: %s",
+                        error,
+                        extra=about(Event.MAILBOX_FAILED),
+                    )
                 told = str(error)
             else:
                 told = ""
                 if visit.left:
-                    log.info("%d left by mail", visit.left)
+                    log.info("%d left by mail", visit.left, extra=about(Event.READERS_LEFT))
                 if visit.waiting:
                     continue
-            stopping.wait(feedback.every.total_seconds())
+            stopping.wait(incoming.every.total_seconds())
 
     thread = threading.Thread(target=keep, name="feedback", daemon=True)
     thread.start()

@@ -1,7 +1,7 @@
 """`newsletter.toml` and the environment → frozen settings. One table of name, default, unit, help.
 
 The rooms of the table, each a file: `publication`, `sources`, `day`, `look`, `delivery`,
-`feedback`, `machine`, `signup`, `watching`; their values are of the kinds in `values`; `model` is
+`incoming`, `machine`, `signup`, `watching`; their values are of the kinds in `values`; `model` is
 all of it together. Every field carries its help, and the README's table is made from it
 (`describe_settings`), so an undocumented setting fails a test. Order of precedence: environment
 (`NEWSLETTER_DELIVERY__RELAY`), then a `.env` file beside `newsletter.toml`, then
@@ -10,7 +10,7 @@ all of it together. Every field carries its help, and the README's table is made
 
 from newsletter.settings.day import EditionSettings, Gathering, Schedule
 from newsletter.settings.delivery import Delivery, DkimKey, DomainSettings, RelaySettings
-from newsletter.settings.feedback import Feedback
+from newsletter.settings.incoming import Incoming
 from newsletter.settings.load import list_secrets, load_settings, read_environment
 from newsletter.settings.look import SHIPPED_LOOK, LogoSettings, Look, contrast
 from newsletter.settings.machine import Retention, Templates
@@ -59,9 +59,9 @@ __all__ = [
     "DomainSettings",
     "EditionSettings",
     "FeedSource",
-    "Feedback",
     "FolderSource",
     "Gathering",
+    "Incoming",
     "LensSettings",
     "LogoSettings",
     "Look",

@@ -17,7 +17,7 @@ from pydantic_settings import (
 from newsletter.settings.console import Console
 from newsletter.settings.day import EditionSettings, Gathering, Review, Schedule, Weekly
 from newsletter.settings.delivery import Delivery, DkimKey, DomainSettings, RelaySettings
-from newsletter.settings.feedback import Feedback
+from newsletter.settings.incoming import Incoming
 from newsletter.settings.look import Look
 from newsletter.settings.machine import Database, Retention, Templates, Web
 from newsletter.settings.publication import Publication, Vocabulary
@@ -54,7 +54,7 @@ class Settings(BaseSettings):
     relays: tuple[RelaySettings, ...] = ()
     domains: tuple[DomainSettings, ...] = ()
     dkim: tuple[DkimKey, ...] = ()
-    feedback: Feedback = Feedback()
+    incoming: Incoming = Incoming()
     database: Database = Database()
     retention: Retention = Retention()
     web: Web = Web()

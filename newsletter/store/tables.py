@@ -533,6 +533,15 @@ address_changes = Table(  # a new address that a reader asked for, and whether i
     sqlite_autoincrement=True,
 )
 
+link_asks = Table(  # who asked for new links, until it is decided what comes of it
+    "link_asks",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("email_key", Text, nullable=False),
+    Column("asked_at", Instant, nullable=False),
+    sqlite_autoincrement=True,  # a notice names it by its number
+)
+
 # -- reading on: search, and what readers say ------------------------------------------------------
 
 # Compared by code point in both databases: the words that begin with one stand together.
@@ -708,13 +717,4 @@ placements = Table(  # an editor's word on where a brief stands, before what its
     metadata,
     Column("brief_id", ForeignKey("briefs.id", ondelete="CASCADE"), primary_key=True),
     Column("rank", Integer, nullable=False),  # the highest comes first
-)
-
-link_asks = Table(  # who asked for new links, until it is decided what comes of it
-    "link_asks",
-    metadata,
-    Column("id", _Id, primary_key=True),
-    Column("email_key", Text, nullable=False),
-    Column("asked_at", Instant, nullable=False),
-    sqlite_autoincrement=True,  # a notice names it by its number
 )

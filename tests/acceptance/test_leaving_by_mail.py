@@ -92,7 +92,7 @@ def feedback(dovecot: Dovecot, authority: Path, **more: str) -> dict[str, str]:
         "CA_FILE": str(authority),
         "ALLOW_PRIVATE": "true",
     }
-    return {f"NEWSLETTER_FEEDBACK__{name}": value for name, value in (values | more).items()}
+    return {f"NEWSLETTER_INCOMING__{name}": value for name, value in (values | more).items()}
 
 
 def test_out_of_a_mailbox(sent: Project, mailbox: Dovecot, trust: Trust) -> None:  # noqa: F811
@@ -138,7 +138,7 @@ def test_what_cannot_be_committed_stays_in_the_mailbox(
     assert [b"\\Seen" in line for line in flags(mailbox)] == [False]
     database.rmdir()
     (sent.root / "away.db").rename(database)
-    wrong = sent.run("listen", env={**env, "NEWSLETTER_FEEDBACK__PASSWORD": "wrong"})
+    wrong = sent.run("listen", env={**env, "NEWSLETTER_INCOMING__PASSWORD": "wrong"})
     assert wrong.code == 75
     assert "refuses the login of unsubscribe" in one_sentence(wrong)
     assert sent.run("listen", env=env).code == 0

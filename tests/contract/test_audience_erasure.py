@@ -52,6 +52,7 @@ KEYS = {  # columns that an address may stand in, but that erasure deletes the r
     *("suppressions.email_key", "suppressions.reason", "imports.state"),
     *("deliveries.choices", "deliveries.state", "deliveries.had", "attempts.outcome"),
     *("relay_states.relay", "waves.zone", "waves.clock", "answers.voice"),
+    *("link_asks.email_key",),
     *("editions.kind", "editions.state", "editions.subject", "editions.preheader"),
     *("editions.content", "editions.letterhead"),
     *("notices.email", "notices.email_key", "notices.content", "notices.state", "notices.kind"),

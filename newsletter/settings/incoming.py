@@ -11,7 +11,7 @@ from pydantic import Field, SecretStr, model_validator
 from newsletter.settings.values import SECOND, Duration, Line, Section
 
 
-class Feedback(Section):
+class Incoming(Section):
     """The mailbox of `publication.unsubscribe_address`, read by IMAP; or pipe it into `receive`."""
 
     host: Line = Field(
@@ -25,7 +25,7 @@ class Feedback(Section):
     user: Line = Field(default="", description="Who logs in.")
     password: SecretStr = Field(
         default=SecretStr(""),
-        description="The password; give it in NEWSLETTER_FEEDBACK__PASSWORD.",
+        description="The password; give it in NEWSLETTER_INCOMING__PASSWORD.",
     )
     folder: Line = Field(default="INBOX", description="The mailbox's folder.")
     every: Duration = Field(
