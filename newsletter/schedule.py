@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 
+from newsletter.audience.erasure import wipe_traces
 from newsletter.delivery.inquiry import list_decisions, read_run
 from newsletter.delivery.lifecycle import State
 from newsletter.delivery.sender import Sender
@@ -125,6 +126,7 @@ class Keeper:
                     break
                 scheduler.wakeup()
                 self._take_up_resumed()
+                self._begin("finish erasures", self._finish_erasures)
         finally:
             scheduler.shutdown(wait=False)
             self.stop()
@@ -221,6 +223,10 @@ class Keeper:
                 elif record.state != "paused":
                     continue
                 self._begin_sending(record.date, record.kind)
+
+    async def _finish_erasures(self) -> None:
+        """Write the database's file anew where an erasure had to wait for an edition's end."""
+        await self._in_thread(lambda: wipe_traces(self._press.database, now=self._press.now()))
 
     def _begin_sending(self, day: date, kind: Kind) -> None:
         self._begin(f"send {name_edition(day, kind)}", lambda: self._send(day, kind))

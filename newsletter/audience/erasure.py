@@ -59,6 +59,7 @@ from newsletter.store.tables import (
     editions,
     import_changes,
     imports,
+    link_asks,
     notices,
     relay_states,
     runs,
@@ -148,7 +149,7 @@ def erase_reader(
         connection.execute(  # also where it was erased before: something may have come anew
             update(suppressions).where(suppressions.c.email_key == pseudonym).values(detail=TRACES)
         )
-        for table in (suppressions, notices, sign_ups):
+        for table in (suppressions, notices, sign_ups, link_asks):
             connection.execute(delete(table).where(table.c.email_key.in_(found)))
         connection.execute(
             delete(address_changes).where(

@@ -16,7 +16,7 @@ from newsletter.events import Event, about, write_log
 from newsletter.press import Press
 from newsletter.press.listening import listening
 from newsletter.press.notices import couriering
-from newsletter.press.signing_up import build_settler
+from newsletter.press.settling import build_settler
 from newsletter.schedule import Keeper
 from newsletter.settings import list_secrets
 from newsletter.watch.figures import Figures

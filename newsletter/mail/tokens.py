@@ -44,6 +44,8 @@ class Purpose(Enum):
     """Confirms a sign-up, for a week; names the sign-up in place of a subscriber."""
     FORM = b"f"
     """Says when a form was shown; names the wording that it asked consent to."""
+    MOVE = b"m"
+    """Confirms a new address, for a week; names the wish in place of a subscriber."""
 
 
 @dataclass(frozen=True, slots=True)

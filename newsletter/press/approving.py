@@ -115,6 +115,7 @@ def approve(
             overridden=told,
             segment=str(segment or ""),
         )
+        index_edition(connection, record.id)
     return audience
 
 

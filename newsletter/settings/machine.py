@@ -53,7 +53,7 @@ class Retention(Section):
     )
     pending: Duration = Field(
         default=timedelta(days=7),
-        description="A sign-up that nobody confirmed; 0 = for ever.",
+        description="A sign-up, or a new address, that nobody confirmed; 0 = for ever.",
     )
 
 

@@ -58,11 +58,11 @@ class Settings(BaseSettings):
     database: Database = Database()
     retention: Retention = Retention()
     web: Web = Web()
-    console: Console = Console()
     alerts: Alerts = Alerts()
     log: Log = Log()
     metrics: Metrics = Metrics()
     signup: SignUp = SignUp()
+    console: Console = Console()
     templates: Templates = Templates()
     secret_key: SecretStr = Field(
         default=SecretStr(""),

@@ -527,6 +527,7 @@ address_changes = Table(  # a new address that a reader asked for, and whether i
     Column("email_key", Text, nullable=False),
     Column("former_key", Text, nullable=False, server_default=""),  # as it was until `changed_at`
     Column("asked_at", Instant, nullable=False),
+    Column("mailed_at", Instant),  # NULL: it is not decided yet whether it is mailed
     Column("changed_at", Instant),  # NULL: not confirmed
     # The link in a mail names it by its number: nobody gets an erased one's.
     sqlite_autoincrement=True,
@@ -707,4 +708,13 @@ placements = Table(  # an editor's word on where a brief stands, before what its
     metadata,
     Column("brief_id", ForeignKey("briefs.id", ondelete="CASCADE"), primary_key=True),
     Column("rank", Integer, nullable=False),  # the highest comes first
+)
+
+link_asks = Table(  # who asked for new links, until it is decided what comes of it
+    "link_asks",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("email_key", Text, nullable=False),
+    Column("asked_at", Instant, nullable=False),
+    sqlite_autoincrement=True,  # a notice names it by its number
 )

@@ -28,6 +28,7 @@ from newsletter.web.archive import build_archive
 from newsletter.web.console.app import build_console
 from newsletter.web.feedback import build_feedback
 from newsletter.web.leaving import build_leaving
+from newsletter.web.links import build_links
 from newsletter.web.pages import Pages
 from newsletter.web.preferences import build_preferences
 from newsletter.web.search import build_search
@@ -56,6 +57,7 @@ def build_app(press: Press, pulse: Pulse | None = None, figures: Figures | None 
         build_affairs(press, pages),
         build_feedback(press, pages),
         build_search(press, pages),
+        build_links(press, pages),
         build_archive(press, pages.root),
     )
     for router in pages_only:
@@ -68,11 +70,12 @@ def build_app(press: Press, pulse: Pulse | None = None, figures: Figures | None 
     console = f"{pages.root}/console"
     app.mount(console, build_console(press, console))
     if pulse is not None:
-        app.include_router(build_health(press, pulse))
+        app.include_router(build_health(press, pulse), include_in_schema=False)
     if figures is not None:
         app.add_middleware(Timing, figures=figures)
         if not press.settings.metrics.listen:
-            app.include_router(build_metrics(figures, for_anybody=False))
+            metrics = build_metrics(figures, for_anybody=False)
+            app.include_router(metrics, include_in_schema=False)
 
     @app.exception_handler(HTTPException)
     async def refuse(_request: Request, error: HTTPException) -> Response:

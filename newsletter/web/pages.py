@@ -32,6 +32,8 @@ class FormView:
     style: str
     home: str
     search: str
+    links: str
+    """Where new links are asked for."""
 
 
 class Pages:
@@ -76,6 +78,7 @@ class Pages:
             style=site.style,
             home=site.root + ARCHIVE_PATH,
             search=site.search,
+            links=f"{site.root}/links",
         )
         shared = {each.name: getattr(context, each.name) for each in fields(context)}
         return site.render(f"web/{template}", {**shared, "page": page, **variables})

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import lru_cache
+from http import HTTPStatus
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -72,7 +73,16 @@ class SigningDesk:
             for language in self._languages
         }
         # The same for everybody, and so written once: a flood of forms costs little.
+        self._subscribe_url = f"{pages.root}/subscribe"
         self._asked = lru_cache(lambda language: pages.show("asked.html.j2", language=language))
+        self._crowded = lru_cache(
+            lambda language: pages.show(
+                "crowded.html.j2",
+                language=language,
+                status=HTTPStatus.TOO_MANY_REQUESTS,
+                subscribe_url=self._subscribe_url,
+            )
+        )
         store_wordings(press.database, tuple(self._wordings.values()), press.now())
 
     # -- asking --------------------------------------------------------------------------------
@@ -94,7 +104,7 @@ class SigningDesk:
         language: str,
         *,
         fault: Fault = "",
-        status: int = 200,
+        status: int = HTTPStatus.OK,
     ) -> Response:
         """Show the form, filled in with what was said before."""
         return self._pages.show(
@@ -104,7 +114,7 @@ class SigningDesk:
             fault=fault,
             wording=self._wording(language).text,
             privacy_url=self._press.settings.signup.privacy_url,
-            subscribe_url=f"{self._pages.root}/subscribe",
+            subscribe_url=self._subscribe_url,
             email=filled.get("email", "")[:320],
             source=filled.get("source", ""),
             chosen=language or self._own_language,
@@ -133,8 +143,10 @@ class SigningDesk:
             filled["source"],
             write_version(stamp.subscriber_id) if stamp else "",
         )
+        if fault == "network":
+            return self._crowded(language)
         if fault:
-            status = 429 if fault == "network" else 422
+            status = HTTPStatus.UNPROCESSABLE_ENTITY
             return self.show_form(filled, language, fault=fault, status=status)
         return self._asked(language)
 
@@ -279,7 +291,7 @@ class SigningDesk:
 
     def _show_over(self, language: str) -> Response:
         return self._pages.show(
-            "over.html.j2", language=language, subscribe_url=f"{self._pages.root}/subscribe"
+            "over.html.j2", language=language, subscribe_url=self._subscribe_url
         )
 
 
