@@ -16,6 +16,7 @@ def test_a_team_is_begun_and_looked_after_by_the_command_line(
 ) -> None:
     monkeypatch.setenv("NEWSLETTER_SECRET_KEY", KEY)
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("NEWSLETTER_WEB__LISTEN", "127.0.0.1:8000")
     project = Project(tmp_path)
     assert "no console" in ask(project, "team", "list").out
     added = ask(project, "team", "add", "Ada Lane", "ada@news.example", "--role", "admin")
