@@ -19,7 +19,7 @@ from newsletter.watch.alarm import Alarm
 from newsletter.watch.telling import CLAIMED_FOR, Telling, Way, decide_next_try
 
 _A, _T = alarms.c, tellings.c
-_AT_ONCE = 50
+_AT_ONCE = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ State = Literal["raised", "ended", "trial"]
 
 GIVEN_UP_AFTER = timedelta(days=1)
 """A sentence that could not be told for so long is news no more."""
-CLAIMED_FOR = timedelta(minutes=2)
+CLAIMED_FOR = timedelta(minutes=5)
 """So long a telling is left to whoever has begun it; longer than any way takes."""
 _FIRST_PAUSE = timedelta(seconds=30)
 _LONGEST_PAUSE = timedelta(minutes=15)

@@ -54,8 +54,8 @@ class Watchdog:
         self._ways = build_ways(press.settings) if ways is None else ways
         self._heartbeat = heartbeat or Heartbeat(press.settings.alerts)
         self._memory, self._aside = Memory(), Aside()
-        self._untold: set[str] = set()
-        """Failures that the log has: each once."""
+        self._untold: dict[Way, str] = {}
+        """Why a way fails, as the log has it: once."""
         self._is_stopping = False
 
     def run(self) -> None:
@@ -76,10 +76,9 @@ class Watchdog:
     def look(self, *, is_stirred: bool = False) -> None:
         """Look once, tell what is due, and let the heart beat if all is well."""
         try:
-            is_good = self._look()
+            if self._look():
+                self._beat(at_once=is_stirred)  # first: a way that is slow must not delay it
             self._tell()
-            if is_good:
-                self._beat(at_once=is_stirred)
         except Exception as error:
             log.error(  # noqa: TRY400 - one sentence
                 "watching over failed: %s", describe_failure(error), extra=about(Event.NOTE)
@@ -113,25 +112,29 @@ class Watchdog:
 
     def _tell(self) -> None:
         now, ways = self._press.now(), tuple(self._ways)
+        failed: dict[Way, str] = {}  # what does not answer now is not waited for again and again
         for telling in self._aside.take_due(now):
-            if self._try(telling):
+            if self._try(telling, failed):
                 self._aside.put_back(telling, now)
         with contextlib.suppress(StorageError):  # it is an alarm of its own
             with self._press.database.writing() as connection:
                 due = claim_tellings(connection, ways, now)
             for telling in due:
-                error = self._try(telling)
+                error = self._try(telling, failed)
                 with self._press.database.writing() as connection:
                     settle_telling(connection, telling, error, self._press.now())
 
-    def _try(self, telling: Telling) -> str:
-        """Tell, and give why that failed; "" if it did not."""
+    def _try(self, telling: Telling, failed: dict[Way, str]) -> str:
+        """Tell, and give why that failed; "" if it did not. A way that `failed` is not tried."""
+        if telling.way in failed:
+            return failed[telling.way]
         try:
             self._ways[telling.way](telling)
         except Exception as error:  # noqa: BLE001 - a library of the way may raise anything
             said = describe_failure(error)
-            if said not in self._untold:
-                self._untold.add(said)
+            failed[telling.way] = said
+            if said != self._untold.get(telling.way):
+                self._untold[telling.way] = said
                 log.warning(
                     "an alert could not be told by %s, and is tried again: %s",
                     telling.way,
@@ -139,7 +142,7 @@ class Watchdog:
                     extra=about(Event.ALERT_NOT_TOLD),
                 )
             return said
-        self._untold.clear()
+        self._untold.pop(telling.way, None)
         return ""
 
     def _beat(self, *, at_once: bool) -> None:

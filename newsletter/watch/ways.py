@@ -81,10 +81,13 @@ def _build_mail(settings: Settings) -> Tell:
     relay, opener = open_alert_relay(settings)
     sender = rules.mail_from or publication.sender_address
 
+    told: dict[str, set[str]] = {}
+
     async def hand_over(telling: Telling) -> None:
+        done = told.setdefault(telling.id, set())  # nobody gets it twice since another refuses it
         channel = await opener()
         try:
-            for recipient in rules.mail_to:
+            for recipient in (each for each in rules.mail_to if each not in done):
                 content = build_mail(
                     telling,
                     publication=publication.name,
@@ -101,8 +104,10 @@ def _build_mail(settings: Settings) -> Tell:
                 )
                 if judge_reply(phase, reply).state is not State.ACCEPTED:
                     raise RelayRefusedUs(f"{relay} refused an alert ({reply})")
+                done.add(recipient)
         finally:
             await channel.close()
+        told.pop(telling.id)
 
     def tell(telling: Telling) -> None:
         try:

@@ -55,9 +55,9 @@ def build_app(press: Press, pulse: Pulse | None = None, figures: Figures | None 
         build_leaving(press, pages),
         build_preferences(press, pages),
         build_affairs(press, pages),
+        build_links(press, pages),
         build_feedback(press, pages),
         build_search(press, pages),
-        build_links(press, pages),
         build_archive(press, pages.root),
     )
     for router in pages_only:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -27,8 +29,23 @@ def project(root: Path, readers_relay: str, /, **alerts: str) -> Project:
     made.config.write_text(made.config.read_text() + more)
     (root / ".env").write_text(f"NEWSLETTER_ALERTS__WEBHOOK_SECRET={SECRET}\n")
     made.write_brief()
-    made.import_readers(3)
     return made
+
+
+def looked_at(watched: Project) -> int:
+    """Give when the watchdog last looked, as the database has it."""
+    with closing(sqlite3.connect(watched.root / "newsletter.db")) as connection:
+        (at,) = connection.execute("SELECT at FROM beats").fetchone()
+    return int(at)
+
+
+def wait_for_looks(watched: Project, looks: int, seconds: float = 60) -> None:
+    """Wait until the watchdog has looked so often anew."""
+    end, seen = time.monotonic() + seconds, {looked_at(watched)}
+    while len(seen) <= looks:
+        assert time.monotonic() < end, "it never looked"
+        time.sleep(0.1)
+        seen.add(looked_at(watched))
 
 
 def test_an_outside_service_fires_when_the_server_is_killed(tmp_path: Path) -> None:
@@ -42,11 +59,10 @@ def test_an_outside_service_fires_when_the_server_is_killed(tmp_path: Path) -> N
         )
         with watched.running("serve") as process:
             assert outside.wait_for(4, seconds=60), "the heart never beat"
-            assert not outside.wait_for_silence(5, seconds=3)
             process.kill()
             process.wait()
             killed_at = time.monotonic()
-            assert outside.wait_for_silence(5, seconds=30), "it went on without a server"
+            assert outside.wait_for_silence(4, seconds=30), "it went on without a server"
             assert time.monotonic() - killed_at < 15
     assert {call.method for call in outside.calls} == {"GET"}
 
@@ -64,6 +80,7 @@ def test_a_late_edition_is_told_with_its_cause_and_not_again_after_a_restart(
             grace='"0s"',
             look_every='"1s"',
         )
+        watched.import_readers(3)
         in_json = {"NEWSLETTER_LOG__FORMAT": "json"}
         with watched.running("serve", env=in_json) as process:
             assert hook.wait_for(1, seconds=60), "nobody was told"
@@ -74,7 +91,7 @@ def test_a_late_edition_is_told_with_its_cause_and_not_again_after_a_restart(
             _, err = process.communicate()
         told = len(hook.calls)
         with watched.running("serve", env=in_json) as process:
-            time.sleep(6)
+            wait_for_looks(watched, 2)
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=30)
         assert len(hook.calls) == told, "it was told anew"

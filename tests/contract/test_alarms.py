@@ -107,7 +107,7 @@ def test_what_was_begun_and_never_settled_is_told_by_whoever_comes_next(
     with backend.writing() as connection:
         assert len(claim_tellings(connection, WAYS, NOW)) == 2  # and then the process is killed
     assert tell(backend, NOW + timedelta(seconds=30)) == []
-    assert len(tell(backend, NOW + timedelta(minutes=3))) == 2
+    assert len(tell(backend, NOW + timedelta(minutes=6))) == 2
 
 
 def test_of_many_that_watch_one_database_one_tells(backend: Database) -> None:

@@ -6,17 +6,18 @@ import email
 import email.policy
 import hashlib
 import hmac
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from newsletter.errors import ConfigurationError, NewsletterError
+from newsletter.press.composing import gather
 from newsletter.settings import Settings
 from newsletter.store import Database
 from newsletter.watch.telling import Telling, Way
-from newsletter.watch.ways import build_ways
+from newsletter.watch.ways import NotTold, build_ways
 from tests.integration.watch.stage import SECRET, Ward, alerts_to
 from tests.receiver import Receiver
 from tests.relays import Authority, ScriptedRelay
@@ -83,6 +84,19 @@ def test_mail_that_is_refused_is_not_told(tmp_path: Path) -> None:
         ways = build_ways(build(tmp_path, mail_to="ops@desk.example", relay=relay.url))
         with pytest.raises(NewsletterError, match="refused an alert"):
             ways["mail"](telling("mail"))
+
+
+def test_who_took_it_does_not_get_it_again_since_another_refuses(tmp_path: Path) -> None:
+    with ScriptedRelay({"RCPT": ["250 2.1.5 ok", "451 4.7.1 later"]}) as relay:
+        to = "ops@desk.example, duty@desk.example"
+        tell = build_ways(build(tmp_path, mail_to=to, relay=relay.url))["mail"]
+        with pytest.raises(NewsletterError, match="later"):
+            tell(telling("mail"))
+        tell(telling("mail"))
+    assert [taken.recipient for taken in relay.accepted] == [
+        "ops@desk.example",
+        "duty@desk.example",
+    ]
 
 
 def test_a_webhook_is_signed_with_its_time(tmp_path: Path) -> None:
@@ -170,6 +184,29 @@ def test_a_way_that_fails_goes_by_the_others_and_is_tried_again(
     assert len(relay.accepted) == 1
     told = [r for r in caplog.records if "could not be told by webhook" in r.getMessage()]
     assert len(told) == 1  # the log says it once
+
+
+def test_a_way_that_does_not_answer_is_tried_once_a_look(
+    tmp_path: Path, database: Database
+) -> None:
+    tried = []
+
+    def fail(telling: Telling) -> None:
+        tried.append(telling)
+        raise NotTold("it is away")
+
+    sources = [{"kind": "folder", "name": f"s{n}", "path": f"none{n}"} for n in range(4)]
+    ward = Ward(
+        tmp_path, database, relay="eml:outbox", sources=sources, alerts={"disk_free_mb": 10**9}
+    )
+    watchdog = ward.watchdog(ways={"webhook": fail})
+    for _ in range(3):
+        gather(ward.press)
+        ward.now += timedelta(minutes=40)
+    watchdog.look()
+    assert len(ward.standing()) > 4
+    assert len(tried) == 1
+    assert all(each.untold == (("webhook", "it is away."),) for each in ward.standing().values())
 
 
 def test_nothing_that_a_way_raises_ends_the_watch(tmp_path: Path, database: Database) -> None:
