@@ -3,8 +3,8 @@
 Pieces of the same title and summary are one. Of all others only those are compared that share
 rare words, so that the cost grows with the day and not with its square. Pairs that tell one event
 (`likeness`) are joined, the likeliest first, and never by a chain: two groups become one only if
-each piece of the one could be the same as each piece of the other, and on the mean is. Pieces that an operator, a
-text or a page made one count as one there.
+each piece of the one could be the same as each piece of the other, and on the mean is. Pieces that
+an operator, a text or a page made one count as one there.
 
 An operator's rule wins over likeness, and of two that contradict each other the newer one. Rules
 name briefs, so a rule holds for whatever is grouped with them later.
@@ -32,7 +32,7 @@ from newsletter.briefs.sources.identity import canonical_link, is_alike
 from newsletter.editions.likeness import Corpus, Described, is_column
 from newsletter.editions.story import Candidate, Earlier, Story
 
-ALIKE = 0.65
+ALIKE = 0.7
 """From this likeness on two pieces tell one event."""
 LEAST_ALIKE = 0.1
 """Below this likeness two pieces are never in one story, whatever stands between them."""
