@@ -200,9 +200,9 @@ def _join_alike(pieces: Sequence[Candidate], corpus: Corpus, groups: _Groups) ->
         return seen[pair]
 
     found = [
-        (-alike, pair)
+        (-how, pair)
         for pair in _find_pairs(corpus, described[: len(pieces)])
-        if (alike := likeness(*pair)) >= ALIKE
+        if (how := likeness(*pair)) >= ALIKE
     ]
     for _, (one, other) in sorted(found):
         left, right = groups.of[one], groups.of[other]

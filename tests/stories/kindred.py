@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from newsletter.editions.likeness import _SIDES, _stem
 
@@ -54,11 +55,11 @@ def read_relations(folder: Path) -> tuple[dict[str, dict[str, str]], set[frozens
                 relate(word, other, "synonym")
         for sign, target, places in pointers:
             theirs = words.get(target, [])
-            one, other = int(places[:2], 16), int(places[2:], 16)
-            if sign == "!" and one and other:
-                opposites.add(frozenset((_stem(said[one - 1]), _stem(theirs[other - 1]))))
-            elif sign == "+" and one and other:
-                relate(said[one - 1], theirs[other - 1], "synonym")
+            mine, other_place = bytes.fromhex(places)
+            if sign == "!" and mine and other_place:
+                opposites.add(frozenset((_stem(said[mine - 1]), _stem(theirs[other_place - 1]))))
+            elif sign == "+" and mine and other_place:
+                relate(said[mine - 1], theirs[other_place - 1], "synonym")
             elif sign in {"@", "&", "$"}:
                 for word in said:
                     for their in theirs:
@@ -96,7 +97,7 @@ def main() -> None:
     np = import_module("numpy")
     related, opposites = read_relations(Path(sys.argv[2]))
     packed = json.loads(Path(sys.argv[1]).read_text("utf-8"))
-    sums = {}
+    sums: dict[str, Any] = {}
     for rank, word in enumerate(packed["words"][:COMMONEST]):
         stem = _stem(word)
         if len(word) > 2 and len(stem) > 2 and _WORD.fullmatch(word) and stem in related:
