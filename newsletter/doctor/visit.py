@@ -35,7 +35,7 @@ from newsletter.mail.dkim import Signer
 from newsletter.press import Press
 from newsletter.press.composing import lay_out
 from newsletter.settings import Settings
-from newsletter.smtp.relay import Relay
+from newsletter.smtp.relay import Relay, is_loopback
 from newsletter.store import Database
 from newsletter.watch.ways import build_ways, open_alert_relay
 
@@ -202,7 +202,7 @@ def check_names(settings: Settings, signers: Sequence[Signer], name_server: str)
         return
     parts = urlsplit(settings.delivery.relay)
     host = parts.hostname or "" if parts.scheme in ("smtp", "smtps", "lmtp") else ""
-    is_local = host in ("localhost", "::1") or host.startswith("127.")
+    is_local = is_loopback(host)
     rounds: list[tuple[str, Callable[[], Iterator[Check]]]] = [
         (
             "spf",

@@ -35,6 +35,16 @@ _EXAMPLE = 'write for example "smtp://user@relay.example:587" or "eml:outbox"'
 _PASSWORD = "NEWSLETTER_DELIVERY__RELAY_PASSWORD"  # noqa: S105 - the name of a variable
 
 
+def is_loopback(host: str) -> bool:
+    """Tell whether a host, by name or address, is this machine. Pure: no name is looked up."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relay:
     """A relay URL, read. `path` is a folder, or LMTP's socket.
@@ -70,12 +80,7 @@ class Relay:
     @property
     def is_local(self) -> bool:
         """Whether what is said to it stays on this machine."""
-        if self.path is not None or self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return self.path is not None or is_loopback(self.host)
 
     def __str__(self) -> str:
         if self.kind in ("maildir", "eml"):

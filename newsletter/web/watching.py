@@ -11,7 +11,6 @@ one calls from this machine, too.
 from __future__ import annotations
 
 import time
-from ipaddress import ip_address
 
 from fastapi import APIRouter, FastAPI, Request
 from sqlalchemy import text
@@ -22,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from newsletter.errors import StorageError
 from newsletter.press import Press
+from newsletter.smtp.relay import is_loopback
 from newsletter.watch.figures import CONTENT_TYPE, Figures
 from newsletter.watch.pulse import Pulse
 
@@ -81,16 +81,7 @@ def is_of_this_machine(request: Request) -> bool:
     """
     if request.client is None or any(name in request.headers for name in _HANDED_ON):
         return False
-    return _is_loopback(request.client.host) and _is_loopback(request.url.hostname or "")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return is_loopback(request.client.host) and is_loopback(request.url.hostname or "")
 
 
 def _can_read(press: Press) -> bool:

@@ -18,7 +18,6 @@ What X-Forwarded-Proto and X-Forwarded-For say is believed of one's own proxies,
 from __future__ import annotations
 
 import hmac
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -30,6 +29,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from newsletter.press import Press
+from newsletter.smtp.relay import is_loopback
 from newsletter.store.audit import Actor
 from newsletter.web.console.members import Member, has_team
 from newsletter.web.console.proofs import make_token
@@ -175,7 +175,7 @@ class Gate:
         host = headers.get("host", "").lower()
         if is_https and self._own == f"https://{host}":
             return True, self._own, address
-        if _is_loopback(urlsplit(f"//{host}").hostname or "") and _is_loopback(peer):
+        if is_loopback(urlsplit(f"//{host}").hostname or "") and is_loopback(peer):
             if is_https:  # a proxy on this machine that names another host than it was asked at
                 return True, self._own, address
             if not forwarded and not said:
@@ -194,12 +194,3 @@ class Gate:
 
 def _cookie_name(name: str, *, is_https: bool) -> str:
     return f"__Host-newsletter-{name}" if is_https else f"newsletter-{name}"
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
