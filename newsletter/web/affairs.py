@@ -38,9 +38,6 @@ def build_affairs(press: Press, pages: Pages) -> APIRouter:
         claim = read_claim(press, token, Purpose.PREFERENCES)
         return find_chooser(press.database, claim.subscriber_id) if claim else None
 
-    def show_gone() -> Response:
-        return pages.show("damaged.html.j2", status=404)
-
     def erase(email: str) -> bool:
         """Erase; tell whether nothing is left to be done."""
         with erasing:  # each writes the database's file anew
@@ -58,7 +55,7 @@ def build_affairs(press: Press, pages: Pages) -> APIRouter:
     def show_held(token: str) -> Response:
         chooser = find(token)
         if chooser is None:
-            return show_gone()
+            return pages.show_damaged()
         with press.database.reading() as connection:
             held = read_holdings(connection, chooser.reader.email, pseudonyms=press.pseudonyms)
         return Response(
@@ -76,7 +73,7 @@ def build_affairs(press: Press, pages: Pages) -> APIRouter:
     def ask_to_erase(token: str) -> Response:
         chooser = find(token)
         if chooser is None:
-            return show_gone()
+            return pages.show_damaged()
         return pages.show(
             "erase.html.j2",
             language=chooser.reader.choices.language,
@@ -89,7 +86,7 @@ def build_affairs(press: Press, pages: Pages) -> APIRouter:
     def do_erase(token: str) -> Response:
         chooser = find(token)
         if chooser is None:
-            return show_gone()
+            return pages.show_damaged()
         email = chooser.reader.email
         is_done = erase(email)
         answer = pages.show("erased.html.j2", language=chooser.reader.choices.language)

@@ -77,9 +77,6 @@ def build_feedback(press: Press, pages: Pages) -> APIRouter:
     others = Floodgate(press.now, each=_BY_NETWORK, all_together=_BY_ALL)
     visitors = Visitors(press.settings)
 
-    def show_gone() -> Response:
-        return pages.show("damaged.html.j2", status=404)
-
     def show(asked: _Asked, *, status: int = 200, **variables: object) -> Response:
         brief = asked.edition.briefs[asked.number - 1]
         path = brief_path(asked.edition.date, asked.number, asked.edition.kind)
@@ -136,7 +133,7 @@ def build_feedback(press: Press, pages: Pages) -> APIRouter:
 
     def take(asked: _Asked | None, form: Mapping[str, str], host: str) -> Response:
         if asked is None:
-            return show_gone()
+            return pages.show_damaged()
         verdict = read_verdict(form.get("verdict", ""))
         if verdict is None:
             return show(asked, send_url=asked.url)
@@ -151,7 +148,7 @@ def build_feedback(press: Press, pages: Pages) -> APIRouter:
     def choose(token: str) -> Response:
         found = find_claimed(token)
         if found is None:
-            return show_gone()
+            return pages.show_damaged()
         _, edition, _, language = found
         briefs = edition.briefs
         return pages.show(
@@ -167,7 +164,7 @@ def build_feedback(press: Press, pages: Pages) -> APIRouter:
     @router.get("/f/{token}/{number}")
     def ask_reader(token: str, number: str) -> Response:
         asked = find_by_token(token, number)
-        return show(asked, send_url=asked.url) if asked else show_gone()
+        return show(asked, send_url=asked.url) if asked else pages.show_damaged()
 
     @router.post("/f/{token}/{number}")
     async def take_from_reader(token: str, number: str, request: Request) -> Response:
@@ -177,7 +174,7 @@ def build_feedback(press: Press, pages: Pages) -> APIRouter:
     @router.get(ARCHIVE_PATH + "/{day}/briefs/{number}" + FEEDBACK_STEP)
     def ask_anybody(day: str, number: str) -> Response:
         asked = find_by_day(day, number)
-        return show(asked, send_url=asked.url) if asked else show_gone()
+        return show(asked, send_url=asked.url) if asked else pages.show_damaged()
 
     @router.post(ARCHIVE_PATH + "/{day}/briefs/{number}" + FEEDBACK_STEP)
     async def take_from_anybody(day: str, number: str, request: Request) -> Response:

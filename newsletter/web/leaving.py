@@ -39,9 +39,6 @@ def build_leaving(press: Press, pages: Pages) -> APIRouter:
     router = APIRouter()
     list_id = press.settings.publication.list_id
 
-    def damaged() -> Response:
-        return pages.show("damaged.html.j2", status=404)
-
     def show_left(token: str, claim: Claim, leaver: Leaver | None, *, thanked: bool) -> Response:
         back = sign_until_later(
             claim.subscriber_id,
@@ -64,7 +61,7 @@ def build_leaving(press: Press, pages: Pages) -> APIRouter:
     def ask(token: str) -> Response:
         claim = read_claim(press, token, Purpose.UNSUBSCRIBE)
         if claim is None:
-            return damaged()
+            return pages.show_damaged()
         leaver = find_leaver(press.database, claim.subscriber_id)
         if leaver is None or not leaver.is_reading:
             return show_left(token, claim, leaver, thanked=False)
@@ -82,7 +79,7 @@ def build_leaving(press: Press, pages: Pages) -> APIRouter:
         def act() -> Response:
             claim = read_claim(press, token, Purpose.UNSUBSCRIBE)
             if claim is None:
-                return damaged()
+                return pages.show_damaged()
             one_click = _ONE_CLICK in form.items()
             leave(
                 press.database,
@@ -103,7 +100,7 @@ def build_leaving(press: Press, pages: Pages) -> APIRouter:
             claim = read_claim(press, token, Purpose.UNSUBSCRIBE)
             back = read_claim(press, form.get("back", ""), Purpose.RETURN)
             if claim is None or back is None or back.subscriber_id != claim.subscriber_id:
-                return damaged()
+                return pages.show_damaged()
             leaver = find_leaver(press.database, claim.subscriber_id)
             if not back.is_fresh(press.now(), BACK_WITHIN) or not take_back(
                 press.database, claim.subscriber_id, now=press.now()
@@ -126,7 +123,7 @@ def build_leaving(press: Press, pages: Pages) -> APIRouter:
         def act() -> Response:
             claim = read_claim(press, token, Purpose.UNSUBSCRIBE)
             if claim is None:
-                return damaged()
+                return pages.show_damaged()
             note_reason(press.database, claim.subscriber_id, form.get("reason", ""))
             leaver = find_leaver(press.database, claim.subscriber_id)
             return show_left(token, claim, leaver, thanked=True)

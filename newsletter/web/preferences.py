@@ -146,13 +146,10 @@ def build_preferences(press: Press, pages: Pages) -> APIRouter:
             ],
         )
 
-    def show_gone() -> Response:
-        return pages.show("damaged.html.j2", status=404)
-
     @router.get("/p/{token}")
     def ask(token: str) -> Response:
         found = read(token)
-        return show(token, *found) if found else show_gone()
+        return show(token, *found) if found else pages.show_damaged()
 
     @router.post("/p/{token}")
     async def save(token: str, request: Request) -> Response:
@@ -161,7 +158,7 @@ def build_preferences(press: Press, pages: Pages) -> APIRouter:
         def act() -> Response:
             found = read(token)
             if found is None:
-                return show_gone()
+                return pages.show_damaged()
             claim, chooser = found
             before, today = chooser.reader.choices, press.today()
             stored = store_choices(
@@ -173,7 +170,7 @@ def build_preferences(press: Press, pages: Pages) -> APIRouter:
                 now=press.now(),
             )
             if stored is None:
-                return show_gone()
+                return pages.show_damaged()
             return show(token, claim, stored, is_saved=True)
 
         return await run_in_threadpool(act)
@@ -184,7 +181,7 @@ def build_preferences(press: Press, pages: Pages) -> APIRouter:
         with press.database.reading() as connection:
             edition = find_latest_released(connection)
         if found is None or edition is None:
-            return show_gone()
+            return pages.show_damaged()
         reader = found[1].reader
         pairs = request.query_params.multi_items()
         # Of nobody: whoever follows a link of the preview must not leave the list by it.
