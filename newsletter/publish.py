@@ -30,7 +30,7 @@ from newsletter.delivery.sender import Sender
 from newsletter.editions.candidates import is_overtaken
 from newsletter.editions.corrections import Wrong, build_correction, is_missing_owed
 from newsletter.editions.desk import Composed, find_released
-from newsletter.editions.lifecycle import RELEASED
+from newsletter.editions.lifecycle import RELEASED, UNSENT
 from newsletter.editions.model import Kind
 from newsletter.editions.review import WAITS_FOR_REVIEW
 from newsletter.editions.shelf import (
@@ -200,7 +200,7 @@ def make_ready(press: Press, day: date, kind: Kind = "daily") -> Prepared:
     closed = _is_closed(press, day, kind)
     prepared = prepare(press, day, kind=kind, anew=False, closed=closed)
     printed = prepared.printed
-    if printed is None or printed.record.state not in ("draft", "ready"):
+    if printed is None or printed.record.state not in UNSENT:
         return prepared
     if list_failed(printed.findings):
         return _hold(press, prepared, printed)
@@ -272,7 +272,7 @@ async def release(
 
     Its pages are there before the first mail leaves, since every mail links to them.
     """
-    if printed.record.state in ("draft", "ready"):
+    if printed.record.state in UNSENT:
         if press.settings.edition.browser_checks:
             printed = await asyncio.to_thread(look_at, press, printed)
         overridden = check_fit_to_send(printed, overrides)

@@ -30,7 +30,7 @@ from newsletter.audience.erasure import wipe_traces
 from newsletter.delivery.inquiry import list_decisions, read_run
 from newsletter.delivery.lifecycle import State
 from newsletter.delivery.sender import Sender
-from newsletter.editions.lifecycle import RELEASED
+from newsletter.editions.lifecycle import RELEASED, UNDER_WAY
 from newsletter.editions.model import Kind, name_edition
 from newsletter.editions.shelf import find_edition, list_editions
 from newsletter.errors import AlreadyRunning, IllegalMove, NewsletterError, TemporaryError
@@ -193,7 +193,7 @@ class Keeper:
         with self._press.database.reading() as connection:
             recent = list_editions(connection, _RECENT_EDITIONS)
         for record in reversed(recent):
-            if record.state in ("approved", "sending", "paused"):
+            if record.state in UNDER_WAY:
                 log.info(
                     "edition %s: taken up again",
                     record.name,
@@ -383,7 +383,7 @@ class Keeper:
             return True
         with self._press.database.reading() as connection:
             found = find_edition(connection, day, kind)
-        return found is not None and found.state in ("approved", "sending", "paused")
+        return found is not None and found.state in UNDER_WAY
 
     async def _send_once(self, day: date, kind: Kind) -> None:
         if self._stopping.is_set():

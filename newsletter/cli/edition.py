@@ -16,6 +16,7 @@ from newsletter.briefs.watch import list_missing
 from newsletter.cli.session import Session
 from newsletter.cli.tables import shown_count
 from newsletter.editions.desk import Composed
+from newsletter.editions.lifecycle import UNSENT
 from newsletter.editions.model import Kind
 from newsletter.editions.verdicts import is_edition_approved, load_told, read_rules
 from newsletter.errors import TemporaryError
@@ -118,7 +119,7 @@ def find_gaps(press: Press, printed: Printed) -> Gaps:
     record = printed.record
     with press.database.reading() as connection:
         missing = list_missing(connection, press.settings)
-        is_open = record.state in ("draft", "ready") and record.kind != "weekly"
+        is_open = record.state in UNSENT and record.kind != "weekly"
         rules = read_rules(press.settings)
         told = load_told(connection, record.id, rules) if is_open else []
         if is_open and is_edition_approved(connection, record.id):

@@ -17,6 +17,7 @@ from newsletter.cli.asked import JsonOption, YesOption, confirm, find_asked_edit
 from newsletter.cli.session import Session
 from newsletter.cli.tables import shown_count, shown_moment
 from newsletter.editions.desk import list_waiting
+from newsletter.editions.lifecycle import UNSENT
 from newsletter.editions.review import Judgement, Verdict, list_texts
 from newsletter.editions.shelf import find_edition, load_content
 from newsletter.editions.verdicts import (
@@ -186,7 +187,7 @@ def edition(
             day = local_date(session.now(), zone)
             record = find_asked_edition(connection, asked) if asked else None
             record = record or find_edition(connection, day)
-            if record is None or record.state not in ("draft", "ready"):
+            if record is None or record.state not in UNSENT:
                 state = f"is {record.state}" if record else "is not made yet"
                 raise RefusedError(
                     f"the edition of {record.name if record else day} {state}: there is nothing "

@@ -59,6 +59,7 @@ from newsletter.delivery.holder import shown_holder
 from newsletter.delivery.inquiry import count_unreached, list_reasons, read_run
 from newsletter.delivery.lifecycle import FINAL, State
 from newsletter.delivery.sender import Sender
+from newsletter.editions.lifecycle import UNSENT
 from newsletter.editions.model import Kind
 from newsletter.editions.shelf import EditionRecord, read_edition
 from newsletter.errors import AlreadyRunning, AudienceError, RefusedError, TemporaryError
@@ -71,8 +72,6 @@ from newsletter.publish import publish
 from newsletter.render.preflight import Finding
 
 _GLANCE_SECONDS = 0.1
-_UNSENT = ("draft", "ready")
-"""Edition states before the audience is frozen."""
 
 
 def send(
@@ -138,17 +137,17 @@ def send(
         if test_email:
             _send_test(session, press, printed, test_email, as_json=as_json)
             return
-        if overrides and printed.record.state not in _UNSENT:
+        if overrides and printed.record.state not in UNSENT:
             raise RefusedError(
                 f"the edition of {printed.record.name} was approved before: no check stops it",
                 mend="leave --override out",
             )
-        if wanted and printed.record.state not in _UNSENT:
+        if wanted and printed.record.state not in UNSENT:
             raise RefusedError(
                 f"the edition of {printed.record.date} was approved before: its readers are fixed",
                 mend="leave --segment out",
             )
-        if printed.record.state in _UNSENT:
+        if printed.record.state in UNSENT:
             if session.settings.edition.browser_checks:
                 printed = look_at_edition(session, press, printed)
             audience, shown = _count_audience(press, printed, wanted)
@@ -161,7 +160,7 @@ def send(
         if not as_json:
             relay = "" if dry_run else ", ".join(map(str, press.relays))
             session.out.print(edition_table(printed, audience=shown, relay=relay, gaps=gaps))
-        if printed.record.state in _UNSENT:
+        if printed.record.state in UNSENT:
             if not as_json:
                 session.out.print(findings_table(printed.findings, only_trouble=True))
             if dry_run:
@@ -283,7 +282,7 @@ def _ask(
     as_json: bool,
 ) -> None:
     """Return on a yes."""
-    is_new = printed.record.state in _UNSENT
+    is_new = printed.record.state in UNSENT
     # An edition is sent once: it has no second audience.
     only = ", and to nobody else" if segment else ""
     confirm(

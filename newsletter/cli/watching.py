@@ -51,6 +51,7 @@ from newsletter.delivery.inquiry import (
 from newsletter.delivery.ledger import Ledger
 from newsletter.delivery.lifecycle import State
 from newsletter.delivery.waves import find_next_hour
+from newsletter.editions.lifecycle import UNDER_WAY
 from newsletter.editions.shelf import EditionRecord, list_editions, read_edition
 from newsletter.errors import RefusedError
 from newsletter.store import Database
@@ -59,8 +60,6 @@ _SHOWN_DOUBTS = 20
 _SHOWN_ALERTS = 5
 _LAST_LOOKS = 20
 """How often a cancelled edition is looked at whose sender has not closed it yet."""
-_UNDER_WAY = ("approved", "sending", "paused")
-"""Edition states in which readers still wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +134,7 @@ def status(
     told = [
         report
         for report in reports
-        if report in (reports[0], mailed) or report.record.state in _UNDER_WAY or report.alerts
+        if report in (reports[0], mailed) or report.record.state in UNDER_WAY or report.alerts
     ]
     for report in reversed(told):
         for sentence in _what_stands(report, zone):
@@ -185,7 +184,7 @@ def _watch(session: Session, database: Database, limit: int, *, as_json: bool) -
         raise RefusedError("there is no terminal to watch in", mend="leave out --watch")
     with database.reading() as connection:
         records = list_editions(connection, limit)
-    record = next((found for found in records if found.state in _UNDER_WAY), None)
+    record = next((found for found in records if found.state in UNDER_WAY), None)
     if record is None:
         session.out.print("No edition is under way. `newsletter status` shows those there are.")
         return
@@ -201,9 +200,9 @@ def _watch(session: Session, database: Database, limit: int, *, as_json: bool) -
                 counts = count_states(connection, record.id, audience)
             report = _read_report(database, record, counts, session.now())
             live.update(_show_moment(report, zone), refresh=True)
-            if record.state not in _UNDER_WAY:
+            if record.state not in UNDER_WAY:
                 looks_left -= 1
-            if not looks_left or (record.state not in _UNDER_WAY and not count_open(counts)):
+            if not looks_left or (record.state not in UNDER_WAY and not count_open(counts)):
                 return
             time.sleep(1)
 

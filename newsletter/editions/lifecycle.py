@@ -38,6 +38,10 @@ MOVES: Mapping[EditionState, frozenset[EditionState]] = {
 }
 """Where each state may go. A move that is not here does not exist."""
 
+UNSENT: frozenset[EditionState] = frozenset({"draft", "ready"})
+"""The states in which an edition is made, and can be approved."""
+UNDER_WAY: frozenset[EditionState] = frozenset({"approved", "sending", "paused"})
+"""The states in which readers wait for an edition that is theirs."""
 RELEASED: frozenset[EditionState] = frozenset({"approved", "sending", "paused", "sent"})
 """The states in which the content is fixed."""
 

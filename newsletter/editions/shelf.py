@@ -26,7 +26,7 @@ from sqlalchemy import (
 
 from newsletter.editions.content import edition_from_document, edition_to_document
 from newsletter.editions.corrections import give_back_corrections
-from newsletter.editions.lifecycle import MOVES, RELEASED, EditionState, move
+from newsletter.editions.lifecycle import MOVES, RELEASED, UNSENT, EditionState, move
 from newsletter.editions.model import Edition, Kind, Window, name_edition
 from newsletter.editions.promises import withdraw_promises
 from newsletter.editions.released import REACHED, is_released
@@ -335,7 +335,7 @@ def store_compiled(connection: Connection, edition_id: int, data: bytes) -> Edit
     """Store what was rendered. Raises `TemporaryError` where it was approved meanwhile."""
     stored = connection.execute(
         update(editions)
-        .where(_E.id == edition_id, _E.state.in_(("draft", "ready")))
+        .where(_E.id == edition_id, _E.state.in_(sorted(UNSENT)))
         .values(compiled=data)
     )
     record = read_edition(connection, edition_id)
@@ -413,7 +413,7 @@ def retire_unapproved(
     """Cancel earlier editions that nobody approved, so that their briefs are not lost."""
     stale = connection.scalars(
         select(_E.id)
-        .where(_E.date < before, _E.kind == kind, _E.state.in_(("draft", "ready")))
+        .where(_E.date < before, _E.kind == kind, _E.state.in_(sorted(UNSENT)))
         .order_by(_E.date)
     ).all()
     reason = f"it was not approved before the edition of {before} was composed"
@@ -426,7 +426,7 @@ def reopen_dailies(connection: Connection) -> None:
     What they were is not to be sent any more, so what was compiled of them is dropped.
     """
     unapproved = connection.scalars(
-        select(_E.id).where(_E.kind == "daily", _E.state.in_(("draft", "ready")))
+        select(_E.id).where(_E.kind == "daily", _E.state.in_(sorted(UNSENT)))
     ).all()
     for edition_id in unapproved:
         _release_briefs(connection, edition_id)

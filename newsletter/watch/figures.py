@@ -24,6 +24,7 @@ from newsletter.briefs.health import judge_source
 from newsletter.briefs.watch import load_facts
 from newsletter.delivery.inquiry import count_states, read_run
 from newsletter.delivery.lifecycle import FINAL, State
+from newsletter.editions.lifecycle import UNDER_WAY
 from newsletter.editions.shelf import list_editions
 from newsletter.errors import StorageError
 from newsletter.press import Press
@@ -36,7 +37,6 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _KEPT_SECONDS = 5.0
 _RECENT_EDITIONS = 7
 _DAY = timedelta(hours=24)
-_UNDER_WAY = ("approved", "sending", "paused")
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -148,7 +148,7 @@ class _Stored(Collector):
         queue, has_latest, last_sent = 0, False, None
         for record in list_editions(connection, _RECENT_EDITIONS):
             last_sent = max(filter(None, (last_sent, record.sent_at)), default=None)
-            is_under_way = record.state in _UNDER_WAY
+            is_under_way = record.state in UNDER_WAY
             if not is_under_way and (has_latest or record.dated_at is None):
                 continue
             has_latest = True

@@ -18,6 +18,7 @@ from newsletter.delivery.inquiry import (
     read_run,
 )
 from newsletter.delivery.lifecycle import State
+from newsletter.editions.lifecycle import UNDER_WAY
 from newsletter.editions.model import Kind as EditionKind
 from newsletter.editions.model import name_edition
 from newsletter.editions.shelf import EditionRecord, find_edition, list_editions
@@ -114,7 +115,7 @@ def _look_at_editions(
     courses = {
         record.name: _read_course(connection, record, memory, now)
         for record in records
-        if record.state in ("approved", "sending", "paused") or _is_just_sent(record, now)
+        if record.state in UNDER_WAY or _is_just_sent(record, now)
     }
     for record in records:
         if press.today() - record.date <= timedelta(days=1) and (

@@ -33,7 +33,7 @@ from newsletter.delivery.inquiry import (
 )
 from newsletter.delivery.lifecycle import FINAL, State
 from newsletter.delivery.words import explain_outcome
-from newsletter.editions.lifecycle import RELEASED
+from newsletter.editions.lifecycle import RELEASED, UNSENT
 from newsletter.editions.manifest import find_manifest
 from newsletter.editions.model import KINDS, Kind
 from newsletter.editions.shelf import EditionRecord, find_edition, list_editions, read_edition
@@ -60,7 +60,6 @@ from newsletter.web.console.pages import Frame
 _LISTED = 60
 _DOUBTS_SHOWN = 200
 _NAME = re.compile(rf"(\d{{4}}-\d\d-\d\d)(?:-({'|'.join(KINDS)}))?", re.ASCII)
-_UNSENT = ("draft", "ready")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +141,7 @@ def add_editions(app: FastAPI, press: Press, frame: Frame) -> None:
     def show_send(visit: Visit, name: str, *, said: str = "", kind: str = "problem") -> Response:
         with database.reading() as connection:
             record = find_named(connection, name)
-            if record.state not in _UNSENT or not record.has_compiled:
+            if record.state not in UNSENT or not record.has_compiled:
                 raise RefusedError(
                     f"the edition of {record.name} is {record.state}: it cannot be sent by this "
                     "page",
@@ -206,7 +205,7 @@ def add_editions(app: FastAPI, press: Press, frame: Frame) -> None:
         visit: Visit = request.state.visit
         with database.writing() as connection:
             record = find_named(connection, name)
-            if record.state not in _UNSENT:
+            if record.state not in UNSENT:
                 raise RefusedError(f"the edition of {record.name} is {record.state}")
             approve_edition(
                 connection,

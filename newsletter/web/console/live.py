@@ -15,6 +15,7 @@ from fastapi import FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
+from newsletter.editions.lifecycle import UNDER_WAY
 from newsletter.press import Press
 from newsletter.web.console.editions import find_named, read_live
 from newsletter.web.console.gate import Visit
@@ -23,7 +24,6 @@ from newsletter.web.console.sessions import find_session
 
 _EVERY_SECONDS = 1.0
 _STREAM_SECONDS = 300
-_MOVING = ("approved", "sending", "paused")
 _STREAMS = 30
 
 
@@ -50,7 +50,7 @@ def add_live(app: FastAPI, press: Press) -> None:
                         return
                     live = await run_in_threadpool(read_live, press, edition_id)
                     yield f"data: {json.dumps(live)}\n\n"
-                    if live["state"] not in _MOVING:
+                    if live["state"] not in UNDER_WAY:
                         return
                     await asyncio.sleep(_EVERY_SECONDS)
             finally:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import unified_diff
 from typing import cast, get_args
 
 from fastapi import FastAPI, Request
+from sqlalchemy import Connection
 from starlette.responses import Response
 
 from newsletter.briefs.health import TROUBLE, judge_source
 from newsletter.briefs.text_writer import format_text
 from newsletter.briefs.watch import load_facts
 from newsletter.editions.desk import list_waiting
-from newsletter.editions.lifecycle import RELEASED
+from newsletter.editions.lifecycle import UNDER_WAY, UNSENT
 from newsletter.editions.placing import Move, list_fixed, move_brief
 from newsletter.editions.review import list_texts
 from newsletter.editions.shelf import EditionRecord, find_edition, list_editions
@@ -37,8 +37,6 @@ from newsletter.web.console.gate import Visit
 from newsletter.web.console.pages import Frame
 
 _EDITIONS_LOOKED_AT = 7
-_UNDER_WAY = ("approved", "sending", "paused")
-_UNSENT = ("draft", "ready")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +61,7 @@ def add_today(app: FastAPI, press: Press, frame: Frame) -> None:
             record = find_edition(connection, press.today())
             recent = list_editions(connection, _EDITIONS_LOOKED_AT)
             told: list[ToldView] = []
-            if record and record.state in _UNSENT:
+            if record and record.state in UNSENT:
                 fixed = list_fixed(connection)
                 told = [
                     ToldView(reviewed=each, is_fixed=each.brief_id in fixed, form="", why="")
@@ -74,7 +72,7 @@ def add_today(app: FastAPI, press: Press, frame: Frame) -> None:
             under_way = [
                 (each, read_tally(connection, each, now))
                 for each in recent
-                if each.state in _UNDER_WAY
+                if each.state in UNDER_WAY
             ]
         in_edition = {each.reviewed.brief_id for each in told}
         judged = [(each, judge_source(each, now)) for each in facts]
@@ -113,7 +111,7 @@ def add_today(app: FastAPI, press: Press, frame: Frame) -> None:
             raise InputError("nothing was moved", mend="say where to")
         with database.writing() as connection:
             record = find_edition(connection, press.today())
-            if record is None or record.state not in _UNSENT:
+            if record is None or record.state not in UNSENT:
                 raise RefusedError("there is no edition whose order could be changed")
             move_brief(
                 connection,
@@ -129,7 +127,7 @@ def add_today(app: FastAPI, press: Press, frame: Frame) -> None:
     @app.get("/briefs/{brief_id}")
     def show_brief(request: Request, brief_id: int) -> Response:
         with database.reading() as connection:
-            found = _find(press, load_reviewed(connection, [brief_id], read_rules(press.settings)))
+            found = _find(connection, press, brief_id)
             said = load_said(connection, [brief_id]).get(brief_id, [])
             before = find_text(connection, brief_id, said[-1].content_hash) if said else None
         changes: list[str] = []
@@ -155,7 +153,7 @@ def add_today(app: FastAPI, press: Press, frame: Frame) -> None:
         if verdict == "rejected" and not note:
             raise InputError("a rejection needs a reason", mend="say why, for whoever wrote it")
         with database.writing() as connection:
-            found = _find(press, load_reviewed(connection, [brief_id], read_rules(press.settings)))
+            found = _find(connection, press, brief_id)
             if found.content_hash != form.get("seen"):
                 raise TemporaryError("the brief was changed since you saw it", mend="read it again")
             store_verdict(
@@ -167,22 +165,20 @@ def add_today(app: FastAPI, press: Press, frame: Frame) -> None:
                 note=note,
             )
             record = find_edition(connection, press.today())
-        if verdict == "rejected" and record and record.state in _UNSENT:
+        if verdict == "rejected" and record and record.state in UNSENT:
             remake(replace(press, actor=visit.actor), record)
         return frame.lead("/")
 
 
 def remake(press: Press, record: EditionRecord) -> None:
     """Compose and render an edition anew of what was gathered; no source is asked."""
-    if record.state in RELEASED:
-        return
     composed = compose(press, record.date, None, kind=record.kind)
     if composed.edition is not None:
         render(press, composed)
 
 
-def _find(_press: Press, loaded: dict[int, Reviewed]) -> Reviewed:
-    found: Sequence[Reviewed] = list(loaded.values())
-    if not found:
+def _find(connection: Connection, press: Press, brief_id: int) -> Reviewed:
+    found = load_reviewed(connection, [brief_id], read_rules(press.settings)).get(brief_id)
+    if found is None:
         raise RefusedError("there is no such brief", mend="look at the day again")
-    return found[0]
+    return found
