@@ -15,12 +15,12 @@ from newsletter.cli.asked import (
     find_asked_edition,
 )
 from newsletter.cli.session import Session
-from newsletter.cli.tables import count_open, counts_document, shown_count, shown_moment
+from newsletter.cli.tables import counts_document, shown_count, shown_moment
 from newsletter.delivery import settle
 from newsletter.delivery.holder import shown_holder
 from newsletter.delivery.inquiry import RunView, read_run
 from newsletter.delivery.ledger import Ledger
-from newsletter.delivery.lifecycle import State
+from newsletter.delivery.lifecycle import State, count_open
 from newsletter.editions.shelf import EditionRecord, read_edition
 from newsletter.store import Database
 

@@ -47,7 +47,6 @@ from newsletter.cli.edition import (
 from newsletter.cli.session import Session
 from newsletter.cli.tables import (
     clear_text_warning,
-    count_open,
     counts_document,
     findings_table,
     outcome_table,
@@ -57,7 +56,7 @@ from newsletter.cli.tables import (
 )
 from newsletter.delivery.holder import shown_holder
 from newsletter.delivery.inquiry import count_unreached, list_reasons, read_run
-from newsletter.delivery.lifecycle import FINAL, State
+from newsletter.delivery.lifecycle import FINAL, State, count_open
 from newsletter.delivery.sender import Sender
 from newsletter.editions.lifecycle import UNSENT
 from newsletter.editions.model import Kind

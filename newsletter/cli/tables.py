@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from newsletter.delivery.lifecycle import FINAL, State
+from newsletter.delivery.lifecycle import State
 
 if TYPE_CHECKING:  # the preflight takes long to import, and `status` shows none
     from newsletter.audience.reader import Status as ReaderStatus
@@ -101,11 +101,6 @@ def shown_state(state: State) -> str:
 def shown_moment(instant: datetime | None, zone: ZoneInfo) -> str:
     """Say "2026-03-02 07:00 EST", in the publication's own time."""
     return f"{instant.astimezone(zone):%Y-%m-%d %H:%M %Z}" if instant else "an unknown time"
-
-
-def count_open(counts: Mapping[State, int]) -> int:
-    """Count the deliveries that still want work."""
-    return sum(count for state, count in counts.items() if state not in FINAL)
 
 
 def counts_document(counts: Mapping[State, int]) -> dict[str, int]:

@@ -23,7 +23,6 @@ from newsletter.briefs.watch import load_facts
 from newsletter.cli.asked import JsonOption
 from newsletter.cli.session import Session
 from newsletter.cli.tables import (
-    count_open,
     counts_document,
     decision_documents,
     outcome_table,
@@ -49,7 +48,7 @@ from newsletter.delivery.inquiry import (
     read_run,
 )
 from newsletter.delivery.ledger import Ledger
-from newsletter.delivery.lifecycle import State
+from newsletter.delivery.lifecycle import State, count_open
 from newsletter.delivery.waves import find_next_hour
 from newsletter.editions.lifecycle import UNDER_WAY
 from newsletter.editions.shelf import EditionRecord, list_editions, read_edition

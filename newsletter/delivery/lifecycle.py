@@ -18,6 +18,7 @@ may send again what was accepted, or to whom left the list: those have no way ba
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 from newsletter.errors import IllegalMove
@@ -59,6 +60,11 @@ FINAL = frozenset({_S.ACCEPTED, _S.FAILED, _S.IN_DOUBT, _S.SUPPRESSED, _S.EXPIRE
 
 OPEN = frozenset(State) - FINAL
 """States that keep an edition from being sent."""
+
+
+def count_open(counts: Mapping[State, int]) -> int:
+    """Count the deliveries that still want work."""
+    return sum(count for state, count in counts.items() if state in OPEN)
 
 
 def check_move(state: State, to: State) -> State:

@@ -15,7 +15,7 @@ from newsletter.briefs.health import Facts as SourceFacts
 from newsletter.briefs.health import judge_source
 from newsletter.delivery.guards import AlertKind
 from newsletter.delivery.inquiry import Alert, Decision, RunView
-from newsletter.delivery.lifecycle import FINAL, State
+from newsletter.delivery.lifecycle import State, count_open
 from newsletter.editions.review import WAITS_FOR_REVIEW
 from newsletter.editions.shelf import EditionRecord
 from newsletter.errors import (
@@ -94,7 +94,7 @@ def judge_course(
 ) -> Alarm | None:
     """Judge whether an edition that was begun moves; None where it does."""
     record = course.record
-    name, left = record.name, _count_open(course.counts)
+    name, left = record.name, count_open(course.counts)
     if record.state == "paused":
         return _judge_pause(course, rules, now)
     if record.state not in ("approved", "sending") or not left:
@@ -142,7 +142,7 @@ def _judge_pause(course: Course, rules: Alerts, now: datetime) -> Alarm | None:
     if now - since < rules.grace:
         return None
     by = f" by {paused.decided_by.replace('@', ' on ')}" if paused else ""
-    name, left = course.record.name, _count_open(course.counts)
+    name, left = course.record.name, count_open(course.counts)
     return Alarm(
         key=f"edition/{name}",
         kind=Kind.EDITION_PAUSED,
@@ -312,10 +312,6 @@ def judge_schedule(silent_seconds: float, most_seconds: float) -> Alarm | None:
 
 def _is_sent_by_somebody(course: Course) -> bool:
     return course.run is not None and course.run.is_alive
-
-
-def _count_open(counts: Mapping[State, int]) -> int:
-    return sum(count for state, count in counts.items() if state not in FINAL)
 
 
 def _readers(count: int) -> str:

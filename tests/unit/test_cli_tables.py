@@ -7,7 +7,6 @@ from rich.console import Console
 
 from newsletter.cli.tables import (
     clear_text_warning,
-    count_open,
     counts_document,
     findings_table,
     outcome_table,
@@ -15,7 +14,7 @@ from newsletter.cli.tables import (
     shown_outcome,
     shown_readers,
 )
-from newsletter.delivery.lifecycle import State
+from newsletter.delivery.lifecycle import State, count_open
 from newsletter.render.preflight import Finding
 from newsletter.smtp.relay import parse_relay
 

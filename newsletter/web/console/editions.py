@@ -31,7 +31,7 @@ from newsletter.delivery.inquiry import (
     list_reasons,
     read_run,
 )
-from newsletter.delivery.lifecycle import FINAL, State
+from newsletter.delivery.lifecycle import State, count_open
 from newsletter.delivery.words import explain_outcome
 from newsletter.editions.lifecycle import RELEASED, UNSENT
 from newsletter.editions.manifest import find_manifest
@@ -77,7 +77,7 @@ class Tally:
     @property
     def still_open(self) -> int:
         """Who waits."""
-        return sum(count for state, count in self.counts.items() if state not in FINAL)
+        return count_open(self.counts)
 
     @property
     def others(self) -> list[tuple[str, str, int]]:
