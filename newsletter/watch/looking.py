@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 
 from sqlalchemy import Connection, func, insert, select, text, update
 
+from newsletter.briefs.health import Facts as SourceFacts
 from newsletter.briefs.watch import load_facts
 from newsletter.delivery.inquiry import (
     count_states,
@@ -63,7 +64,7 @@ def look(press: Press, pulse: Pulse, memory: Memory) -> tuple[Alarm, ...]:
     with press.database.reading() as connection:
         found = list(_look_at_editions(connection, press, pulse, memory, since))
         sources = load_facts(connection, press.settings, now=press.now())
-        found += _look_at_gathering(connection, press, pulse, since)
+        found += _look_at_gathering(connection, press, pulse, sources, since)
     found += judging.judge_sources(sources, press.now())
     found += _look_at_machine(press, pulse)
     by_key: dict[str, Alarm] = {}
@@ -153,7 +154,11 @@ def _list_due(connection: Connection, press: Press, since: datetime) -> Iterator
 
 
 def _look_at_gathering(
-    connection: Connection, press: Press, pulse: Pulse, since: datetime
+    connection: Connection,
+    press: Press,
+    pulse: Pulse,
+    sources: Sequence[SourceFacts],
+    since: datetime,
 ) -> list[Alarm]:
     settings = press.settings
     now = press.now().astimezone(settings.publication.zone)
@@ -164,7 +169,6 @@ def _look_at_gathering(
     record = find_edition(connection, due_at.date())
     if record is not None and record.state not in ("draft", "ready", "held"):
         return []  # it has what it needs, or needs nothing
-    sources = load_facts(connection, settings, now=press.now())
     alarm = judging.judge_gathering(due_at, sources, pulse.faults.get(f"gather {due_at.date()}"))
     return [alarm] if alarm else []
 
