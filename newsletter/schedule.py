@@ -21,6 +21,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
+from time import monotonic
 from typing import Any, TypeVar
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -50,6 +51,8 @@ RETRY_SECONDS = 60.0
 """Pause before a send that failed for a passing reason is taken up again."""
 _LOOK_SECONDS = 3.0
 """How often the wall clock is looked at; a timer alone stands still while a machine sleeps."""
+_ERASURES_SECONDS = 60.0
+"""How often it is looked for what an erasure left to be done: all suppressions are read for it."""
 _PAUSE_LOOK_SECONDS = 1.0
 """How often a paused edition is looked at, so that a resumed one goes on at once."""
 _PUNCTUAL = timedelta(minutes=1)
@@ -118,6 +121,7 @@ class Keeper:
             log.info("%s: next at %s", job.name, planned, extra=about(Event.JOB_PLANNED))
         on_started()
         self._begin("catch up", self._catch_up)
+        erasures_at = monotonic()
         try:
             while True:
                 self._pulse.beat()
@@ -126,7 +130,9 @@ class Keeper:
                     break
                 scheduler.wakeup()
                 self._take_up_resumed()
-                self._begin("finish erasures", self._finish_erasures)
+                if monotonic() >= erasures_at:
+                    erasures_at = monotonic() + _ERASURES_SECONDS
+                    self._begin("finish erasures", self._finish_erasures)
         finally:
             scheduler.shutdown(wait=False)
             self.stop()

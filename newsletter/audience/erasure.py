@@ -191,12 +191,11 @@ def wipe_traces(
     PostgreSQL frees the old rows' place; when it is written over is the server's to say.
     """
     with database.reading() as connection:
-        waiting = connection.scalar(select(func.count()).where(_HAS_TRACES))
+        if not connection.scalar(select(func.count()).where(_HAS_TRACES)):
+            return True
         is_sending = connection.scalar(
             select(func.count()).where(runs.c.holder != "", runs.c.lease_until > now)
         )
-    if not waiting:
-        return True
     if is_sending or not (
         _rewrite_sqlite(database, sleep) if database.is_sqlite else _vacuum(database)
     ):
