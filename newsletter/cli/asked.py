@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from datetime import date, datetime
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal
 
 import typer
 from sqlalchemy import Connection
 
 from newsletter.cli.session import Session
-from newsletter.editions.model import KINDS, Kind, name_edition
+from newsletter.editions.model import KINDS, Kind, name_edition, parse_edition_name
 from newsletter.editions.shelf import EditionRecord, find_edition, list_editions, read_edition
 from newsletter.errors import RefusedError
 
@@ -77,9 +76,10 @@ def check_briefs(brief_ids: list[int] | None, kind: Kind) -> tuple[int, ...]:
 
 def find_asked_edition(connection: Connection, asked: str) -> EditionRecord:
     """Find the edition that somebody named by its date or its number."""
-    found = re.fullmatch(rf"(\d{{4}}-\d\d-\d\d)(?:-({'|'.join(KINDS)}))?", asked, re.ASCII)
+    if named := parse_edition_name(asked):
+        return find_edition_of(connection, *named)
     try:
-        day = date.fromisoformat(found[1] if found else asked)
+        day = date.fromisoformat(asked)
     except ValueError:
         if not (asked.isascii() and asked.isdigit()):
             raise typer.BadParameter(
@@ -87,9 +87,7 @@ def find_asked_edition(connection: Connection, asked: str) -> EditionRecord:
                 param_hint="EDITION",
             ) from None
         return read_edition(connection, int(asked))
-    return find_edition_of(
-        connection, day, cast("Kind", found[2]) if found and found[2] else "daily"
-    )
+    return find_edition_of(connection, day)
 
 
 def find_edition_of(connection: Connection, day: date, kind: Kind = "daily") -> EditionRecord:

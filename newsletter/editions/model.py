@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Literal
+from typing import Literal, cast
 
 from newsletter.briefs.model import Brief, Picture
 
@@ -16,6 +17,7 @@ round-up takes them from the week's editions. A correction goes to those who had
 """
 
 KINDS: tuple[Kind, ...] = ("daily", "weekly", "special", "correction")
+_NAME = re.compile(rf"(\d{{4}}-\d\d-\d\d)(?:-({'|'.join(KINDS)}))?", re.ASCII)
 
 Outcome = Literal["happened", "moved", "expired"]
 """What became of what readers were told to watch.
@@ -170,6 +172,15 @@ class Edition:
 def name_edition(day: date, kind: Kind) -> str:
     """Name an edition in addresses and commands: 2026-11-23, 2026-11-23-weekly."""
     return day.isoformat() if kind == "daily" else f"{day.isoformat()}-{kind}"
+
+
+def parse_edition_name(name: str) -> tuple[date, Kind] | None:
+    """Read what `name_edition` writes, and "…-daily"; None for any other text."""
+    found = _NAME.fullmatch(name)
+    try:
+        return (date.fromisoformat(found[1]), cast("Kind", found[2] or "daily")) if found else None
+    except ValueError:
+        return None
 
 
 def list_dates_referred_to(edition: Edition) -> tuple[date, ...]:

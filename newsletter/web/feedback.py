@@ -30,7 +30,7 @@ from newsletter.audience.answers import (
 )
 from newsletter.audience.choosing import find_chooser
 from newsletter.briefs.implication import is_no_direct_implication
-from newsletter.editions.model import KINDS, Edition, Kind, name_edition
+from newsletter.editions.model import Edition, Kind, name_edition, parse_edition_name
 from newsletter.editions.shelf import find_edition, find_released_content
 from newsletter.mail.tokens import Claim, Purpose
 from newsletter.press import Press
@@ -206,9 +206,5 @@ def _has(edition: Edition, number: str) -> bool:
 
 def _read_name(name: str) -> tuple[date, Kind] | None:
     """Read the name of an edition as its address has it."""
-    try:
-        day = date.fromisoformat(name[:10])
-    except ValueError:
-        return None
-    kind = next((kind for kind in KINDS if name == name_edition(day, kind)), None)
-    return (day, kind) if kind else None
+    named = parse_edition_name(name)
+    return named if named and name_edition(*named) == name else None

@@ -7,10 +7,9 @@ spelled out; the form of that page carries the hash of the content that was look
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, cast
 
 from fastapi import FastAPI, Request
@@ -35,7 +34,7 @@ from newsletter.delivery.lifecycle import State, count_open
 from newsletter.delivery.words import explain_outcome
 from newsletter.editions.lifecycle import RELEASED, UNSENT
 from newsletter.editions.manifest import find_manifest
-from newsletter.editions.model import KINDS, Kind
+from newsletter.editions.model import parse_edition_name
 from newsletter.editions.shelf import EditionRecord, find_edition, list_editions, read_edition
 from newsletter.editions.verdicts import (
     approve_edition,
@@ -59,7 +58,6 @@ from newsletter.web.console.pages import Frame
 
 _LISTED = 60
 _DOUBTS_SHOWN = 200
-_NAME = re.compile(rf"(\d{{4}}-\d\d-\d\d)(?:-({'|'.join(KINDS)}))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -312,13 +310,8 @@ def add_editions(app: FastAPI, press: Press, frame: Frame) -> None:
 
 def find_named(connection: Connection, name: str) -> EditionRecord:
     """Find the edition of a name: its date, and its kind where that is not daily."""
-    found = _NAME.fullmatch(name)
-    try:
-        day = date.fromisoformat(found[1]) if found else None
-    except ValueError:
-        day = None
-    kind = cast("Kind", found[2] or "daily") if found else "daily"
-    record = find_edition(connection, day, kind) if day else None
+    named = parse_edition_name(name)
+    record = find_edition(connection, *named) if named else None
     if record is None:
         raise RefusedError(f"there is no edition {name[:40]}", mend="see the list of editions")
     return record
