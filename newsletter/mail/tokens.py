@@ -116,14 +116,20 @@ class TokenSigner:
         return binascii.b2a_base64(signed, newline=False).translate(_URL_SAFE, b"=").decode()
 
 
+def sign_one(
+    subscriber_id: int, purpose: Purpose, *, keyring: Keyring, list_id: str, edition_id: int = 0
+) -> str:
+    """Give a single token, by the newest key; 0 is no edition."""
+    signer = TokenSigner(keyring, keyring.newest, purpose, list_id=list_id, edition_id=edition_id)
+    return signer.sign(subscriber_id)
+
+
 def sign_until_later(
     subscriber_id: int, purpose: Purpose, now: datetime, *, keyring: Keyring, list_id: str
 ) -> str:
     """Give a token that names the second it was given out in, for `Claim.is_fresh`."""
-    signer = TokenSigner(
-        keyring, keyring.newest, purpose, list_id=list_id, edition_id=int(now.timestamp())
-    )
-    return signer.sign(subscriber_id)
+    at = int(now.timestamp())
+    return sign_one(subscriber_id, purpose, keyring=keyring, list_id=list_id, edition_id=at)
 
 
 def read_token(token: str, purpose: Purpose, *, keyring: Keyring, list_id: str) -> Claim:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from newsletter.audience.links import LinksWanted, settle_link_asks
 from newsletter.audience.moving import CONFIRM_WITHIN, Moved, Wish, settle_moves
 from newsletter.delivery.notices import Notice, enqueue
-from newsletter.mail.tokens import Purpose, TokenSigner, sign_until_later
+from newsletter.mail.tokens import Purpose, sign_one, sign_until_later
 from newsletter.press import Press
 from newsletter.press.signing_up import build_settler as build_sign_up_settler
 from newsletter.press.signing_up import derive_secret
@@ -75,13 +75,13 @@ def _mail_wish(press: Press, connection: Connection, wish: Wish) -> None:
 
 def _mail_links(press: Press, connection: Connection, wanted: LinksWanted) -> None:
     """Mail a reader links that are theirs."""
-    now, publication, keyring = press.now(), press.settings.publication, press.keyring
+    now, publication = press.now(), press.settings.publication
 
     def link(path: str, purpose: Purpose) -> str:
-        signer = TokenSigner(
-            keyring, keyring.newest, purpose, list_id=publication.list_id, edition_id=0
+        token = sign_one(
+            wanted.subscriber_id, purpose, keyring=press.keyring, list_id=publication.list_id
         )
-        return f"{publication.url}/{path}/{signer.sign(wanted.subscriber_id)}"
+        return f"{publication.url}/{path}/{token}"
 
     notice = Notice(
         kind="links",

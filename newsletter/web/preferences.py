@@ -31,7 +31,7 @@ from newsletter.editions.shelf import (
     name_stories,
 )
 from newsletter.mail import Addresser, decode_message
-from newsletter.mail.tokens import Claim, Purpose, TokenSigner
+from newsletter.mail.tokens import Claim, Purpose, sign_one
 from newsletter.press import Press
 from newsletter.press.addressing import addresser
 from newsletter.render.context import clean_line
@@ -90,10 +90,10 @@ def build_preferences(press: Press, pages: Pages) -> APIRouter:
 
     def show(token: str, claim: Claim, chooser: Chooser, *, is_saved: bool = False) -> Response:
         reader, choices, today = chooser.reader, chooser.reader.choices, press.today()
-        signer = TokenSigner(
-            press.keyring,
-            press.keyring.newest,
+        leaving = sign_one(
+            reader.subscriber_id,
             Purpose.UNSUBSCRIBE,
+            keyring=press.keyring,
             list_id=list_id,
             edition_id=claim.edition_id,
         )
@@ -116,7 +116,7 @@ def build_preferences(press: Press, pages: Pages) -> APIRouter:
             erase_url=f"{pages.root}/p/{token}/erase",
             preview_url=f"{pages.root}/p/{token}/preview" if edition else "",
             preview_query=urlencode(write_choices(choices, reader.name)),
-            leave_url=f"{pages.root}/u/{signer.sign(reader.subscriber_id)}",
+            leave_url=f"{pages.root}/u/{leaving}",
             topics=build_options(
                 dict.fromkeys((*choices.topics, *on_offer.topics)), choices.topics
             ),

@@ -37,7 +37,7 @@ from newsletter.audience.signing_up import (
     write_version,
 )
 from newsletter.errors import AudienceError, ConfigurationError
-from newsletter.mail.tokens import Claim, Keyring, Purpose, TokenSigner
+from newsletter.mail.tokens import Claim, Purpose, sign_one, sign_until_later
 from newsletter.press import Press
 from newsletter.press.signing_up import derive_secret
 from newsletter.render.languages import SOURCE, match_language, read_catalogues
@@ -193,15 +193,13 @@ class SigningDesk:
 
     def _stamp(self, language: str) -> str:
         """Sign when a form was shown, and what it asked consent to."""
-        keyring: Keyring = self._press.keyring
-        signer = TokenSigner(
-            keyring,
-            keyring.newest,
+        return sign_until_later(
+            self._wording(language).number,
             Purpose.FORM,
+            self._press.now(),
+            keyring=self._press.keyring,
             list_id=self._list_id,
-            edition_id=int(self._press.now().timestamp()),
         )
-        return signer.sign(self._wording(language).number)
 
     def _wording(self, language: str) -> Wording:
         return self._wordings[match_language(language, self._languages) or self._own_language]
@@ -275,11 +273,13 @@ class SigningDesk:
         def link(path: str, purpose: Purpose) -> str:
             if is_old:
                 return ""
-            keyring = self._press.keyring
-            signer = TokenSigner(
-                keyring, keyring.newest, purpose, list_id=self._list_id, edition_id=0
+            token = sign_one(
+                confirmed.subscriber_id,
+                purpose,
+                keyring=self._press.keyring,
+                list_id=self._list_id,
             )
-            return f"{self._pages.root}/{path}/{signer.sign(confirmed.subscriber_id)}"
+            return f"{self._pages.root}/{path}/{token}"
 
         return self._pages.show(
             "confirmed.html.j2",
