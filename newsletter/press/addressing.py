@@ -6,6 +6,7 @@ from datetime import datetime
 
 from newsletter.audience.reader import Reader
 from newsletter.delivery.signing import choose_signers
+from newsletter.editions.lifecycle import RELEASED
 from newsletter.editions.shelf import EditionRecord, load_compiled, load_letterhead
 from newsletter.mail import Addresser, Letterhead, Message, build_letterhead
 from newsletter.press import Press, Printed
@@ -18,6 +19,15 @@ def addresser(press: Press, edition_id: int) -> Addresser:
         compiled = CompiledEdition.load(load_compiled(connection, edition_id))
         letterhead = Letterhead.from_document(load_letterhead(connection, edition_id))
     return build_addresser(press, compiled, letterhead)
+
+
+def addresser_as_it_stands(press: Press, record: EditionRecord) -> Addresser:
+    """Give what makes a copy of an edition that is rendered, approved or not yet."""
+    if record.state in RELEASED:
+        return addresser(press, record.id)
+    with press.database.reading() as connection:
+        compiled = CompiledEdition.load(load_compiled(connection, record.id))
+    return build_addresser(press, compiled, letterhead_of(press, record, press.now()))
 
 
 def sample_message(press: Press, printed: Printed, reader: Reader) -> Message:

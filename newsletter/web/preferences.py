@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from urllib.parse import urlencode
@@ -55,7 +55,7 @@ from newsletter.web.offers import (
     read_pause,
     write_choices,
 )
-from newsletter.web.pages import Pages, read_claim
+from newsletter.web.pages import Pages, build_copy_policy, read_claim
 
 _EDITIONS_LOOKED_AT = 30
 _TOPICS_OFFERED = 40
@@ -251,14 +251,9 @@ def _name_muted(press: Press, choices: Choices) -> dict[str, str]:
 
 def _show_copy(maker: Addresser, reader: Reader, press: Press) -> Response:
     plain, html = decode_message(maker.address(reader).content)
-    hosts: Sequence[str] = press.settings.edition.picture_hosts
-    pictures = " ".join(f"https://{host}" for host in hosts) or "'none'"
     headers = {
         "Cache-Control": "no-store",
-        "Content-Security-Policy": (
-            f"default-src 'none'; style-src 'unsafe-inline'; img-src {pictures}; "
-            "sandbox; frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
-        ),
+        "Content-Security-Policy": build_copy_policy(press.settings.edition.picture_hosts),
         "Referrer-Policy": "no-referrer",
         "X-Content-Type-Options": "nosniff",
         "X-Robots-Tag": "noindex",

@@ -17,16 +17,15 @@ from starlette.responses import HTMLResponse, Response
 from newsletter.audience.address import build_key
 from newsletter.audience.reader import Choices, Reader
 from newsletter.audience.subscribers import read_subscriber
-from newsletter.editions.lifecycle import RELEASED
-from newsletter.editions.shelf import EditionRecord, load_compiled
+from newsletter.editions.shelf import EditionRecord
 from newsletter.errors import RefusedError
 from newsletter.mail import Message, decode_message
 from newsletter.press import Press
-from newsletter.press.addressing import addresser, build_addresser, letterhead_of
-from newsletter.render.compiled import CompiledEdition
+from newsletter.press.addressing import addresser_as_it_stands
 from newsletter.web.console.editions import find_named
 from newsletter.web.console.gate import Visit
 from newsletter.web.console.pages import HEADERS, Frame
+from newsletter.web.pages import build_copy_policy
 
 _WIDTHS = ("phone", "desktop")
 _SCHEMES = ("light", "dark")
@@ -48,7 +47,6 @@ def add_preview(app: FastAPI, press: Press, frame: Frame) -> None:
                     f"the edition of {record.name} is {record.state}: there is nothing to show"
                 )
             found = read_subscriber(connection, build_key(reader.strip())) if reader else None
-            compiled = CompiledEdition.load(load_compiled(connection, record.id))
         if reader and found is None:
             said = "No reader has that address; this is the copy of one who chose nothing."
         if found:  # of nobody: the links of a preview must do nothing in their name
@@ -59,10 +57,7 @@ def add_preview(app: FastAPI, press: Press, frame: Frame) -> None:
                 choices=found.choices,
                 fields=found.fields,
             )
-        if record.state in RELEASED:
-            return record, addresser(press, record.id).address(sample), said
-        letterhead = letterhead_of(press, record, press.now())
-        return record, build_addresser(press, compiled, letterhead).address(sample), said
+        return record, addresser_as_it_stands(press, record).address(sample), said
 
     @app.get("/editions/{name}/preview")
     def show_preview(request: Request, name: str) -> Response:
@@ -96,14 +91,9 @@ def add_preview(app: FastAPI, press: Press, frame: Frame) -> None:
         asked = request.query_params
         _, message, _ = read(name, asked.get("reader", "")[:320])
         plain, html = decode_message(message.content)
-        hosts = press.settings.edition.picture_hosts
-        pictures = " ".join(f"https://{host}" for host in hosts) or "'none'"
         headers = {
             **HEADERS,
-            "Content-Security-Policy": (
-                f"default-src 'none'; style-src 'unsafe-inline'; img-src {pictures}; sandbox; "
-                "frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
-            ),
+            "Content-Security-Policy": build_copy_policy(press.settings.edition.picture_hosts),
             "Referrer-Policy": "no-referrer",
         }
         del headers["X-Frame-Options"]
