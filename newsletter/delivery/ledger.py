@@ -128,24 +128,22 @@ class Ledger:
         with `follows_zones` those of each zone as well.
         """
         freeze_audience(connection)
-        _s = subscribers.c
+        _s, is_sqlite = subscribers.c, connection.dialect.name == "sqlite"
+        kind, day = _read_kind_and_date(connection, edition_id)
         # SQLite would go by the index on the status and look each reader up: nearly all are
         # active, so it reads the table, in the order in which the rows are then appended.
-        in_order = connection.dialect.name == "sqlite"
-        status: Any = literal_column("+subscribers.status") if in_order else _s.status
+        status: Any = literal_column("+subscribers.status") if is_sqlite else _s.status
         is_in_audience = and_(
             status == "active",
-            ~_is_suppressed(_s.email_key),
-            _is_for(connection, _kind_of(connection, edition_id), repeats, only_had),
-            _is_wanted(connection, edition_id),
-            build_condition(segment, now, is_sqlite=in_order),
+            _is_mailed(connection, kind, day, repeats, only_had),
+            build_condition(segment, now, is_sqlite=is_sqlite),
         )
         at_once = literal(now, deliveries.c.next_attempt_at.type)
         due: Any = at_once
         if plan:
             chosen = _count_hours(connection, is_in_audience, follows_zones=follows_zones)
             _store_waves(connection, edition_id, plan(chosen))
-            due = _build_due_at(edition_id, at_once, is_sqlite=in_order)
+            due = _build_due_at(edition_id, at_once, is_sqlite=is_sqlite)
         audience = select(
             literal(edition_id),
             _s.id,
@@ -189,13 +187,11 @@ class Ledger:
         segment: Segment | None = None,
     ) -> int:
         """Count whom `enrol` would take."""
-        is_sqlite = connection.dialect.name == "sqlite"
+        kind, day = _read_kind_and_date(connection, edition_id)
         audience = select(func.count()).where(
             subscribers.c.status == "active",
-            ~_is_suppressed(subscribers.c.email_key),
-            _is_for(connection, _kind_of(connection, edition_id), repeats, only_had),
-            _is_wanted(connection, edition_id),
-            build_condition(segment, now, is_sqlite=is_sqlite),
+            _is_mailed(connection, kind, day, repeats, only_had),
+            build_condition(segment, now, is_sqlite=connection.dialect.name == "sqlite"),
         )
         return connection.execute(audience).scalar_one()
 
@@ -204,14 +200,9 @@ class Ledger:
         connection: Connection, kind: str, day: date, *, follows_zones: bool
     ) -> tuple[int, dict[Hour, int]]:
         """Count who would be mailed were an edition approved now: all, and those of each hour."""
-        is_for = and_(
-            subscribers.c.status == "active",
-            ~_is_suppressed(subscribers.c.email_key),
-            _is_for(connection, kind, (), ()),
-            wants_mail(kind, day, is_sqlite=connection.dialect.name == "sqlite"),
-        )
-        everybody = connection.execute(select(func.count()).where(is_for)).scalar_one()
-        return everybody, _count_hours(connection, is_for, follows_zones=follows_zones)
+        is_mailed = and_(subscribers.c.status == "active", _is_mailed(connection, kind, day))
+        everybody = connection.execute(select(func.count()).where(is_mailed)).scalar_one()
+        return everybody, _count_hours(connection, is_mailed, follows_zones=follows_zones)
 
     def counts(self, edition_id: int) -> dict[State, int]:
         """Count an edition's deliveries by state; they sum to the audience.
@@ -517,11 +508,26 @@ def _mentions(*names: str) -> Any:
     )
 
 
-def _kind_of(connection: Connection, edition_id: int) -> str:
-    kind: str = connection.execute(
-        select(editions.c.kind).where(editions.c.id == edition_id)
-    ).scalar_one()
-    return kind
+def _read_kind_and_date(connection: Connection, edition_id: int) -> tuple[str, date]:
+    row = connection.execute(
+        select(editions.c.kind, editions.c.date).where(editions.c.id == edition_id)
+    ).one()
+    return row.kind, row.date
+
+
+def _is_mailed(
+    connection: Connection,
+    kind: str,
+    day: date,
+    repeats: Sequence[date] = (),
+    only_had: Sequence[int] = (),
+) -> Any:
+    """Give the condition that an edition goes to a reader who is active."""
+    return and_(
+        ~_is_suppressed(subscribers.c.email_key),
+        _is_for(connection, kind, repeats, only_had),
+        wants_mail(kind, day, is_sqlite=connection.dialect.name == "sqlite"),
+    )
 
 
 def _is_for(
@@ -545,14 +551,6 @@ def _is_for(
     if not days or len(days) < len(set(repeats)):  # there is one that they cannot have had
         return chose
     return chose & ~and_(*(_was_sent(daily_id) for _, daily_id in days))
-
-
-def _is_wanted(connection: Connection, edition_id: int) -> Any:
-    """Give the condition that a reader wants mail on the edition's date."""
-    row = connection.execute(
-        select(editions.c.kind, editions.c.date).where(editions.c.id == edition_id)
-    ).one()
-    return wants_mail(row.kind, row.date, is_sqlite=connection.dialect.name == "sqlite")
 
 
 def _dates_had(connection: Connection, days: Sequence[date]) -> Any:
