@@ -14,7 +14,7 @@ from newsletter.smtp.connection import (
     build_tls_context,
 )
 from newsletter.smtp.folder import Folder
-from newsletter.smtp.protocol import Envelope, Refused, Reply
+from newsletter.smtp.protocol import Envelope, Phase, Refused, Reply
 from newsletter.smtp.relay import Relay
 from newsletter.smtp.tokens import TokenCommand
 
@@ -107,3 +107,11 @@ def build_opener(
         )
 
     return open_connection
+
+
+async def hand_over(channel: Channel, envelope: Envelope, content: bytes) -> tuple[Phase, Reply]:
+    """Hand over a message that no ledger knows; give the verdict, and where it was spoken."""
+    refused = await channel.prepare(envelope, content)
+    if refused is not None:
+        return refused.phase, refused.reply
+    return Phase.DOT, await channel.finish()

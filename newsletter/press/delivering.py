@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from newsletter.audience.reader import Choices, Reader
+from newsletter.delivery.channel import hand_over
 from newsletter.delivery.holder import describe_self
 from newsletter.delivery.lanes import build_domain_limits
 from newsletter.delivery.lifecycle import State
@@ -18,7 +19,6 @@ from newsletter.editions.shelf import EditionRecord, read_edition
 from newsletter.errors import RefusedError, RelayRefusedUs, RelayUnavailable
 from newsletter.press import Delivered, Press, Printed
 from newsletter.press.addressing import addresser, build_addresser, letterhead_of
-from newsletter.smtp.protocol import Phase, Refused
 from newsletter.store.installation import begin_run, check_familiar
 
 TEST_MARK = "[Test] "
@@ -116,12 +116,7 @@ async def send_test(press: Press, printed: Printed, email: str) -> str:
     lane = press.lanes[0]
     channel = await lane.open_channel()
     try:
-        answer = await channel.prepare(message.envelope, message.content)
-        phase, reply = (
-            (answer.phase, answer.reply)
-            if isinstance(answer, Refused)
-            else (Phase.DOT, await channel.finish())
-        )
+        phase, reply = await hand_over(channel, message.envelope, message.content)
     finally:
         await channel.close()
     if judge_reply(phase, reply).state is not State.ACCEPTED:

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from newsletter.briefs.fetcher import call
-from newsletter.delivery.channel import OpenChannel, build_opener
+from newsletter.delivery.channel import OpenChannel, build_opener, hand_over
 from newsletter.delivery.lifecycle import State
 from newsletter.delivery.retry import judge_reply
 from newsletter.errors import ConfigurationError, NewsletterError, RelayRefusedUs, SourceError
@@ -26,7 +26,7 @@ from newsletter.events import mask_addresses
 from newsletter.mail.headers import build_address_header, build_text_header
 from newsletter.render.wire import encode_text
 from newsletter.settings import Settings
-from newsletter.smtp.protocol import Envelope, Phase, Refused, WireLines
+from newsletter.smtp.protocol import Envelope, WireLines
 from newsletter.smtp.relay import Relay, parse_relay
 from newsletter.smtp.wire import Timeouts
 from newsletter.watch.telling import Telling, Way, build_document, build_subject
@@ -83,7 +83,7 @@ def _build_mail(settings: Settings) -> Tell:
 
     told: dict[str, set[str]] = {}
 
-    async def hand_over(telling: Telling) -> None:
+    async def mail(telling: Telling) -> None:
         done = told.setdefault(telling.id, set())  # nobody gets it twice since another refuses it
         channel = await opener()
         try:
@@ -96,12 +96,7 @@ def _build_mail(settings: Settings) -> Tell:
                     now=datetime.now(UTC),
                 )
                 envelope = Envelope(sender=sender, recipient=recipient)
-                answer = await channel.prepare(envelope, content)
-                phase, reply = (
-                    (answer.phase, answer.reply)
-                    if isinstance(answer, Refused)
-                    else (Phase.DOT, await channel.finish())
-                )
+                phase, reply = await hand_over(channel, envelope, content)
                 if judge_reply(phase, reply).state is not State.ACCEPTED:
                     raise RelayRefusedUs(f"{relay} refused an alert ({reply})")
                 done.add(recipient)
@@ -111,7 +106,7 @@ def _build_mail(settings: Settings) -> Tell:
 
     def tell(telling: Telling) -> None:
         try:
-            asyncio.run(asyncio.wait_for(hand_over(telling), 3 * PATIENCE_SECONDS))
+            asyncio.run(asyncio.wait_for(mail(telling), 3 * PATIENCE_SECONDS))
         except TimeoutError:
             raise NotTold(f"{relay} did not take an alert in time") from None
 
