@@ -19,6 +19,7 @@ from newsletter.web.console.members import (
     find_member,
     list_members,
     reset_member,
+    write_setup_url,
 )
 from newsletter.web.console.proofs import Vault
 from newsletter.web.console.roles import MEANING, ROLES
@@ -138,10 +139,8 @@ def _vault(session: Session) -> Vault:
 
 
 def _print_link(session: Session, name: str, token: str, *, as_json: bool) -> None:
-    settings = session.settings
-    path = f"/console/setup/{token}"
-    link = (settings.console.url or settings.publication.url) + path
-    here = f"http://{settings.web.listen}{path}" if settings.web.listen else ""
+    link = write_setup_url(session.settings, token)
+    here = write_setup_url(session.settings, token, here=True)
     if as_json:
         session.print_json({"name": name, "link": link, "here": here})
         return

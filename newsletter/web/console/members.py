@@ -15,6 +15,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from newsletter.audience.address import parse_address
 from newsletter.errors import InputError, RefusedError
+from newsletter.settings import Settings
 from newsletter.store.audit import Actor, note
 from newsletter.store.tables import members, recovery_codes, sessions
 from newsletter.web.console.proofs import (
@@ -292,6 +293,14 @@ def renew_codes(
     codes = _renew_codes(connection, member.id)
     note(connection, actor, "team.recovery-codes", _target(member.id), now=now)
     return codes
+
+
+def write_setup_url(settings: Settings, token: str, *, here: bool = False) -> str:
+    """Write the link that sets up, as it is reached from outside or on this machine; "" if not."""
+    base = settings.console.url or settings.publication.url
+    if here:
+        base = f"http://{settings.web.listen}" if settings.web.listen else ""
+    return f"{base}/console/setup/{token}" if base else ""
 
 
 # -- judging ---------------------------------------------------------------------------------------

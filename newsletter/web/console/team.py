@@ -20,6 +20,7 @@ from newsletter.web.console.members import (
     list_members,
     read_member,
     reset_member,
+    write_setup_url,
 )
 from newsletter.web.console.pages import Frame
 from newsletter.web.console.proofs import Vault
@@ -69,7 +70,7 @@ def add_team(app: FastAPI, press: Press, frame: Frame, vault: Vault) -> None:
                 actor=visit.actor,
                 now=press.now(),
             )
-        return show(visit, link=setup_address(press, token), linked=member.name)
+        return show(visit, link=write_setup_url(press.settings, token), linked=member.name)
 
     @app.post("/team/{member_id}/role")
     def give_role(request: Request, member_id: int) -> Response:
@@ -102,7 +103,7 @@ def add_team(app: FastAPI, press: Press, frame: Frame, vault: Vault) -> None:
             token = reset_member(
                 connection, member, vault=vault, actor=visit.actor, now=press.now()
             )
-        return show(visit, link=setup_address(press, token), linked=member.name)
+        return show(visit, link=write_setup_url(press.settings, token), linked=member.name)
 
     @app.post("/keys")
     def add_key(request: Request) -> Response:
@@ -119,9 +120,3 @@ def add_team(app: FastAPI, press: Press, frame: Frame, vault: Vault) -> None:
         return change(
             lambda connection: end_key(connection, key_id, actor=visit.actor, now=press.now())
         )
-
-
-def setup_address(press: Press, token: str) -> str:
-    """Give the address of a link that sets up."""
-    settings = press.settings
-    return f"{settings.console.url or settings.publication.url}/console/setup/{token}"
