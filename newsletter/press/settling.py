@@ -12,8 +12,7 @@ from newsletter.audience.moving import CONFIRM_WITHIN, Moved, Wish, settle_moves
 from newsletter.delivery.notices import Notice, enqueue
 from newsletter.mail.tokens import Purpose, sign_one, sign_until_later
 from newsletter.press import Press
-from newsletter.press.signing_up import build_settler as build_sign_up_settler
-from newsletter.press.signing_up import derive_secret
+from newsletter.press.signing_up import build_sign_up_settler, derive_secret
 
 _OF_USE = timedelta(days=1)
 

@@ -21,7 +21,7 @@ def derive_secret(press: Press) -> bytes:
     return hmac.digest(press.settings.secret_keys[-1], b"newsletter:limits", hashlib.sha256)
 
 
-def build_settler(press: Press) -> Callable[[], None]:
+def build_sign_up_settler(press: Press) -> Callable[[], None]:
     """Give what decides about sign-ups, and puts the mails that ask into the queue."""
     settings = press.settings
     per_domain = tuple(parse_many(settings.signup.per_domain))

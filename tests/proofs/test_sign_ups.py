@@ -23,7 +23,7 @@ from newsletter.audience.subscribers import find_subscriber, remove_subscriber
 from newsletter.audience.suppression import suppress
 from newsletter.press import Press
 from newsletter.press.notices import send_notices
-from newsletter.press.signing_up import build_settler
+from newsletter.press.signing_up import build_sign_up_settler
 from newsletter.settings import SignUp, load_settings
 from newsletter.store import open_database
 from newsletter.store.tables import sign_ups
@@ -45,7 +45,7 @@ class Stand:
 
     def __init__(self, press: Press, web: httpx2.Client, relay: Server, clock: Clock) -> None:
         self.press, self.web, self.relay, self.clock = press, web, relay, clock
-        self._settle = build_settler(press)
+        self._settle = build_sign_up_settler(press)
 
     def subscribe(self, email: str, network: int = 1) -> httpx2.Response:
         """Have somebody of a network (10.x.y.0/24) subscribe an address."""

@@ -23,7 +23,7 @@ from newsletter.audience.suppression import suppress
 from newsletter.mail import decode_message
 from newsletter.mail.tokens import Purpose, sign_until_later
 from newsletter.press.notices import send_notices
-from newsletter.press.signing_up import build_settler
+from newsletter.press.signing_up import build_sign_up_settler
 from newsletter.settings import SignUp, load_settings
 from newsletter.store.tables import notices, sign_ups, suppressions, wordings
 from newsletter.web.app import serving
@@ -48,7 +48,7 @@ def work(stage: Stage, relay: Server) -> None:
     delivery = stage.press.settings.delivery.model_copy(update={"relay": relay.url})
     settings = stage.press.settings.model_copy(update={"delivery": delivery})
     press = replace(stage.press, settings=settings)
-    build_settler(press)()
+    build_sign_up_settler(press)()
     with ThreadPoolExecutor(1) as pool:  # a browser's driver has a loop in this thread
         pool.submit(send_notices, press).result()
 
