@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext
 
 from newsletter.audience.subscribers import find_subscriber
 from newsletter.mail.tokens import Purpose, sign_until_later
 from newsletter.press.settling import build_settler
-from newsletter.render.browser import find_chromium
 from tests.browser.chromium import NEEDS_CHROMIUM
-from tests.browser.test_reader_pages import FLAGS, address, judge, preferences, press_to
+from tests.browser.test_reader_pages import (  # noqa: F401 - fixtures
+    address,
+    browser,
+    judge,
+    plain,
+    preferences,
+    press_to,
+)
 from tests.integration.web.conftest import sent, stage  # noqa: F401 - fixtures
 from tests.integration.web.stage import Stage
 
 pytestmark = NEEDS_CHROMIUM
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=str(find_chromium()), args=FLAGS)
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def plain(browser: Browser) -> Iterator[BrowserContext]:
-    context = browser.new_context(viewport={"width": 320, "height": 900}, accept_downloads=True)
-    context.route("**/*.js", lambda route: route.abort())
-    yield context
-    context.close()
 
 
 def wish(stage: Stage, email: str = "new@example.net") -> str:  # noqa: F811
@@ -54,7 +43,7 @@ def wish(stage: Stage, email: str = "new@example.net") -> str:  # noqa: F811
 @pytest.mark.parametrize("width", [320, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_page_is_for_everybody(
-    browser: Browser,
+    browser: Browser,  # noqa: F811
     stage: Stage,  # noqa: F811
     width: int,
     scheme: Literal["light", "dark"],
@@ -84,7 +73,7 @@ def test_every_page_is_for_everybody(
 
 
 def test_days_a_pause_and_a_muted_story_by_keyboard(
-    plain: BrowserContext,
+    plain: BrowserContext,  # noqa: F811
     stage: Stage,  # noqa: F811
 ) -> None:
     page = plain.new_page()
@@ -120,7 +109,7 @@ def test_days_a_pause_and_a_muted_story_by_keyboard(
 
 
 def test_what_is_held_is_kept_and_then_erased_by_keyboard(
-    plain: BrowserContext,
+    plain: BrowserContext,  # noqa: F811
     stage: Stage,  # noqa: F811
 ) -> None:
     page = plain.new_page()
@@ -141,7 +130,7 @@ def test_what_is_held_is_kept_and_then_erased_by_keyboard(
 
 
 def test_another_address_by_keyboard(
-    plain: BrowserContext,
+    plain: BrowserContext,  # noqa: F811
     stage: Stage,  # noqa: F811
 ) -> None:
     page = plain.new_page()

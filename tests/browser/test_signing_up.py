@@ -25,9 +25,9 @@ from tests.browser.test_reader_pages import (  # noqa: F401 - fixtures
     press_to,
 )
 from tests.integration.runs import Server
-from tests.integration.web.conftest import sent, stage  # noqa: F401 - fixtures
-from tests.integration.web.stage import Stage
-from tests.integration.web.test_signing_up import NEW, ask_by_mail, link_of, relay, work  # noqa: F401
+from tests.integration.web.conftest import relay, sent, stage  # noqa: F401 - fixtures
+from tests.integration.web.stage import Stage, work
+from tests.integration.web.test_signing_up import NEW, ask_by_mail, link_of
 
 pytestmark = NEEDS_CHROMIUM
 README = Path(__file__).parents[2] / "README.md"

@@ -14,6 +14,7 @@ from newsletter.settings import load_settings
 from newsletter.store import open_database
 from newsletter.web.app import serving
 from tests.acceptance.project import KEY, Project
+from tests.integration.runs import Server
 from tests.integration.web.stage import Clock, Stage
 
 
@@ -43,3 +44,9 @@ def stage(sent: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     ):
         yield Stage(database=database, web=web, clock=clock, press=press, mails=mails)
     database.close()
+
+
+@pytest.fixture
+def relay() -> Iterator[Server]:
+    with Server() as server:
+        yield server

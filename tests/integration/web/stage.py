@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import datetime
 from email import message_from_bytes, policy
 
@@ -13,8 +14,11 @@ from sqlalchemy import select
 from newsletter.audience.subscribers import find_subscriber
 from newsletter.mail import decode_message
 from newsletter.press import Press
+from newsletter.press.notices import send_notices
+from newsletter.press.settling import build_settler
 from newsletter.store import Database
 from newsletter.store.tables import metadata, suppressions
+from tests.integration.runs import Server
 
 
 @dataclass
@@ -68,3 +72,13 @@ class Stage:
                 sorted((tuple(row) for row in connection.execute(select(table))), key=repr)
                 for table in metadata.sorted_tables
             ]
+
+
+def work(stage: Stage, relay: Server) -> None:
+    """Do what `newsletter serve` does beside the pages: decide, and send."""
+    delivery = stage.press.settings.delivery.model_copy(update={"relay": relay.url})
+    settings = stage.press.settings.model_copy(update={"delivery": delivery})
+    press = replace(stage.press, settings=settings)
+    build_settler(press)()
+    with ThreadPoolExecutor(1) as pool:  # a browser's driver has a loop in this thread
+        pool.submit(send_notices, press).result()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import re
-from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from email import message_from_bytes, policy
 from pathlib import Path
@@ -22,31 +20,14 @@ from newsletter.audience.importer import import_subscribers
 from newsletter.audience.subscribers import add_subscriber, find_subscriber, remove_subscriber
 from newsletter.mail import decode_message
 from newsletter.mail.tokens import Purpose, TokenSigner, sign_until_later
-from newsletter.press.notices import send_notices
-from newsletter.press.settling import build_settler
 from newsletter.store.tables import address_changes, notices
 from tests.integration.runs import Server
-from tests.integration.web.stage import Stage
+from tests.integration.web.stage import Stage, work
 from tests.integration.web.test_preferences import link_of
 
 READER = "reader1@example.org"
 NEW = "Ada.New@example.net"
 DAY = timedelta(days=1)
-
-
-@pytest.fixture
-def relay() -> Iterator[Server]:
-    with Server() as server:
-        yield server
-
-
-def work(stage: Stage, relay: Server) -> None:
-    """Do what `newsletter serve` does beside the pages: decide, and send."""
-    delivery = stage.press.settings.delivery.model_copy(update={"relay": relay.url})
-    settings = stage.press.settings.model_copy(update={"delivery": delivery})
-    press = replace(stage.press, settings=settings)
-    build_settler(press)()
-    send_notices(press)
 
 
 def mailed(relay: Server, email: str) -> tuple[str, str, str]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import logging
 import re
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from email import message_from_bytes, policy
@@ -22,35 +20,17 @@ from newsletter.audience.subscribers import find_subscriber, remove_subscriber
 from newsletter.audience.suppression import suppress
 from newsletter.mail import decode_message
 from newsletter.mail.tokens import Purpose, sign_until_later
-from newsletter.press.notices import send_notices
-from newsletter.press.signing_up import build_sign_up_settler
 from newsletter.settings import SignUp, load_settings
 from newsletter.store.tables import notices, sign_ups, suppressions, wordings
 from newsletter.web.app import serving
 from newsletter.web.pages import read_claim
 from tests.acceptance.project import Project
 from tests.integration.runs import Server
-from tests.integration.web.stage import Stage
+from tests.integration.web.stage import Stage, work
 from tests.integration.web.test_leaving import forms
 
 NEW = "new.reader@example.net"
 DAY = timedelta(days=1)
-
-
-@pytest.fixture
-def relay() -> Iterator[Server]:
-    with Server() as server:
-        yield server
-
-
-def work(stage: Stage, relay: Server) -> None:
-    """Do what `newsletter serve` does beside the pages: decide, and send."""
-    delivery = stage.press.settings.delivery.model_copy(update={"relay": relay.url})
-    settings = stage.press.settings.model_copy(update={"delivery": delivery})
-    press = replace(stage.press, settings=settings)
-    build_sign_up_settler(press)()
-    with ThreadPoolExecutor(1) as pool:  # a browser's driver has a loop in this thread
-        pool.submit(send_notices, press).result()
 
 
 def subscribe(stage: Stage, email: str = NEW, **more: str) -> httpx2.Response:
