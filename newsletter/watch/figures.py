@@ -23,7 +23,7 @@ from newsletter import __version__
 from newsletter.briefs.health import judge_source
 from newsletter.briefs.watch import load_facts
 from newsletter.delivery.inquiry import count_states, read_run
-from newsletter.delivery.lifecycle import FINAL, State
+from newsletter.delivery.lifecycle import State, count_open
 from newsletter.editions.lifecycle import UNDER_WAY
 from newsletter.editions.shelf import list_editions
 from newsletter.errors import StorageError
@@ -157,7 +157,7 @@ class _Stored(Collector):
             for state in State:
                 by_state.add_metric([record.name, state.value], counts.get(state, 0))
             if is_under_way:
-                queue += sum(count for state, count in counts.items() if state not in FINAL)
+                queue += count_open(counts)
         yield by_state
         yield GaugeMetricFamily(
             "newsletter_queue",
