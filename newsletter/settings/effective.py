@@ -13,7 +13,7 @@ from dotenv import dotenv_values
 from pydantic import BaseModel, SecretStr
 
 from newsletter.settings.model import Settings
-from newsletter.settings.values import UNITS, WEEKDAYS, Section
+from newsletter.settings.values import WEEKDAYS, Section, write_duration
 
 MASK = "••••••"
 _PREFIX = "NEWSLETTER_"
@@ -35,15 +35,12 @@ class Effective:
 
 def list_effective(settings: Settings) -> tuple[Effective, ...]:
     """List every setting in the file's order; of a list its entries, numbered from one."""
-    variables = {name.upper(): "environment" for name in os.environ} if _reads(settings) else {}
+    is_read = type(settings).reads_environment
+    variables = {name.upper(): "environment" for name in os.environ} if is_read else {}
     file = settings.root / ".env"
     beside = {name.upper(): ".env" for name in dotenv_values(file)} if file.is_file() else {}
     document = type(settings).document
     return tuple(_list_of(settings, "", document, {**beside, **variables}))
-
-
-def _reads(settings: Settings) -> bool:
-    return type(settings).reads_environment
 
 
 def _list_of(
@@ -104,9 +101,7 @@ def _show(value: Any, *, is_secret: bool) -> str:
         case bool():
             return str(value).lower()
         case timedelta():
-            seconds = int(value.total_seconds())
-            unit = next(u for u in "dhms" if seconds % UNITS[u] == 0 or u == "s")
-            return f"{seconds // UNITS[unit]}{unit}"
+            return write_duration(value)
         case time():
             return value.strftime("%H:%M")
         case BaseModel():

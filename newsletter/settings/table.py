@@ -13,7 +13,7 @@ from newsletter.settings.look import LogoSettings
 from newsletter.settings.model import Settings
 from newsletter.settings.publication import LensSettings
 from newsletter.settings.sources import SOURCES
-from newsletter.settings.values import UNITS, WEEKDAYS, Section
+from newsletter.settings.values import WEEKDAYS, Section, write_duration
 
 
 class SettingRow(NamedTuple):
@@ -50,9 +50,7 @@ def _describe(model: type[BaseModel], prefix: str) -> Iterator[SettingRow]:
 
 def _shown(value: Any) -> str:
     if isinstance(value, timedelta):
-        seconds = int(value.total_seconds())
-        unit = next(u for u in "dhms" if seconds % UNITS[u] == 0 or u == "s")
-        return f"{seconds // UNITS[unit]}{unit}"
+        return write_duration(value)
     if isinstance(value, time):
         return value.strftime("%H:%M")
     if value == WEEKDAYS:

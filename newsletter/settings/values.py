@@ -33,6 +33,13 @@ def parse_duration(value: object) -> timedelta:
     return timedelta(seconds=duration)
 
 
+def write_duration(duration: timedelta) -> str:
+    """Write a duration as `parse_duration` reads it, in the largest unit that it is whole in."""
+    seconds = int(duration.total_seconds())
+    unit = next(u for u in "dhms" if seconds % UNITS[u] == 0 or u == "s")
+    return f"{seconds // UNITS[unit]}{unit}"
+
+
 def parse_days(value: object) -> tuple[str, ...]:
     """Read "mon-fri", "mon,wed,sat", "sat-mon" or a list into weekday names in their order."""
     parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
