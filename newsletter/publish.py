@@ -245,8 +245,8 @@ async def publish(
     """Approve an edition unless it is approved, and deliver it: what a person's yes sets off.
 
     `overrides` are failed checks that the person answers for, by name or number; `by_person` is
-    False for the schedule, which is nobody. Only a `segment` of the
-    readers gets it, if one is given, and with `at_hours` each at the hour that they chose.
+    False for the schedule, which is nobody. Only a `segment` of the readers gets it, if one is
+    given, and with `at_hours` each at the hour that they chose.
     """
     await release(
         press,
