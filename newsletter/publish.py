@@ -146,6 +146,13 @@ def _is_closed(press: Press, day: date, kind: Kind) -> bool:
     return kind == "daily" and (not review.required or press.now() >= review_end(press, day))
 
 
+def print_standing(press: Press, record: EditionRecord) -> Printed:
+    """Give an edition as it stands, with its preflight; nothing is composed anew."""
+    printed = _take_standing(press, record).printed
+    assert printed is not None
+    return printed
+
+
 def _take_standing(
     press: Press, record: EditionRecord, reports: tuple[SourceReport, ...] = ()
 ) -> Prepared:
@@ -230,17 +237,40 @@ async def publish(
     *,
     overrides: Sequence[str] = (),
     segment: Segment | None = None,
-    approved_by: str = "",
+    by_person: bool = False,
     at_hours: bool = False,
     on_start: Callable[[Sender], None] = lambda _sender: None,
     on_progress: Callable[[Counter[State]], None] = lambda _tally: None,
 ) -> Delivered:
     """Approve an edition unless it is approved, and deliver it: what a person's yes sets off.
 
-    `overrides` are failed checks that the person answers for, by name or number, and
-    `approved_by` is who they are; "" for the schedule, which is nobody. Only a `segment` of the
-    readers gets it, if one is given, and with `at_hours` each at the hour that they chose. Its
-    pages are there before the first mail leaves, since every mail links to them.
+    `overrides` are failed checks that the person answers for, by name or number; `by_person` is
+    False for the schedule, which is nobody. Only a `segment` of the
+    readers gets it, if one is given, and with `at_hours` each at the hour that they chose.
+    """
+    await release(
+        press,
+        printed,
+        overrides=overrides,
+        segment=segment,
+        by_person=by_person,
+        at_hours=at_hours,
+    )
+    return await deliver(press, printed.record, on_start=on_start, on_progress=on_progress)
+
+
+async def release(
+    press: Press,
+    printed: Printed,
+    *,
+    overrides: Sequence[str] = (),
+    segment: Segment | None = None,
+    by_person: bool = False,
+    at_hours: bool = False,
+) -> None:
+    """Do all of `publish` but the delivery: approve an edition unless it is approved.
+
+    Its pages are there before the first mail leaves, since every mail links to them.
     """
     if printed.record.state in ("draft", "ready"):
         if press.settings.edition.browser_checks:
@@ -255,7 +285,7 @@ async def publish(
                 printed.record,
                 overridden,
                 segment=segment,
-                approved_by=approved_by,
+                by_person=by_person,
                 at_hours=at_hours,
             )
         except IllegalMove:
@@ -267,4 +297,3 @@ async def publish(
         check_allowed(press, printed.record)
     if printed.record.state in ("draft", "ready", "approved") and press.web_folder is not None:
         write_web(press, press.web_folder, day=printed.record.date)
-    return await deliver(press, printed.record, on_start=on_start, on_progress=on_progress)

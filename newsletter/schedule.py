@@ -19,6 +19,7 @@ import threading
 import traceback
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,6 +37,7 @@ from newsletter.errors import AlreadyRunning, IllegalMove, NewsletterError, Temp
 from newsletter.press import Press, Printed
 from newsletter.publish import Prepared, make_ready, publish
 from newsletter.settings import Schedule
+from newsletter.store.audit import Actor
 from newsletter.store.installation import read_installation
 
 T = TypeVar("T")
@@ -44,7 +46,7 @@ log = logging.getLogger("newsletter.schedule")
 
 RETRY_SECONDS = 60.0
 """Pause before a send that failed for a passing reason is taken up again."""
-_LOOK_SECONDS = 30.0
+_LOOK_SECONDS = 3.0
 """How often the wall clock is looked at; a timer alone stands still while a machine sleeps."""
 _PAUSE_LOOK_SECONDS = 1.0
 """How often a paused edition is looked at, so that a resumed one goes on at once."""
@@ -92,7 +94,7 @@ class Keeper:
     """Keeps the schedule until it is told to stop."""
 
     def __init__(self, press: Press) -> None:
-        self._press = press
+        self._press = replace(press, actor=Actor(who="the schedule", origin=press.actor.who))
         self._stopping = asyncio.Event()
         self._making = asyncio.Lock()
         """Editions are made one at a time, and delivered side by side."""
@@ -205,7 +207,7 @@ class Keeper:
         await self._wake_to_round_up()
 
     def _take_up_resumed(self) -> None:
-        """Go on with an edition that was paused, or paused and resumed, since the last look.
+        """Begin what an operator sends now; go on with what was paused, or resumed since then.
 
         What a person's `send` left without a pause is theirs: they may have stopped it for good.
         """
@@ -216,6 +218,10 @@ class Keeper:
                     run = read_run(connection, record.id, now)
                     decided = list_decisions(connection, record.id)
                     if (run and run.is_alive) or not decided or decided[-1].action != "resume":
+                        continue
+                elif record.state == "approved":
+                    decided = list_decisions(connection, record.id)
+                    if not any(each.action == "send" for each in decided):
                         continue
                 elif record.state != "paused":
                     continue

@@ -45,6 +45,7 @@ from newsletter.audience.address import parse_address
 from newsletter.audience.pseudonyms import PREFIX, Pseudonyms
 from newsletter.audience.suppression import keep_audiences_out, keep_intents_out, suppress
 from newsletter.store import Database
+from newsletter.store.audit import Actor, note
 from newsletter.store.database import BUSY_SECONDS
 from newsletter.store.tables import (
     address_changes,
@@ -112,12 +113,14 @@ def erase_reader(
     *,
     now: Callable[[], datetime],
     pseudonyms: Pseudonyms,
+    by: Actor | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Erasure:
     """Erase all that is held about an address; idempotent, and goes on where it was stopped.
 
     An address that nothing is known of is kept out from then on all the same. Raises
-    `AudienceError` for what is no address.
+    `AudienceError` for what is no address. `by` is the operator whose act it is, for the audit,
+    which names the reader by number alone.
     """
     address = parse_address(email)
     pseudonym = pseudonyms.make(address.key)
@@ -151,6 +154,9 @@ def erase_reader(
         _take_name(connection, copies, pseudonym)
         if number is not None:
             _delete_reader(connection, number)
+        if by:
+            target = "no reader" if number is None else f"reader {number}"
+            note(connection, by, "reader.erase", target, now=now())
     patience = _PATIENCE_SECONDS
     while is_under_way := _is_under_way(database, pseudonym, copies, now()):
         if patience <= 0:

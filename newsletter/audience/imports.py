@@ -27,6 +27,7 @@ from newsletter.audience.entry import Plan, build_values, read_values, store_pla
 from newsletter.audience.suppression import keep_audiences_out
 from newsletter.errors import AudienceError, RefusedError
 from newsletter.store import Database
+from newsletter.store.audit import Actor, note
 from newsletter.store.tables import (
     deliveries,
     editions,
@@ -148,6 +149,8 @@ def open_log(
             )
             .returning(imports.c.id)
         ).scalar_one()
+        if made_by:
+            note(connection, Actor(who=made_by), "readers.import", f"import {number}", now=now)
     return ImportLog(database, number, now)
 
 
@@ -173,6 +176,7 @@ def undo_import(
     number: int,
     *,
     now: datetime,
+    by: Actor | None = None,
     on_progress: Callable[[int], None] = lambda _done: None,
 ) -> UndoReport:
     """Take back what an import brought and changed, as far as nobody has touched it since.
@@ -193,6 +197,8 @@ def undo_import(
                 "no longer known"
             )
         connection.execute(update(imports).where(imports.c.id == number).values(state="undoing"))
+        if by:
+            note(connection, by, "readers.undo-import", f"import {number}", now=now)
     run = _Undo(database, record, now, on_progress)
     run.remove_readers()
     run.restore_values()

@@ -42,6 +42,8 @@ _FILES = {
     "stories": "grouping",
     "subscribers": "subscribers",
     "notices": "noticing",
+    "team": "teaming",
+    "audit": "auditing",
     "serve": "running",
     "db": "keeping",
 }

@@ -22,7 +22,6 @@ from newsletter.cli.tables import (
     shown_moment,
     shown_outcome,
 )
-from newsletter.delivery.holder import describe_operator
 from newsletter.delivery.inquiry import list_reasons
 from newsletter.delivery.lifecycle import State
 from newsletter.editions.corrections import (
@@ -101,7 +100,7 @@ def correct(
             )
         with database.writing() as connection:
             number = store_correction(
-                connection, wrong, severity, said, by=describe_operator(), now=session.now()
+                connection, wrong, severity, said, by=session.actor, now=session.now()
             )
         _write_web(press, wrong)
     if as_json:

@@ -17,7 +17,7 @@ from newsletter.cli.asked import (
 from newsletter.cli.session import Session
 from newsletter.cli.tables import count_open, counts_document, shown_count, shown_moment
 from newsletter.delivery import settle
-from newsletter.delivery.holder import describe_operator, shown_holder
+from newsletter.delivery.holder import shown_holder
 from newsletter.delivery.inquiry import RunView, read_run
 from newsletter.delivery.ledger import Ledger
 from newsletter.delivery.lifecycle import State
@@ -37,7 +37,7 @@ def pause(ctx: typer.Context, edition: EditionArgument, as_json: JsonOption = Fa
     with session.database() as database:
         record = _find(database, edition)
         with database.writing() as connection:
-            changed = settle.pause(connection, record.id, by=describe_operator(), now=session.now())
+            changed = settle.pause(connection, record.id, by=session.actor, now=session.now())
         record, counts = _read(database, record)
     if as_json:
         _print_document(session, record, counts, changed=changed)
@@ -57,9 +57,7 @@ def resume(ctx: typer.Context, edition: EditionArgument, as_json: JsonOption = F
     with session.database() as database:
         record = _find(database, edition)
         with database.writing() as connection:
-            changed = settle.resume(
-                connection, record.id, by=describe_operator(), now=session.now()
-            )
+            changed = settle.resume(connection, record.id, by=session.actor, now=session.now())
         run = _wait_for_sender(session, database, record.id)
         record, counts = _read(database, record)
     if as_json:
@@ -130,7 +128,7 @@ def _read(database: Database, record: EditionRecord) -> tuple[EditionRecord, dic
 
 def _cancel(session: Session, database: Database, edition_id: int) -> settle.Cancelled:
     with database.writing() as connection:
-        return settle.cancel(connection, edition_id, by=describe_operator(), now=session.now())
+        return settle.cancel(connection, edition_id, by=session.actor, now=session.now())
 
 
 def _write_web(session: Session, database: Database) -> None:

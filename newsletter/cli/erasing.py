@@ -36,7 +36,11 @@ def erase(
         )
     with session.database() as database:
         done = erase_reader(
-            database, key, now=session.now, pseudonyms=Pseudonyms(session.settings.secret_keys)
+            database,
+            key,
+            now=session.now,
+            pseudonyms=Pseudonyms(session.settings.secret_keys),
+            by=session.actor,
         )
     if as_json:
         session.print_json(

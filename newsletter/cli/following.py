@@ -10,7 +10,6 @@ from rich.table import Table
 
 from newsletter.cli.asked import JsonOption
 from newsletter.cli.session import Session
-from newsletter.delivery.holder import describe_operator
 from newsletter.editions.model import name_edition
 from newsletter.editions.promises import Promise, list_promises, settle_promise
 
@@ -70,7 +69,7 @@ def settle(
             promise_id,
             outcome,
             news=told,
-            by=describe_operator(),
+            by=session.actor,
             now=session.now(),
         )
     if as_json:

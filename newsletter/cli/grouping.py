@@ -11,7 +11,6 @@ from rich.table import Table
 
 from newsletter.cli.asked import DateOption, JsonOption
 from newsletter.cli.session import Session
-from newsletter.delivery.holder import describe_operator
 from newsletter.editions.desk import compose_edition
 from newsletter.editions.story import Fate
 from newsletter.editions.storylines import store_rule
@@ -76,7 +75,7 @@ def _rule(
     session: Session, kind: Literal["merge", "split"], one: int, other: int, *, as_json: bool
 ) -> None:
     with session.database() as database, database.writing() as connection:
-        titles = store_rule(connection, kind, one, other, by=describe_operator(), now=session.now())
+        titles = store_rule(connection, kind, one, other, by=session.actor, now=session.now())
     if as_json:
         session.print_json({"rule": kind, "briefs": [one, other], "titles": list(titles)})
         return

@@ -28,7 +28,6 @@ from newsletter.cli.asked import JsonOption, YesOption, confirm
 from newsletter.cli.session import Session
 from newsletter.cli.tables import shown_count, shown_moment
 from newsletter.cli.writing import build_write_error
-from newsletter.delivery.holder import describe_operator
 from newsletter.errors import RefusedError
 
 _SHOWN_ROWS = 20
@@ -88,7 +87,7 @@ def import_(
             consent_source=consent_source,
             needs_consent=True,
             renamed=renamed,
-            made_by=describe_operator(),
+            made_by=session.actor.who,
             dry_run=dry_run,
             on_progress=on_progress,
             rejects=bad_rows,
@@ -153,7 +152,9 @@ def undo(
                 as_json=as_json,
             )
         with _show_undoing(session) as on_progress:
-            report = undo_import(database, number, now=session.now(), on_progress=on_progress)
+            report = undo_import(
+                database, number, now=session.now(), by=session.actor, on_progress=on_progress
+            )
     if as_json:
         session.print_json(
             {

@@ -16,7 +16,6 @@ from newsletter.briefs.text_writer import format_text
 from newsletter.cli.asked import JsonOption, YesOption, confirm, find_asked_edition
 from newsletter.cli.session import Session
 from newsletter.cli.tables import shown_count, shown_moment
-from newsletter.delivery.holder import describe_operator
 from newsletter.editions.desk import list_waiting
 from newsletter.editions.review import Judgement, Verdict, list_texts
 from newsletter.editions.shelf import find_edition, load_content
@@ -216,7 +215,7 @@ def edition(
             )
         if said is None:
             with database.writing() as connection:
-                by, now = describe_operator(), session.now()
+                by, now = session.actor, session.now()
                 approve_edition(connection, record.id, rules, by=by, now=now, seen=seen)
     if as_json:
         document = {"date": record.date.isoformat(), "kind": record.kind, "hash": seen}
@@ -247,7 +246,7 @@ def _judge(
                 or (each.judgement.state, each.judgement.said.note if note else "")
                 != (verdict, note)
             ]
-            by, now = describe_operator(), session.now()
+            by, now = session.actor, session.now()
             store_verdict(connection, changed, verdict, by=by, now=now, note=note)
         with database.reading() as connection:
             waiting = list_waiting(connection, session.settings, now=session.now())

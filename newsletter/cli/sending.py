@@ -55,7 +55,7 @@ from newsletter.cli.tables import (
     shown_outcome,
     shown_unreached,
 )
-from newsletter.delivery.holder import describe_operator, shown_holder
+from newsletter.delivery.holder import shown_holder
 from newsletter.delivery.inquiry import count_unreached, list_reasons, read_run
 from newsletter.delivery.lifecycle import FINAL, State
 from newsletter.delivery.sender import Sender
@@ -368,7 +368,7 @@ def _deliver(
                 printed,
                 overrides=overrides,
                 segment=segment,
-                approved_by=describe_operator(),
+                by_person=True,
                 on_start=_stop_on_signal,
                 on_progress=show,
             )

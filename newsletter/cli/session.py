@@ -20,6 +20,7 @@ from rich.console import Console
 if TYPE_CHECKING:
     from newsletter.settings import Settings
     from newsletter.store import Database
+    from newsletter.store.audit import Actor
 
 
 class Session:
@@ -49,6 +50,14 @@ class Session:
             yield database
         finally:
             database.close()
+
+    @property
+    def actor(self) -> Actor:
+        """Who runs this command, for the audit."""
+        from newsletter.delivery.holder import describe_operator
+        from newsletter.store.audit import Actor
+
+        return Actor(who=describe_operator())
 
     def now(self) -> datetime:
         """Tell the time, aware UTC."""

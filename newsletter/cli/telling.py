@@ -27,10 +27,10 @@ from newsletter.cli.asked import (
 )
 from newsletter.cli.session import Session
 from newsletter.cli.tables import decision_documents, shown_moment, shown_state
-from newsletter.cli.words import explain_outcome
 from newsletter.cli.writing import writing_to
 from newsletter.delivery.inquiry import Chapter, Decision, Owed, Story, tell_story
 from newsletter.delivery.lifecycle import State
+from newsletter.delivery.words import explain_outcome
 from newsletter.editions.shelf import list_editions
 from newsletter.errors import RefusedError
 

@@ -1,8 +1,8 @@
 """What an operator decides: pause, resume or cancel an edition, settle doubts, try again.
 
 Every function works within the caller's writing transaction and says what it changed. Each
-decision that changes something is kept in `decisions` with who made it; made twice it changes
-nothing the second time.
+decision that changes something is kept in `decisions` with who made it, and noted in the audit;
+made twice it changes nothing the second time.
 
 A running sender is never waited for and never surprised. It asserts the edition's state with
 every commit, so it can begin no message more once a pause or a cancellation is committed; what
@@ -33,6 +33,7 @@ from newsletter.delivery.lifecycle import State, origins
 from newsletter.editions.lifecycle import move
 from newsletter.editions.shelf import EditionRecord, change_state, read_edition
 from newsletter.errors import IllegalMove, RefusedError
+from newsletter.store.audit import Actor, note
 from newsletter.store.tables import Instant, attempts, decisions, deliveries, editions, runs
 
 CANCELLED_WORDS = "cancelled by an operator"
@@ -84,10 +85,25 @@ def note_segment(
     _note(connection, edition_id, "segment", said, by=by, now=now)
 
 
+def note_send(connection: Connection, edition_id: int, *, by: Actor, now: datetime) -> None:
+    """Note that an approved edition is to be sent at once: a running `serve` takes it up."""
+    record = read_edition(connection, edition_id)
+    if record.state != "approved":
+        raise _refuse(record, "")
+    _note(connection, edition_id, "send", "", by=by.who, now=now)
+    note(connection, by, "edition.send", f"edition {record.name}", now=now)
+
+
+def take_up(connection: Connection, edition_id: int, *, by: Actor, now: datetime) -> None:
+    """Have a running `serve` go on with an edition that nobody sends, as after a pause."""
+    if read_edition(connection, edition_id).state == "sending":
+        _note(connection, edition_id, "resume", "tried again", by=by.who, now=now)
+
+
 # -- an edition ------------------------------------------------------------------------------------
 
 
-def pause(connection: Connection, edition_id: int, *, by: str, now: datetime) -> bool:
+def pause(connection: Connection, edition_id: int, *, by: Actor, now: datetime) -> bool:
     """Pause an edition that is being sent; False if it is paused already.
 
     Raises `RefusedError` for one that is not being sent.
@@ -100,7 +116,7 @@ def pause(connection: Connection, edition_id: int, *, by: str, now: datetime) ->
     return _change(connection, record, "paused", action="pause", by=by, now=now)
 
 
-def resume(connection: Connection, edition_id: int, *, by: str, now: datetime) -> bool:
+def resume(connection: Connection, edition_id: int, *, by: Actor, now: datetime) -> bool:
     """Let a paused edition be sent again; False if it is being sent already.
 
     Raises `RefusedError` for one that is not paused.
@@ -113,7 +129,7 @@ def resume(connection: Connection, edition_id: int, *, by: str, now: datetime) -
     return _change(connection, record, "sending", action="resume", by=by, now=now)
 
 
-def cancel(connection: Connection, edition_id: int, *, by: str, now: datetime) -> Cancelled:
+def cancel(connection: Connection, edition_id: int, *, by: Actor, now: datetime) -> Cancelled:
     """Cancel an edition: whoever has not been sent it gets nothing.
 
     Asked again it closes what a sender left that died meanwhile. Raises `RefusedError` for an
@@ -142,7 +158,7 @@ def cancel(connection: Connection, edition_id: int, *, by: str, now: datetime) -
         action="cancel",
         by=by,
         now=now,
-        reason=f"cancelled by {by}",
+        reason=f"cancelled by {by.who}",
     )
     return Cancelled(changed=changed, expired=expired, in_doubt=in_doubt, sender_is_alive=alive)
 
@@ -173,7 +189,7 @@ def settle_doubts(
     verdict: Verdict,
     evidence: Mapping[int, str],
     *,
-    by: str,
+    by: Actor,
     now: datetime,
     not_after: datetime,
 ) -> int:
@@ -196,11 +212,21 @@ def settle_doubts(
     ]
     for subscriber_id in settled:
         detail = f"{verdict}: {evidence[subscriber_id]}"
-        _note(connection, edition_id, "resolve", detail, by=by, now=now, reader=subscriber_id)
+        _note(connection, edition_id, "resolve", detail, by=by.who, now=now, reader=subscriber_id)
     if settled and verdict == "again":
         was_over = record.not_after is None or record.not_after <= now
         extended = not_after if was_over or record.state == "sent" else None
         _reopen(connection, record, extended)
+    if settled:
+        note(
+            connection,
+            by,
+            "edition.settle",
+            f"edition {record.name}",
+            now=now,
+            detail=f"{len(settled):,} in doubt: {verdict}",
+            after=[[number, evidence[number]] for number in settled],
+        )
     return len(settled)
 
 
@@ -209,7 +235,7 @@ def put_back(
     edition_id: int,
     *,
     including_dead: bool,
-    by: str,
+    by: Actor,
     now: datetime,
     not_after: datetime,
 ) -> PutBack:
@@ -232,8 +258,10 @@ def put_back(
     )
     if done.total:
         detail = f"{done.failed:,} failed and {done.expired:,} expired put back"
-        _note(connection, edition_id, "retry_failed", detail, by=by, now=now)
+        _note(connection, edition_id, "retry_failed", detail, by=by.who, now=now)
         _reopen(connection, record, not_after)
+        target = f"edition {record.name}"
+        note(connection, by, "edition.retry", target, now=now, detail=detail)
     return done
 
 
@@ -253,7 +281,7 @@ def _change(
     to: Literal["sending", "paused", "cancelled"],
     *,
     action: str,
-    by: str,
+    by: Actor,
     now: datetime,
     reason: str = "",
 ) -> bool:
@@ -264,7 +292,18 @@ def _change(
         if refusal.state == to:
             return False
         raise
-    _note(connection, record.id, action, f"was {record.state}", by=by, now=now)
+    was = f"was {record.state}"
+    _note(connection, record.id, action, was, by=by.who, now=now)
+    note(
+        connection,
+        by,
+        f"edition.{action}",
+        f"edition {record.name}",
+        now=now,
+        detail=was,
+        before={"state": record.state},
+        after={"state": to},
+    )
     return True
 
 

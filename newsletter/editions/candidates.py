@@ -22,7 +22,7 @@ from newsletter.editions.story import Candidate, Fate
 from newsletter.editions.verdicts import load_reviewed, load_said
 from newsletter.editions.window import STANDINGS, Standing, classify_candidate
 from newsletter.errors import RefusedError
-from newsletter.store.tables import briefs, edition_briefs
+from newsletter.store.tables import briefs, edition_briefs, placements
 
 _NO_REVIEW = Rules()
 _CLOCK_ERROR = timedelta(days=31)
@@ -239,14 +239,21 @@ def _is_claimed(*, but_for: int | None = None) -> Any:
 _CANDIDATE = (
     *(briefs.c.id, briefs.c.source, briefs.c.origin),
     *(briefs.c.published_at, briefs.c.first_seen_at, briefs.c.document),
+    select(placements.c.rank)
+    .where(placements.c.brief_id == briefs.c.id)
+    .scalar_subquery()
+    .label("rank"),
 )
 
 
 def _read_candidate(row: Row[*tuple[Any, ...]]) -> Candidate:
+    brief = brief_from_document(row.document, file=f"{row.source}, {row.origin}")
+    if row.rank is not None:  # an editor's order is one of pinned briefs
+        brief = replace(brief, pinned=True, priority=row.rank)
     return Candidate(
         brief_id=row.id,
         published_at=row.published_at,
-        brief=brief_from_document(row.document, file=f"{row.source}, {row.origin}"),
+        brief=brief,
         source=row.source,
         first_seen_at=row.first_seen_at,
     )

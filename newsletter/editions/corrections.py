@@ -24,6 +24,7 @@ from newsletter.editions.lifecycle import RELEASED
 from newsletter.editions.model import Correction, Edition, Kind, Window, name_edition
 from newsletter.errors import RefusedError, TemporaryError
 from newsletter.settings import Publication, Vocabulary
+from newsletter.store.audit import Actor, note
 from newsletter.store.tables import (
     OPEN_STATES,
     corrections,
@@ -134,7 +135,7 @@ def store_correction(
     severity: Severity,
     text: str,
     *,
-    by: str,
+    by: Actor,
     now: datetime,
     carried_by: int | None = None,
 ) -> int:
@@ -145,11 +146,21 @@ def store_correction(
         "severity": severity,
         "text": text,
         "made_at": now,
-        "made_by": by,
+        "made_by": by.who,
         "carried_by": carried_by,
     }
     stored = insert(corrections).values(values).returning(_C.id)
-    return int(connection.execute(stored).scalar_one())
+    number = int(connection.execute(stored).scalar_one())
+    note(
+        connection,
+        by,
+        "edition.correct",
+        f"edition {wrong.name}",
+        now=now,
+        detail=f"correction {number}, {severity}",
+        after={"brief": wrong.brief_id, "text": text},
+    )
+    return number
 
 
 def list_corrections(connection: Connection, edition_id: int | None = None) -> tuple[Made, ...]:
@@ -185,7 +196,7 @@ def is_missing_owed(connection: Connection, edition: Edition) -> bool:
 
 
 def note_carried(
-    connection: Connection, edition_id: int, edition: Edition, *, by: str, now: datetime
+    connection: Connection, edition_id: int, edition: Edition, *, by: Actor, now: datetime
 ) -> None:
     """Note which corrections an edition, just approved, carries; store those of its own mail.
 

@@ -18,6 +18,7 @@ from newsletter.editions.corrections import list_owed, note_carried
 from newsletter.editions.model import Edition, Kind, Placing
 from newsletter.editions.promises import find_watched, make_promises, note_told
 from newsletter.settings import Settings
+from newsletter.store.audit import Actor
 from newsletter.store.tables import edition_briefs, editions
 
 
@@ -66,7 +67,7 @@ def note_approved(
     edition: Edition,
     settings: Settings,
     *,
-    by: str,
+    by: Actor,
     now: datetime,
 ) -> None:
     """Note what an edition tells, promises and carries; to be called with its approval.

@@ -21,6 +21,7 @@ from sqlalchemy import Connection, Row, Select, and_, delete, insert, select, up
 from newsletter.briefs.model import Brief
 from newsletter.editions.model import Edition, Kind, Outcome, Watched
 from newsletter.errors import RefusedError
+from newsletter.store.audit import Actor, note
 from newsletter.store.tables import edition_briefs, editions, promises
 
 State = Literal["open", "happened", "moved", "expired"]
@@ -160,14 +161,14 @@ def settle_promise(
     outcome: Literal["happened", "expired"],
     *,
     news: str,
-    by: str,
+    by: Actor,
     now: datetime,
 ) -> Promise:
     """Settle a promise by an operator's word. Raises `RefusedError` for one that is settled."""
     settled = connection.execute(
         update(promises)
         .where(_P.id == promise_id, _P.state == "open")
-        .values(state=outcome, news=news, settled_by=by, changed_at=now)
+        .values(state=outcome, news=news, settled_by=by.who, changed_at=now)
     )
     row = connection.execute(_all().where(_P.id == promise_id)).one_or_none()
     if row is None:
@@ -180,6 +181,7 @@ def settle_promise(
             f"promise {promise_id} is settled already: {promise.state}",
             mend="only an open one can be settled",
         )
+    note(connection, by, "promise.settle", f"promise {promise_id}", now=now, detail=outcome)
     return promise
 
 

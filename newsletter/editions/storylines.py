@@ -12,6 +12,7 @@ from newsletter.editions.lifecycle import RELEASED
 from newsletter.editions.stories import Rule
 from newsletter.editions.story import Earlier
 from newsletter.errors import RefusedError
+from newsletter.store.audit import Actor, note
 from newsletter.store.tables import briefs, edition_briefs, editions, story_rules
 
 REMEMBERED = timedelta(days=14)
@@ -31,7 +32,7 @@ def store_rule(
     one: int,
     other: int,
     *,
-    by: str,
+    by: Actor,
     now: datetime,
 ) -> tuple[str, str]:
     """Keep an operator's word about two briefs; give their titles.
@@ -52,8 +53,11 @@ def store_rule(
                 f"there is no brief {number}", mend="see the numbers in `newsletter stories`"
             )
     connection.execute(
-        insert(story_rules).values(kind=kind, one_id=one, other_id=other, made_at=now, made_by=by)
+        insert(story_rules).values(
+            kind=kind, one_id=one, other_id=other, made_at=now, made_by=by.who
+        )
     )
+    note(connection, by, f"story.{kind}", f"briefs {one} and {other}", now=now)
     return titles[one], titles[other]
 
 

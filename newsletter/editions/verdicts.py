@@ -21,8 +21,11 @@ from newsletter.editions.review import (
     hash_edition,
     judge_brief,
 )
+from newsletter.editions.shelf import read_edition
 from newsletter.errors import RefusedError, TemporaryError
 from newsletter.settings import Settings, source_name
+from newsletter.store.audit import Actor
+from newsletter.store.audit import note as add_note
 from newsletter.store.tables import briefs, edition_briefs, editions, reviews
 
 _IDS_A_QUERY = 500  # old builds of SQLite take 999 parameters
@@ -104,25 +107,24 @@ def store_verdict(
     reviewed: Iterable[Reviewed],
     verdict: Verdict,
     *,
-    by: str,
+    by: Actor,
     now: datetime,
     note: str = "",
 ) -> None:
     """Keep what somebody says of briefs as they stand."""
-    rows = [
-        {
-            "brief_id": each.brief_id,
-            "content_hash": each.content_hash,
-            "document": each.document,
-            "verdict": verdict,
-            "note": note,
-            "decided_at": now,
-            "decided_by": by,
-        }
-        for each in reviewed
-    ]
-    if rows:
-        connection.execute(insert(reviews), rows)
+    judged = list(reviewed)
+    _keep(connection, judged, verdict, by=by.who, now=now, said=note)
+    for each in judged:
+        add_note(
+            connection,
+            by,
+            f"brief.{verdict}",
+            f"brief {each.brief_id}",
+            now=now,
+            detail=f"as {each.content_hash}",
+            before={"state": each.judgement.state},
+            after={"state": verdict, "note": note},
+        )
 
 
 def store_trust(connection: Connection, reviewed: Iterable[Reviewed], now: datetime) -> None:
@@ -130,7 +132,7 @@ def store_trust(connection: Connection, reviewed: Iterable[Reviewed], now: datet
     for each in reviewed:
         if each.judgement.by_trust:
             by = f"settings: source {each.source} is trusted"
-            store_verdict(connection, [each], "approved", by=by, now=now)
+            _keep(connection, [each], "approved", by=by, now=now)
 
 
 def read_edition_hash(connection: Connection, edition_id: int) -> str:
@@ -158,7 +160,7 @@ def approve_edition(
     edition_id: int,
     rules: Rules,
     *,
-    by: str,
+    by: Actor,
     now: datetime,
     seen: str = "",
 ) -> None:
@@ -178,7 +180,7 @@ def approve_edition(
             content_hash=content_hash,
             verdict="approved",
             decided_at=now,
-            decided_by=by,
+            decided_by=by.who,
         )
     )
     shown = _read_content(connection, edition_id)
@@ -189,6 +191,9 @@ def approve_edition(
         if each.judgement.state == "waiting" and _says_the_same(each.document, document)
     ]
     store_verdict(connection, waiting, "approved", by=by, now=now)
+    name = read_edition(connection, edition_id).name
+    detail = f"as {content_hash}"
+    add_note(connection, by, "edition.review", f"edition {name}", now=now, detail=detail)
 
 
 def load_told(connection: Connection, edition_id: int, rules: Rules) -> list[Reviewed]:
@@ -230,6 +235,31 @@ def is_edition_approved(connection: Connection, edition_id: int) -> bool:
     """Tell whether somebody has approved an edition as it stands."""
     said = find_said_of_edition(connection, edition_id)
     return said is not None and said.verdict == "approved"
+
+
+def _keep(
+    connection: Connection,
+    reviewed: Iterable[Reviewed],
+    verdict: Verdict,
+    *,
+    by: str,
+    now: datetime,
+    said: str = "",
+) -> None:
+    rows = [
+        {
+            "brief_id": each.brief_id,
+            "content_hash": each.content_hash,
+            "document": each.document,
+            "verdict": verdict,
+            "note": said,
+            "decided_at": now,
+            "decided_by": by,
+        }
+        for each in reviewed
+    ]
+    if rows:
+        connection.execute(insert(reviews), rows)
 
 
 def _read_content(connection: Connection, edition_id: int) -> Mapping[str, Any]:

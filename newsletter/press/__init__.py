@@ -6,11 +6,12 @@ Each step leaves what it did in the database, and can be taken again.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 
 from newsletter.audience.pseudonyms import Pseudonyms
+from newsletter.delivery.holder import describe_operator
 from newsletter.delivery.lanes import build_lanes, read_relays
 from newsletter.delivery.ledger import Ledger
 from newsletter.delivery.lifecycle import State
@@ -26,15 +27,20 @@ from newsletter.render.templates import TemplateSet, find_templates
 from newsletter.settings import Settings
 from newsletter.smtp.relay import Relay
 from newsletter.store import Database
+from newsletter.store.audit import Actor
 
 
 @dataclass(frozen=True, slots=True)
 class Press:
-    """What every step works with: the settings, the database, and a clock in aware UTC."""
+    """What every step works with: the settings, the database, a clock in aware UTC, and for whom.
+
+    Unless it is said otherwise that is who runs this process.
+    """
 
     settings: Settings
     database: Database
     now: Callable[[], datetime]
+    actor: Actor = field(default_factory=lambda: Actor(who=describe_operator()))
 
     @property
     def keyring(self) -> Keyring:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from newsletter.audience.address import parse_address
 from newsletter.audience.subscribers import read_subscriber
 from newsletter.audience.suppression import find_suppression
-from newsletter.delivery.holder import describe_operator
 from newsletter.delivery.inquiry import (
     FORGOTTEN,
     Copy,
@@ -79,7 +78,7 @@ def settle(
             record.id,
             verdict,
             evidence,
-            by=describe_operator(),
+            by=press.actor,
             now=now,
             not_after=now + press.settings.delivery.not_after,
         )
@@ -93,7 +92,7 @@ def retry_unreached(press: Press, record: EditionRecord, *, including_dead: bool
             connection,
             record.id,
             including_dead=including_dead,
-            by=describe_operator(),
+            by=press.actor,
             now=now,
             not_after=now + press.settings.delivery.not_after,
         )

@@ -9,13 +9,13 @@ from functools import partial
 from sqlalchemy import Connection
 
 from newsletter.audience.segment import Segment
-from newsletter.delivery.holder import describe_operator
 from newsletter.delivery.inquiry import load_waves, read_rate
 from newsletter.delivery.settle import note_override, note_segment
 from newsletter.delivery.waves import Hour, Release, Wave, plan_waves
 from newsletter.editions.candidates import Barred, find_barred
 from newsletter.editions.corrections import list_corrected
 from newsletter.editions.following import note_approved
+from newsletter.editions.manifest import seal_edition
 from newsletter.editions.model import Kind, list_dates_referred_to, list_dates_repeated
 from newsletter.editions.shelf import (
     EditionRecord,
@@ -37,7 +37,7 @@ def approve(
     overridden: Sequence[Finding] = (),
     *,
     segment: Segment | None = None,
-    approved_by: str = "",
+    by_person: bool = False,
     at_hours: bool = False,
 ) -> int:
     """Approve an edition and freeze its audience, in one transaction; return its size.
@@ -49,9 +49,9 @@ def approve(
     all attempts to one reader are the same bytes. Raises `TemporaryError` if another process
     composed the edition anew since `record` was read: nobody has said yes to that one; and where
     it holds a brief that is under embargo by now, has expired, or is rejected: made again it has
-    it no more. `approved_by` is the person whose yes this is, which is kept as their review; the
-    schedule, which is nobody, sends no brief that waits for one. With `at_hours` each reader's
-    copy is due at the hour that they chose; without, at once.
+    it no more. Where it is a person's yes (`by_person`) it is kept as the review of the press's
+    actor; the schedule, which is nobody, sends no brief that waits for one. With `at_hours` each
+    reader's copy is due at the hour that they chose; without, at once.
     """
     now = press.now()
     letterhead = letterhead_of(press, record, now)
@@ -69,7 +69,7 @@ def approve(
                 f"the edition of {record.date} cannot be sent: {_describe_barred(press, barred)}",
                 mend="make it again, which leaves that out, and look at it before you send it",
             )
-        _check_reviewed(connection, press, record, approved_by)
+        _check_reviewed(connection, press, record, by_person=by_person)
         content = load_content(connection, record.id)
         repeats = list_dates_repeated(content)
         audience = press.ledger.enrol(
@@ -96,12 +96,23 @@ def approve(
         if segment:
             everybody = press.ledger.count_audience(connection, record.id, now, repeats=repeats)
             said = f"{audience:,} of {everybody:,} active readers: {segment}"
-            note_segment(connection, record.id, said, by=describe_operator(), now=now)
-        note_approved(
-            connection, record.id, content, press.settings, by=describe_operator(), now=now
-        )
+            note_segment(connection, record.id, said, by=press.actor.who, now=now)
+        note_approved(connection, record.id, content, press.settings, by=press.actor, now=now)
         told = [f"{finding.number} {finding.name}: {finding.detail}" for finding in overridden]
-        note_override(connection, record.id, told, by=describe_operator(), now=now)
+        note_override(connection, record.id, told, by=press.actor.who, now=now)
+        if by_person and record.kind != "weekly":  # what it tells was approved before
+            rules = read_rules(press.settings)
+            approve_edition(connection, record.id, rules, by=press.actor, now=now)
+        seal_edition(
+            connection,
+            record,
+            press.actor,
+            now=now,
+            templates=press.templates.hash_all(),
+            audience=audience,
+            overridden=told,
+            segment=str(segment or ""),
+        )
     return audience
 
 
@@ -132,13 +143,13 @@ def find_release(press: Press, day: date, kind: Kind) -> Release | None:
 
 
 def _check_reviewed(
-    connection: Connection, press: Press, record: EditionRecord, approved_by: str
+    connection: Connection, press: Press, record: EditionRecord, *, by_person: bool
 ) -> None:
-    """Refuse an edition that its reviewers do not let go, and keep a person's yes to it."""
+    """Refuse an edition that its reviewers do not let go."""
     if record.kind == "weekly":  # it tells what was told, and so approved, before
         return
     rules = read_rules(press.settings)
-    left = find_unsendable(connection, record.id, rules, by_person=bool(approved_by))
+    left = find_unsendable(connection, record.id, rules, by_person=by_person)
     if left is not None:
         said = left.judgement.said
         rejected = left.judgement.state == "rejected" and said is not None
@@ -147,8 +158,6 @@ def _check_reviewed(
             f'the edition of {record.date} cannot be sent: "{left.brief.title[:60]}" {why}',
             mend="make it again, which leaves that out, and look at it before you send it",
         )
-    if approved_by:
-        approve_edition(connection, record.id, rules, by=approved_by, now=press.now())
 
 
 def count_audience(press: Press, printed: Printed, segment: Segment | None = None) -> int:

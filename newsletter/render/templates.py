@@ -8,6 +8,7 @@ they are given and nothing else. What a template produced is never run again.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
@@ -55,6 +56,20 @@ class TemplateSet:
             for path in directory.rglob("*.j2")
         }
         return tuple(sorted(names))
+
+    def hash_all(self) -> str:
+        """Name all templates and catalogues together, as they are now, by a SHA-256."""
+        digest = hashlib.sha256()
+        names = {
+            path.relative_to(directory).as_posix()
+            for directory in self.directories
+            for suffix in _OWN_SUFFIXES
+            for path in directory.rglob(f"*{suffix}")
+        }
+        for name in sorted(names):
+            data = self.find(name).read_bytes()
+            digest.update(f"{name}\n{len(data)}\n".encode() + data)
+        return digest.hexdigest()
 
     def find(self, name: str) -> Path:
         """Give the file that the template `name` comes from."""

@@ -14,6 +14,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from newsletter.settings.console import Console
 from newsletter.settings.day import EditionSettings, Gathering, Review, Schedule, Weekly
 from newsletter.settings.delivery import Delivery, DkimKey, DomainSettings, RelaySettings
 from newsletter.settings.look import Look
@@ -53,6 +54,7 @@ class Settings(BaseSettings):
     database: Database = Database()
     retention: Retention = Retention()
     web: Web = Web()
+    console: Console = Console()
     templates: Templates = Templates()
     secret_key: SecretStr = Field(
         default=SecretStr(""),

@@ -406,7 +406,7 @@ decisions = Table(  # what an operator decided about an edition, or about one re
     Column("subscriber_id", BigInteger),  # NULL: about the whole edition
     Column("decided_at", Instant, nullable=False),
     Column("decided_by", Text, nullable=False),
-    # pause | resume | cancel | resolve | retry_failed | override | segment
+    # send | pause | resume | cancel | resolve | retry_failed | override | segment
     Column("action", Text, nullable=False),
     Column("detail", Text, nullable=False, server_default=""),
 )
@@ -530,4 +530,101 @@ address_changes = Table(  # a new address that a reader asked for, and whether i
     Column("changed_at", Instant),  # NULL: not confirmed
     # The link in a mail names it by its number: nobody gets an erased one's.
     sqlite_autoincrement=True,
+)
+
+# -- the team, and what was done -----------------------------------------------------------------
+
+members = Table(  # who may use the console
+    "members",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),  # what decisions are signed with
+    Column("email", Text, nullable=False),
+    Column("email_key", Text, nullable=False, unique=True),
+    Column("role", Text, nullable=False),
+    Column("password", Text, nullable=False, server_default=""),  # Argon2id; "": not set up yet
+    Column("second_factor", Text, nullable=False, server_default=""),  # TOTP secret, encrypted
+    Column("last_step", BigInteger, nullable=False, server_default="0"),  # of a code taken before
+    Column("setup_hash", Text, nullable=False, server_default=""),  # of the link that sets up
+    Column("setup_until", Instant),
+    Column("created_at", Instant, nullable=False),
+    Column("disabled_at", Instant),
+    CheckConstraint("role IN ('viewer', 'editor', 'sender', 'admin')", name="role"),
+    sqlite_autoincrement=True,  # what one did is never another's
+)
+
+recovery_codes = Table(  # each takes the place of a code once
+    "recovery_codes",
+    metadata,
+    Column("member_id", ForeignKey("members.id", ondelete="CASCADE"), primary_key=True),
+    Column("code_hash", Text, primary_key=True),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("token_hash", Text, primary_key=True),
+    Column("member_id", ForeignKey("members.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("opened_at", Instant, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+)
+
+login_delays = Table(  # how often somebody was wrong, by a hash of account, network or browser
+    "login_delays",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("failed_at", Instant, nullable=False, index=True),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("key_hash", Text, nullable=False, unique=True),
+    Column("scopes", Document, nullable=False),
+    Column("made_at", Instant, nullable=False),
+    Column("made_by", Text, nullable=False),
+    Column("used_at", Instant),
+    Column("ended_at", Instant),
+)
+
+audit = Table(  # who did what; rows are only ever added, each with the hash of the one before
+    "audit",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),  # counts without a gap
+    Column("at", Instant, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("origin", Text, nullable=False),  # a network address, or the command line
+    Column("action", Text, nullable=False),
+    Column("target", Text, nullable=False),  # never an address: erasing a reader changes no row
+    Column("detail", Text, nullable=False),
+    Column("before", Text, nullable=False),  # hashes of what it was and became; "" where neither
+    Column("after", Text, nullable=False),
+    Column("previous", Text, nullable=False, unique=True),  # of two that follow one, one fails
+    Column("hash", Text, nullable=False),
+    Index("ix_audit_target", "target", "id"),
+)
+
+audit_head = Table(  # one row, locked by whoever adds to the audit
+    "audit_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("last_id", BigInteger, nullable=False),
+    Column("hash", Text, nullable=False),
+)
+
+manifests = Table(  # what an edition was when it was approved; its hash stands in the audit
+    "manifests",
+    metadata,
+    Column("edition_id", ForeignKey("editions.id"), primary_key=True),
+    Column("document", Document, nullable=False),
+)
+
+placements = Table(  # an editor's word on where a brief stands, before what its source says
+    "placements",
+    metadata,
+    Column("brief_id", ForeignKey("briefs.id", ondelete="CASCADE"), primary_key=True),
+    Column("rank", Integer, nullable=False),  # the highest comes first
 )

@@ -22,6 +22,7 @@ from newsletter.errors import ConfigurationError, NewsletterError
 from newsletter.press import Press
 from newsletter.web.affairs import build_affairs
 from newsletter.web.archive import build_archive
+from newsletter.web.console.app import build_console
 from newsletter.web.leaving import build_leaving
 from newsletter.web.pages import Pages
 from newsletter.web.preferences import build_preferences
@@ -37,6 +38,9 @@ def build_app(press: Press) -> FastAPI:
     app.include_router(build_preferences(press, pages), prefix=pages.root)
     app.include_router(build_affairs(press, pages), prefix=pages.root)
     app.include_router(build_archive(press, pages.root), prefix=pages.root)
+
+    console = f"{pages.root}/console"
+    app.mount(console, build_console(press, console))
 
     @app.exception_handler(HTTPException)
     async def refuse(_request: Request, error: HTTPException) -> Response:

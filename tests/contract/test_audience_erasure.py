@@ -61,6 +61,9 @@ KEYS = {  # columns that an address may stand in, but that erasure deletes the r
     "limit_hits.key",  # a keyed hash
 }
 
+OURS = ("members", "recovery_codes", "sessions", "login_delays", "api_keys", "manifests")
+"""Tables of the team and of what it approved: no reader stands in them."""
+
 
 @pytest.fixture
 def desk(backend: Database) -> Desk:
@@ -104,7 +107,7 @@ def test_every_column_with_text_is_swept_or_known_to_name_nobody() -> None:
     texts = {
         f"{table.name}.{column.name}"
         for table in metadata.sorted_tables
-        if table.name not in PUBLISHED
+        if table.name not in (*PUBLISHED, *OURS, "audit", "audit_head")
         for column in table.c
         if _is_text(column) or isinstance(column.type, LargeBinary)
     } - {"editions.compiled"}

@@ -30,6 +30,7 @@ from newsletter.delivery.inquiry import (
 from newsletter.delivery.lifecycle import State
 from newsletter.editions.shelf import list_editions
 from newsletter.store import Database
+from newsletter.store.audit import Actor
 from newsletter.store.tables import alerts, attempts, decisions, runs, subscribers
 from tests.audience import PSEUDONYMS
 from tests.contract.desk import Desk
@@ -295,7 +296,9 @@ def _check_plans(desk: Desk, edition_id: int) -> None:
 
     def put_back(connection: Connection, edition_id: int) -> None:
         times = {"now": desk.now, "not_after": desk.now}
-        settle.put_back(connection, edition_id, including_dead=False, by="anna@desk", **times)
+        settle.put_back(
+            connection, edition_id, including_dead=False, by=Actor(who="anna@desk"), **times
+        )
 
     def close(connection: Connection, edition_id: int) -> None:
         settle.close_cancelled(connection, edition_id, desk.now)

@@ -16,10 +16,12 @@ from newsletter.delivery.retry import Scope, judge_reply
 from newsletter.errors import LeaseLost, RefusedError
 from newsletter.smtp.protocol import Phase, Reply
 from newsletter.store import Database
+from newsletter.store.audit import Actor
 from newsletter.store.tables import decisions
 from tests.contract.desk import Desk
 
 WHO = "anna@desk"
+ACTOR = Actor(who=WHO)
 SECOND = timedelta(seconds=1)
 HOURS = timedelta(hours=16)
 ELSEWHERE = "other.example 0-0 1|1|1"
@@ -30,15 +32,15 @@ class Office(Desk):
 
     def pause(self, edition_id: int) -> bool:
         with self.database.writing() as connection:
-            return settle.pause(connection, edition_id, by=WHO, now=self.now)
+            return settle.pause(connection, edition_id, by=ACTOR, now=self.now)
 
     def resume(self, edition_id: int) -> bool:
         with self.database.writing() as connection:
-            return settle.resume(connection, edition_id, by=WHO, now=self.now)
+            return settle.resume(connection, edition_id, by=ACTOR, now=self.now)
 
     def cancel(self, edition_id: int, *, after: timedelta = timedelta(0)) -> settle.Cancelled:
         with self.database.writing() as connection:
-            return settle.cancel(connection, edition_id, by=WHO, now=self.now + after)
+            return settle.cancel(connection, edition_id, by=ACTOR, now=self.now + after)
 
     def conclude(self, edition_id: int, verdict: settle.Verdict, *readers: int) -> int:
         with self.database.writing() as connection:
@@ -47,7 +49,7 @@ class Office(Desk):
                 edition_id,
                 verdict,
                 dict.fromkeys(readers, "the log"),
-                by=WHO,
+                by=ACTOR,
                 now=self.now,
                 not_after=self.now + HOURS,
             )
@@ -58,7 +60,7 @@ class Office(Desk):
                 connection,
                 edition_id,
                 including_dead=including_dead,
-                by=WHO,
+                by=ACTOR,
                 now=self.now,
                 not_after=self.now + HOURS,
             )

@@ -36,6 +36,7 @@ from newsletter.press.approving import approve, count_audience
 from newsletter.press.site import write_web
 from newsletter.publish import make_ready, prepare, prepare_correction, publish
 from newsletter.store import open_database
+from newsletter.store.audit import Actor
 from newsletter.store.tables import corrections, deliveries, edition_briefs, editions
 from tests.acceptance.project import BRIEF
 from tests.integration.test_edition_kinds import DAY, HOUR, NOBODY, STORIES, Paper
@@ -65,7 +66,9 @@ class Desk(Paper):
     def correct(self, severity: Severity, text: str, day: date = DAY, number: int = 1) -> int:
         with self.database.writing() as connection:
             wrong = find_wrong(connection, day, "daily", number)
-            return store_correction(connection, wrong, severity, text, by="ada", now=self.now)
+            return store_correction(
+                connection, wrong, severity, text, by=Actor(who="ada"), now=self.now
+            )
 
     def prepare_correction(self, text: str) -> Printed:
         with self.database.reading() as connection:
@@ -195,11 +198,11 @@ def test_only_an_operator_says_that_something_happened(paper: Desk) -> None:
     paper.mails()
     with paper.database.writing() as connection:
         news = "The board said yes."
-        settle_promise(connection, 1, "happened", news=news, by="ada", now=paper.now)
+        settle_promise(connection, 1, "happened", news=news, by=Actor(who="ada"), now=paper.now)
         with pytest.raises(RefusedError, match="settled already: happened"):
-            settle_promise(connection, 1, "expired", news="", by="ada", now=paper.now)
+            settle_promise(connection, 1, "expired", news="", by=Actor(who="ada"), now=paper.now)
         with pytest.raises(RefusedError, match="there is no promise 7"):
-            settle_promise(connection, 7, "expired", news="", by="ada", now=paper.now)
+            settle_promise(connection, 7, "expired", news="", by=Actor(who="ada"), now=paper.now)
     for day, times in ((TUESDAY, 2), (WEDNESDAY, 0)):
         paper.now += timedelta(hours=20)
         paper.write(f"news-{day.day}")

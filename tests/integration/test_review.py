@@ -8,6 +8,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ from newsletter.publish import Prepared, make_ready, prepare, publish
 from newsletter.schedule import Keeper
 from newsletter.settings import load_settings
 from newsletter.store import Database
+from newsletter.store.audit import Actor
 from newsletter.store.tables import alerts, reviews
 from tests.acceptance.project import BRIEF
 from tests.integration.editions import store_readers
@@ -119,7 +121,10 @@ class House:
             loaded = load_reviewed(connection, range(1, 9), read_rules(self.press.settings))
             chosen = [each for each in loaded.values() if each.brief.title == title]
             assert len(chosen) == 1
-            store_verdict(connection, chosen, verdict, by=by, now=self.now)
+            store_verdict(connection, chosen, verdict, by=Actor(who=by), now=self.now)
+
+    def press_of(self, who: str) -> Press:
+        return replace(self.press, actor=Actor(who=who))
 
     def make_at(self, moment: datetime) -> Prepared:
         """Do what the schedule does at a time."""
@@ -288,7 +293,7 @@ def test_a_brief_rejected_between_the_look_and_the_yes_is_not_sent(
     house.judge("Trams halt", "rejected", by="bob")
     assert seen.printed
     with pytest.raises(TemporaryError, match=r'"Trams halt" was rejected by bob'):
-        asyncio.run(publish(house.press, seen.printed, approved_by="ann"))
+        asyncio.run(publish(house.press_of("ann"), seen.printed, by_person=True))
     assert not server.kept
     assert house.rows() == [("rejected", "bob")], "nothing of it was kept"
 
@@ -313,7 +318,7 @@ def test_a_persons_yes_is_kept_as_their_review(house: House, server: Server) -> 
     seen = prepare(house.press, DAY)
     house.judge("Quay opens", by="bob")
     assert seen.printed
-    assert asyncio.run(publish(house.press, seen.printed, approved_by="ann")).is_sent
+    assert asyncio.run(publish(house.press_of("ann"), seen.printed, by_person=True)).is_sent
     assert house.rows() == [("approved", "bob"), ("approved", "ann")]
     with house.database.reading() as connection:
         assert is_edition_approved(connection, seen.printed.record.id)
@@ -336,7 +341,7 @@ def test_an_approved_edition_goes_as_it_stands_and_made_anew_it_waits(house: Hou
     number = made.printed.record.id
     rules = read_rules(house.press.settings)
     with house.database.writing() as connection:
-        approve_edition(connection, number, rules, by="ann", now=house.now)
+        approve_edition(connection, number, rules, by=Actor(who="ann"), now=house.now)
     assert titles(house.make_at(SEVEN)) == ["Quay opens"]
     house.now = SIX + timedelta(minutes=10)
     prepare(house.press, DAY)  # a person looks: the same briefs at another hour
@@ -360,7 +365,7 @@ def test_of_two_operators_each_approves_what_they_saw(house: House) -> None:
     house.write("tram", "Trams halt")
     prepare(house.press, DAY)
     with house.database.writing() as connection, pytest.raises(TemporaryError, match="anew"):
-        approve_edition(connection, number, rules, by="ann", now=house.now, seen=seen)
+        approve_edition(connection, number, rules, by=Actor(who="ann"), now=house.now, seen=seen)
     assert house.rows() == []
 
 

@@ -31,6 +31,7 @@ from newsletter.render.templates import find_templates
 from newsletter.schedule import Keeper
 from newsletter.settings import FeedSource, Settings
 from newsletter.store import Database, open_database
+from newsletter.store.audit import Actor
 from newsletter.store.tables import gatherings, runs, subscribers
 from tests.acceptance.project import BRIEF, Project
 from tests.integration.editions import store_readers
@@ -294,7 +295,7 @@ def decide(house: House, decision: Callable[..., bool]) -> None:
     """Pause or resume the newest edition."""
     with house.database.writing() as connection:
         (record,) = list_editions(connection, 1)
-        assert decision(connection, record.id, by="anna@desk", now=house.now)
+        assert decision(connection, record.id, by=Actor(who="anna@desk"), now=house.now)
 
 
 def test_a_paused_send_waits_and_goes_on_when_it_is_resumed(

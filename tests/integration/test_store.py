@@ -171,7 +171,9 @@ def _parts(sql: str) -> list[str]:
 
 def read_schema(connection: Connection) -> dict[str, str]:
     """Give each table's and index's SQL, blanks and quotes aside, its columns in any order."""
-    rows = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+    rows = connection.exec_driver_sql(
+        "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND type <> 'trigger'"
+    )
     return {
         name: " | ".join(sorted(re.sub(r'[\s"]+', " ", part).strip() for part in _parts(sql)))
         for name, sql in rows

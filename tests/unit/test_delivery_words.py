@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from newsletter.cli.words import explain_outcome
 from newsletter.delivery.lifecycle import State
+from newsletter.delivery.words import explain_outcome
 
 PUT_OFF, REFUSED = "the relay put it off", "the relay refused it for good"
 

@@ -1,0 +1,367 @@
+"""Editions: all of them, one with what became of it, and what an operator decides about it.
+
+What is for good, or mails anybody, is asked on a page of its own first, with what it will do
+spelled out; the form of that page carries the hash of the content that was looked at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Any, cast
+
+from fastapi import FastAPI, Request
+from sqlalchemy import Connection
+from starlette.responses import Response
+
+from newsletter.audience.address import parse_address
+from newsletter.delivery import settle
+from newsletter.delivery.holder import shown_holder
+from newsletter.delivery.inquiry import (
+    RunView,
+    count_states,
+    count_unreached,
+    decide_finish,
+    list_alerts,
+    list_decisions,
+    list_doubts,
+    list_reasons,
+    read_run,
+)
+from newsletter.delivery.lifecycle import FINAL, State
+from newsletter.delivery.words import explain_outcome
+from newsletter.editions.lifecycle import RELEASED
+from newsletter.editions.manifest import find_manifest
+from newsletter.editions.model import KINDS, Kind
+from newsletter.editions.shelf import EditionRecord, find_edition, list_editions, read_edition
+from newsletter.editions.verdicts import (
+    approve_edition,
+    find_said_of_edition,
+    read_edition_hash,
+    read_rules,
+)
+from newsletter.errors import InputError, RefusedError, TemporaryError
+from newsletter.press import Press, Printed
+from newsletter.press.afterwards import retry_unreached
+from newsletter.press.afterwards import settle as settle_doubts
+from newsletter.press.approving import count_audience
+from newsletter.press.checking import look_at
+from newsletter.press.delivering import send_test
+from newsletter.press.site import write_web
+from newsletter.publish import print_standing, release
+from newsletter.render.preflight import list_failed
+from newsletter.store.audit import list_entries, note
+from newsletter.web.console.gate import Visit
+from newsletter.web.console.pages import Frame
+
+_LISTED = 60
+_DOUBTS_SHOWN = 200
+_NAME = re.compile(rf"(\d{{4}}-\d\d-\d\d)(?:-({'|'.join(KINDS)}))?", re.ASCII)
+_UNSENT = ("draft", "ready")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """How many of an audience have an edition, wait for it, or get none."""
+
+    audience: int = 0
+    counts: Mapping[State, int]
+
+    @property
+    def accepted(self) -> int:
+        """Whose mail the relay took."""
+        return self.counts.get(State.ACCEPTED, 0)
+
+    @property
+    def still_open(self) -> int:
+        """Who waits."""
+        return sum(count for state, count in self.counts.items() if state not in FINAL)
+
+    @property
+    def others(self) -> list[tuple[str, str, int]]:
+        """What became of the rest: state, what it means, how many."""
+        return [
+            (state.value.replace("_", " "), explain_outcome(state, ""), count)
+            for state, count in self.counts.items()
+            if count and state is not State.ACCEPTED
+        ]
+
+
+def add_editions(app: FastAPI, press: Press, frame: Frame) -> None:
+    """Add the pages of editions."""
+    database = press.database
+
+    def whose(visit: Visit) -> Press:
+        return replace(press, actor=visit.actor)
+
+    @app.get("/editions")
+    def show_all(request: Request) -> Response:
+        with database.reading() as connection:
+            listed = [
+                (record, read_tally(connection, record, press.now()))
+                for record in list_editions(connection, _LISTED)
+            ]
+        return frame.show("editions.html.j2", request.state.visit, listed=listed)
+
+    @app.get("/editions/{name}")
+    def show_one(request: Request, name: str) -> Response:
+        return show(request.state.visit, name)
+
+    def show(visit: Visit, name: str, *, done: str = "") -> Response:
+        now = press.now()
+        with database.reading() as connection:
+            record = find_named(connection, name)
+            run = read_run(connection, record.id, now)
+            tally = read_tally(connection, record, now)
+            doubts = list_doubts(connection, record.id)
+            shown: dict[str, Any] = {
+                "record": record,
+                "tally": tally,
+                "run": run,
+                "live": describe_live(record, run, tally),
+                "reasons": [
+                    (state.value.replace("_", " "), words, count, explain_outcome(state, words))
+                    for state, words, count in list_reasons(connection, record.id)
+                ],
+                "doubts": doubts[:_DOUBTS_SHOWN],
+                "doubts_more": max(0, len(doubts) - _DOUBTS_SHOWN),
+                "alerts": list_alerts(connection, record.id),
+                "decisions": list_decisions(connection, record.id),
+                "unreached": count_unreached(connection, record.id),
+                "manifest": find_manifest(connection, record),
+                "entries": list_entries(connection, 30, target=f"edition {record.name}"),
+                "done": done,
+            }
+        return frame.show("edition.html.j2", visit, **shown)
+
+    # -- before it is sent -------------------------------------------------------------------------
+
+    def show_send(visit: Visit, name: str, *, said: str = "", kind: str = "problem") -> Response:
+        with database.reading() as connection:
+            record = find_named(connection, name)
+            if record.state not in _UNSENT or not record.has_compiled:
+                raise RefusedError(
+                    f"the edition of {record.name} is {record.state}: it cannot be sent by this "
+                    "page",
+                    mend="look at the edition for what can be done",
+                )
+            seen = read_edition_hash(connection, record.id)
+            review = find_said_of_edition(connection, record.id)
+        printed = print_standing(press, record)
+        failed = list_failed(printed.findings)
+        return frame.show(
+            "send.html.j2",
+            visit,
+            status=409 if said and kind == "problem" else 200,
+            record=record,
+            seen=seen,
+            review=review,
+            audience=count_audience(press, printed),
+            relays=[str(relay) for relay in press.relays],
+            findings=[f for f in printed.findings if f.status in ("fail", "warn")],
+            passed=sum(f.status == "pass" for f in printed.findings),
+            skipped=sum(f.status == "skip" for f in printed.findings),
+            failed=[finding.name for finding in failed],
+            said=said,
+            said_kind=kind,
+        )
+
+    def take_printed(visit: Visit, name: str) -> Printed:
+        """Give the edition as the visitor saw it; raises where it is another by now."""
+        with database.reading() as connection:
+            record = find_named(connection, name)
+            if read_edition_hash(connection, record.id) != visit.form.get("seen"):
+                raise TemporaryError(
+                    "the edition was composed anew since you looked at it", mend="look at it again"
+                )
+        return print_standing(press, record)
+
+    @app.get("/editions/{name}/send")
+    def ask_to_send(request: Request, name: str) -> Response:
+        return show_send(request.state.visit, name)
+
+    @app.post("/editions/{name}/send")
+    def send_now(request: Request, name: str) -> Response:
+        visit: Visit = request.state.visit
+        printed = take_printed(visit, name)
+        if printed.record.state in RELEASED:
+            return frame.lead(f"/editions/{name}")
+        if visit.form.get("sure") != "yes":
+            return show_send(visit, name, said="Say that you are sure; nobody was mailed.")
+        overrides = [value for key, value in visit.pairs if key == "override"]
+        mine = whose(visit)
+        try:
+            asyncio.run(release(mine, printed, overrides=overrides, by_person=True))
+        except RefusedError as error:
+            return show_send(visit, name, said=str(error))
+        with database.writing() as connection:
+            settle.note_send(connection, printed.record.id, by=visit.actor, now=press.now())
+        return frame.lead(f"/editions/{name}")
+
+    @app.post("/editions/{name}/review")
+    def approve(request: Request, name: str) -> Response:
+        visit: Visit = request.state.visit
+        with database.writing() as connection:
+            record = find_named(connection, name)
+            if record.state not in _UNSENT:
+                raise RefusedError(f"the edition of {record.name} is {record.state}")
+            approve_edition(
+                connection,
+                record.id,
+                read_rules(press.settings),
+                by=visit.actor,
+                now=press.now(),
+                seen=visit.form.get("seen", "-"),
+            )
+        return frame.lead(f"/editions/{name}/send")
+
+    @app.post("/editions/{name}/test")
+    def test(request: Request, name: str) -> Response:
+        visit: Visit = request.state.visit
+        printed = take_printed(visit, name)
+        email = parse_address(visit.form.get("email", "")).email
+        words = asyncio.run(send_test(whose(visit), printed, email))
+        with database.writing() as connection:
+            target = f"edition {printed.record.name}"
+            note(connection, visit.actor, "edition.test", target, now=press.now())
+        said = f"Mailed one test copy to {email}, and nobody else: {words}"
+        return show_send(visit, name, said=said, kind="done")
+
+    @app.post("/editions/{name}/check")
+    def check_in_browser(request: Request, name: str) -> Response:
+        visit: Visit = request.state.visit
+        printed = look_at(press, take_printed(visit, name))
+        return frame.show("preflight.html.j2", visit, record=printed.record, printed=printed)
+
+    @app.get("/editions/{name}/preflight")
+    def show_preflight(request: Request, name: str) -> Response:
+        with database.reading() as connection:
+            record = find_named(connection, name)
+            seen = read_edition_hash(connection, record.id)
+        printed = print_standing(press, record)
+        visit: Visit = request.state.visit
+        return frame.show("preflight.html.j2", visit, record=record, printed=printed, seen=seen)
+
+    # -- while it is sent --------------------------------------------------------------------------
+
+    @app.post("/editions/{name}/pause")
+    def pause(request: Request, name: str) -> Response:
+        visit: Visit = request.state.visit
+        with database.writing() as connection:
+            record = find_named(connection, name)
+            settle.pause(connection, record.id, by=visit.actor, now=press.now())
+        return frame.lead(f"/editions/{name}")
+
+    @app.post("/editions/{name}/resume")
+    def resume(request: Request, name: str) -> Response:
+        visit: Visit = request.state.visit
+        with database.writing() as connection:
+            record = find_named(connection, name)
+            settle.resume(connection, record.id, by=visit.actor, now=press.now())
+        return frame.lead(f"/editions/{name}")
+
+    @app.get("/editions/{name}/cancel")
+    def ask_to_cancel(request: Request, name: str) -> Response:
+        with database.reading() as connection:
+            record = find_named(connection, name)
+            tally = read_tally(connection, record, press.now())
+        return frame.show("cancel.html.j2", request.state.visit, record=record, tally=tally)
+
+    @app.post("/editions/{name}/cancel")
+    def cancel(request: Request, name: str) -> Response:
+        visit: Visit = request.state.visit
+        if visit.form.get("sure") != "yes":
+            raise InputError("nothing was cancelled", mend="say that you are sure")
+        with database.writing() as connection:
+            record = find_named(connection, name)
+            settle.cancel(connection, record.id, by=visit.actor, now=press.now())
+        if press.web_folder is not None:  # an edition that nobody has is taken down
+            write_web(press, press.web_folder)
+        return frame.lead(f"/editions/{name}")
+
+    # -- afterwards --------------------------------------------------------------------------------
+
+    @app.post("/editions/{name}/settle")
+    def settle_some(request: Request, name: str) -> Response:
+        visit: Visit = request.state.visit
+        verdict = visit.form.get("verdict", "")
+        if verdict not in ("accepted", "again"):
+            raise InputError("nothing was settled", mend="say whether the relay took it")
+        with database.reading() as connection:
+            record = find_named(connection, name)
+            doubted = {doubt.subscriber_id for doubt in list_doubts(connection, record.id)}
+        named = {int(value) for key, value in visit.pairs if key == "reader" and value.isdecimal()}
+        evidence = dict.fromkeys(sorted(doubted & named), "by hand")
+        settle_doubts(whose(visit), record, cast("settle.Verdict", verdict), evidence)
+        return frame.lead(f"/editions/{name}")
+
+    @app.post("/editions/{name}/retry")
+    def retry(request: Request, name: str) -> Response:
+        visit: Visit = request.state.visit
+        with database.reading() as connection:
+            record = find_named(connection, name)
+        retry_unreached(
+            whose(visit), record, including_dead=visit.form.get("including_dead") == "yes"
+        )
+        with database.writing() as connection:
+            settle.take_up(connection, record.id, by=visit.actor, now=press.now())
+        return frame.lead(f"/editions/{name}")
+
+
+def find_named(connection: Connection, name: str) -> EditionRecord:
+    """Find the edition of a name: its date, and its kind where that is not daily."""
+    found = _NAME.fullmatch(name)
+    try:
+        day = date.fromisoformat(found[1]) if found else None
+    except ValueError:
+        day = None
+    kind = cast("Kind", found[2] or "daily") if found else "daily"
+    record = find_edition(connection, day, kind) if day else None
+    if record is None:
+        raise RefusedError(f"there is no edition {name[:40]}", mend="see the list of editions")
+    return record
+
+
+def read_tally(connection: Connection, record: EditionRecord, now: datetime) -> Tally:
+    """Count an edition's deliveries by state, quickly."""
+    run = read_run(connection, record.id, now)
+    if run is None:
+        return Tally(counts={})
+    counts = count_states(connection, record.id, run.audience)
+    return Tally(audience=run.audience, counts=counts)
+
+
+def describe_live(record: EditionRecord, run: RunView | None, tally: Tally) -> dict[str, Any]:
+    """Say how a send stands at this moment, for the page and for what keeps it up to date."""
+    progress = run.progress if run and run.is_alive else None
+    finish = decide_finish(progress, tally.still_open) if progress else None
+    return {
+        "state": record.state,
+        "accepted": tally.accepted,
+        "audience": tally.audience,
+        "open": tally.still_open,
+        "others": ", ".join(f"{count:,} {state}" for state, _, count in tally.others),
+        "rate": f"{progress.per_second:,.1f} a second" if progress else "",
+        "finish_at": finish,
+        "waiting": progress.waiting if progress else "",
+        "sender": shown_holder(run.holder) if run and run.is_alive else "",
+    }
+
+
+def read_live(press: Press, edition_id: int) -> dict[str, Any]:
+    """Read how a send stands, as the stream of it tells."""
+    with press.database.reading() as connection:
+        record = read_edition(connection, edition_id)
+        run = read_run(connection, edition_id, press.now())
+        live = describe_live(record, run, read_tally(connection, record, press.now()))
+    zone = press.settings.publication.zone
+    finish: datetime | None = live["finish_at"]
+    shown: Sequence[str] = ("accepted", "audience", "open")
+    return {
+        **live,
+        **{f"{name}_text": f"{live[name]:,}" for name in shown},
+        "finish_at": f"{finish.astimezone(zone):%H:%M:%S}" if finish else "",
+    }

@@ -1,0 +1,59 @@
+"""The stage of the tests of the console."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import argon2
+import pytest
+
+from newsletter.press import Press
+from newsletter.settings import load_settings
+from newsletter.store import open_database
+from newsletter.web.app import serving
+from newsletter.web.console import proofs
+from newsletter.web.console.app import build_console
+from tests.acceptance.project import KEY, Project
+from tests.integration.console.stage import Stage
+from tests.integration.web.stage import Clock
+
+
+@pytest.fixture(scope="session")
+def gathered(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A publication with three readers and three briefs, gathered and not composed."""
+    project = Project(tmp_path_factory.mktemp("gathered"))
+    project.write_brief()
+    project.write_brief("second.txt", "Library Opens on Sundays")
+    project.write_brief("third.txt", "Night Trains Return to Port Alder")
+    project.import_readers(3)
+    ran = project.run("gather")
+    assert ran.code == 0, ran.err
+    return project
+
+
+@pytest.fixture(autouse=True)
+def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hash passwords with less memory; the unit tests hash one as it is done in earnest."""
+    quick = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    monkeypatch.setattr(proofs, "_HASHER", quick)
+
+
+@pytest.fixture
+def stage(gathered: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    monkeypatch.setenv("NEWSLETTER_SECRET_KEY", KEY)
+    (tmp_path / "news.db").write_bytes((gathered.root / "newsletter.db").read_bytes())
+    settings = load_settings(gathered.config)
+    delivery = settings.delivery.model_copy(update={"relay": f"folder:{tmp_path / 'outbox'}"})
+    settings = settings.model_copy(update={"delivery": delivery})
+    database = open_database(f"sqlite:///{tmp_path / 'news.db'}", durability="process")
+    clock = Clock(datetime.now(UTC))
+    press = Press(settings, database, clock)
+    with serving(press, "127.0.0.1:0") as address:
+        app = build_console(press, "/console")
+        opened = Stage(address=address, database=database, clock=clock, press=press, app=app)
+        yield opened
+        for client in opened.clients:
+            client.close()
+    database.close()
