@@ -45,7 +45,7 @@ def read_holdings(
     kept_out = find_suppression(connection, key, pseudonyms=pseudonyms)
     copies = _list_copies(connection, key, None if row is None else row.id)
     mentions = _list_mentions(connection, {key, address.email.lower()})
-    asked = _list_sign_ups(connection, key)
+    asked = _list_sign_ups(connection, key, None if row is None else row.id)
     mailed = _list_notices(connection, key)
     if row is None and kept_out is None and not (copies or mentions or asked or mailed):
         return None
@@ -68,9 +68,12 @@ def read_holdings(
     }
 
 
-def _list_sign_ups(connection: Connection, key: str) -> list[dict[str, Any]]:
-    """List how and when the address was signed up and confirmed, with the words of the forms."""
-    query = select(sign_ups).where(sign_ups.c.email_key == key).order_by(sign_ups.c.id)
+def _list_sign_ups(connection: Connection, key: str, number: int | None) -> list[dict[str, Any]]:
+    """List how and when the reader signed up and confirmed, with the words of the forms."""
+    _c = address_changes.c
+    former = select(_c.former_key).where(_c.subscriber_id == number, _c.former_key != "")
+    mine = or_(sign_ups.c.email_key == key, sign_ups.c.email_key.in_(former))
+    query = select(sign_ups).where(mine).order_by(sign_ups.c.id)
     texts = {row.version: row.text for row in connection.execute(select(wordings))}
     return [
         {

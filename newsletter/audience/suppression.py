@@ -29,6 +29,9 @@ REASONS: tuple[Reason, ...] = get_args(Reason)
 """Every reason, the graver the later."""
 FINAL_REASONS: frozenset[Reason] = frozenset({"complained", "erased"})
 """Reasons that no operator can lift."""
+NEVER_MAILED: frozenset[Reason] = frozenset({"complained", "manual"})
+"""Reasons that keep single mails out, too. Who left, or whose mail bounced, may ask for one; who
+was erased is nobody to us until they do."""
 
 STATUSES_BY_WEIGHT: tuple[Status, ...] = (
     "active",

@@ -15,6 +15,7 @@ from newsletter.delivery.lifecycle import State
 from newsletter.delivery.notices import Shown, count_notices, list_notices
 from newsletter.press import Press
 from newsletter.press.notices import send_notices
+from newsletter.press.signing_up import build_settler
 
 _WAITING = (State.PENDING, State.DEFERRED, State.SENDING)
 _TROUBLED = (State.FAILED, State.IN_DOUBT, State.EXPIRED)
@@ -32,7 +33,9 @@ def notices(
     session: Session = ctx.obj
     with session.database() as database:
         if send:
-            send_notices(Press(session.settings, database, session.now))
+            press = Press(session.settings, database, session.now)
+            build_settler(press)()
+            send_notices(press)
         with database.reading() as connection:
             counts = count_notices(connection)
             shown = list_notices(connection, (*_WAITING, *_TROUBLED))

@@ -14,6 +14,7 @@ from newsletter.cli.session import Session
 from newsletter.cli.tables import clear_text_warning
 from newsletter.press import Press
 from newsletter.press.notices import couriering
+from newsletter.press.signing_up import build_settler
 from newsletter.schedule import Keeper
 
 
@@ -42,7 +43,7 @@ def serve(ctx: typer.Context) -> None:
 
                 address = stack.enter_context(serving(press, listen))
                 logger.info("readers' pages: %s for %s", address, session.settings.publication.url)
-            stack.enter_context(couriering(press))
+            stack.enter_context(couriering(press, build_settler(press)))
             left_behind = asyncio.run(run())
     if left_behind:
         logging.shutdown()

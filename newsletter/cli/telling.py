@@ -17,6 +17,7 @@ from rich.text import Text
 from newsletter.audience.address import parse_address
 from newsletter.audience.pseudonyms import Pseudonyms
 from newsletter.audience.reader import Choices, Subscriber
+from newsletter.audience.signing_up import Told, list_sign_ups
 from newsletter.audience.suppression import Suppressed
 from newsletter.cli.asked import (
     AnyKindOption,
@@ -62,16 +63,17 @@ def explain(
         )
         pseudonyms = Pseudonyms(session.settings.secret_keys)
         story = tell_story(connection, key, editions, pseudonyms=pseudonyms)
-    if story.subscriber is None and story.suppressed is None and not story.chapters:
+        told = list_sign_ups(connection, key)
+    if not (story.subscriber or story.suppressed or story.chapters or told):
         raise RefusedError(
             f"nothing is known of {key}: it is no reader, and not kept out",
             mend="see `newsletter subscribers list`",
         )
     if as_json:
-        session.print_json(_story_document(story))
+        session.print_json(_story_document(story) | {"sign_ups": _sign_up_documents(told)})
         return
     zone = session.settings.publication.zone
-    for part in _show_story(story, zone):
+    for part in _show_story(story, zone, [_shown_sign_up(each, zone) for each in told]):
         session.out.print(part)
 
 
@@ -126,12 +128,13 @@ def _shown_stranger(story: Story, zone: ZoneInfo) -> str:
     return f"{story.email_key} is no reader, and is kept out since {since} ({why})."
 
 
-def _show_story(story: Story, zone: ZoneInfo) -> list[RenderableType]:
+def _show_story(story: Story, zone: ZoneInfo, signed_up: list[str]) -> list[RenderableType]:
     parts: list[RenderableType] = [
         _show_reader(story.subscriber, story.suppressed, zone)
         if story.subscriber
         else Text(_shown_stranger(story, zone))
     ]
+    parts += map(Text, signed_up)
     for chapter in story.chapters:
         parts += ["", *_show_chapter(chapter, zone)]
     if story.subscriber and not story.chapters:
@@ -155,6 +158,20 @@ def _show_reader(subscriber: Subscriber, suppressed: Suppressed | None, zone: Zo
         since = shown_moment(suppressed.since, zone)
         table.add_row("Kept out", Text(f"since {since}: {suppressed.reason}{why}"))
     return table
+
+
+def _shown_sign_up(told: Told, zone: ZoneInfo) -> str:
+    """Say in a sentence how an address was signed up, and what became of it."""
+    ways = {"page": "by our form", "form": "by a form", "api": "by a program"}
+    said = f"Signed up {ways.get(told.way, told.way)} at {shown_moment(told.asked_at, zone)}"
+    if told.source:
+        said += f" on {told.source}"
+    if told.network:
+        said += f" from {told.network}"
+    if told.confirmed_at is None:
+        return f"{said}; not confirmed."
+    words = f", to the words “{told.wording}”" if told.wording else ""
+    return f"{said}; confirmed at {shown_moment(told.confirmed_at, zone)}{words}."
 
 
 def _shown_consent(subscriber: Subscriber, zone: ZoneInfo) -> str:
@@ -289,6 +306,21 @@ def _story_document(story: Story) -> dict[str, Any]:
         },
         "editions": [_chapter_document(chapter) for chapter in story.chapters],
     }
+
+
+def _sign_up_documents(told: list[Told]) -> list[dict[str, Any]]:
+    return [
+        {
+            "state": each.state,
+            "asked_at": each.asked_at.isoformat(),
+            "way": each.way,
+            "source": each.source,
+            "network": each.network,
+            "confirmed_at": each.confirmed_at and each.confirmed_at.isoformat(),
+            "wording": each.wording,
+        }
+        for each in told
+    ]
 
 
 def _chapter_document(chapter: Chapter) -> dict[str, Any]:

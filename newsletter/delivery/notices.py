@@ -28,14 +28,10 @@ from sqlalchemy import Connection, Row, and_, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from newsletter.audience.address import Address
-from newsletter.audience.suppression import Reason, keep_suppressions_out, read_reasons
+from newsletter.audience.suppression import NEVER_MAILED, keep_suppressions_out, read_reasons
 from newsletter.delivery.holder import describe_self, is_gone
 from newsletter.delivery.lifecycle import State
 from newsletter.store.tables import notices, runs
-
-NEVER_MAILED: frozenset[Reason] = frozenset({"complained", "manual"})
-"""Suppressions that keep notices out, too. Who left, or whose mail bounced, may ask to be mailed;
-who was erased is nobody to us until they do."""
 
 DOUBTS_RETRIED = 1
 """How often a notice in doubt is sent again."""

@@ -38,6 +38,10 @@ class Purpose(Enum):
     PREFERENCES = b"p"
     RETURN = b"r"
     """Takes back having left, for an hour."""
+    CONFIRM = b"c"
+    """Confirms a sign-up, for a week; names the sign-up in place of a subscriber."""
+    FORM = b"f"
+    """Says when a form was shown; names the wording that it asked consent to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from newsletter.delivery import settle
-from newsletter.delivery.holder import describe_operator
 from newsletter.editions.shelf import change_state, list_editions
 from newsletter.press import Press
 from newsletter.store.installation import adopt, judge, read_installation, read_seen, write_seen
@@ -33,7 +32,7 @@ def adopt_database(press: Press, *, nothing_lost: bool) -> tuple[str, ...]:
                 if record.state == "approved":
                     change_state(connection, record.id, "sending", now=press.now())
                 if record.state in ("approved", "sending"):
-                    settle.pause(connection, record.id, by=describe_operator(), now=press.now())
+                    settle.pause(connection, record.id, by=press.actor, now=press.now())
                     paused.append(record.name)
         seen = adopt(
             connection, read_seen(press.installation), None if nothing_lost else press.today()

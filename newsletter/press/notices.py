@@ -24,6 +24,7 @@ from newsletter.mail.notice import (
     build_notice_head,
 )
 from newsletter.press import Press
+from newsletter.press.delivering import check_installation
 from newsletter.render.apart import within_limits
 from newsletter.render.notices import NoticeForm, compile_notice, read_form
 from newsletter.smtp.protocol import WireLines
@@ -84,8 +85,10 @@ class NoticeMaker:
 def send_notices(press: Press) -> Counter[State]:
     """Send what is due now, and end; tell what became of each attempt.
 
-    Raises `RelayUnavailable` or `ConfigurationError` where no relay can be had.
+    Raises `RelayUnavailable` or `ConfigurationError` where no relay can be had, and
+    `UnfamiliarDatabase` for a database that was restored: it may have sent them already.
     """
+    check_installation(press)
     with press.database.writing() as connection:
         sweep(connection, press.now())
 
@@ -103,8 +106,13 @@ def couriering(press: Press, prepare: Callable[[], None] = lambda: None) -> Iter
     """
     loop = asyncio.new_event_loop()
     courier = _build_courier(press)
+
+    def look() -> None:
+        check_installation(press)
+        prepare()
+
     thread = threading.Thread(
-        target=lambda: loop.run_until_complete(courier.keep(prepare)), name="notices", daemon=True
+        target=lambda: loop.run_until_complete(courier.keep(look)), name="notices", daemon=True
     )
     thread.start()
     try:

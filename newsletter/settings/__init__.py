@@ -1,8 +1,8 @@
 """`newsletter.toml` and the environment → frozen settings. One table of name, default, unit, help.
 
 The rooms of the table, each a file: `publication`, `sources`, `day`, `look`, `delivery`,
-`machine`; their values are of the kinds in `values`; `model` is all of it together. Every field
-carries its help, and the README's table is made from it (`describe_settings`), so an
+`machine`, `signup`; their values are of the kinds in `values`; `model` is all of it together.
+Every field carries its help, and the README's table is made from it (`describe_settings`), so an
 undocumented setting fails a test. Order of precedence: environment
 (`NEWSLETTER_DELIVERY__RELAY`), then a `.env` file beside `newsletter.toml`, then
 `newsletter.toml`, then the default.
@@ -15,6 +15,7 @@ from newsletter.settings.look import SHIPPED_LOOK, LogoSettings, Look, contrast
 from newsletter.settings.machine import Retention, Templates
 from newsletter.settings.model import Settings
 from newsletter.settings.publication import LensSettings, Publication, Vocabulary
+from newsletter.settings.signup import SignUp
 from newsletter.settings.sources import (
     BRIEF_PARTS,
     SOURCES,
@@ -69,6 +70,7 @@ __all__ = [
     "Schedule",
     "Section",
     "Settings",
+    "SignUp",
     "SitemapSource",
     "SourceSettings",
     "Templates",

@@ -60,6 +60,13 @@ class Web(Section):
         default="127.0.0.1:8000",
         description="Address and port of the pages that mails link to; empty = serve none.",
     )
+    proxies: int = Field(
+        default=0,
+        ge=0,
+        le=10,
+        description="How many proxies of yours stand in front; each adds the address that it was "
+        "asked from to X-Forwarded-For. With 0 nobody's word is taken for that.",
+    )
     folder: Line = Field(
         default="",
         description="Folder that publication.url serves, relative to newsletter.toml: each "

@@ -20,6 +20,7 @@ from newsletter.settings.delivery import Delivery, DkimKey, DomainSettings, Rela
 from newsletter.settings.look import Look
 from newsletter.settings.machine import Database, Retention, Templates, Web
 from newsletter.settings.publication import Publication, Vocabulary
+from newsletter.settings.signup import SignUp
 from newsletter.settings.sources import AnySource, SourceSettings, source_name
 from newsletter.settings.values import picture_host, since_midnight
 
@@ -55,6 +56,7 @@ class Settings(BaseSettings):
     retention: Retention = Retention()
     web: Web = Web()
     console: Console = Console()
+    signup: SignUp = SignUp()
     templates: Templates = Templates()
     secret_key: SecretStr = Field(
         default=SecretStr(""),

@@ -26,6 +26,8 @@ from newsletter.web.console.app import build_console
 from newsletter.web.leaving import build_leaving
 from newsletter.web.pages import Pages
 from newsletter.web.preferences import build_preferences
+from newsletter.web.signing_desk import SigningDesk
+from newsletter.web.signing_up import build_signing_up, build_subscriptions
 
 log = logging.getLogger("newsletter.web")
 
@@ -33,11 +35,24 @@ log = logging.getLogger("newsletter.web")
 def build_app(press: Press) -> FastAPI:
     """Build the application of a publication. Raises `TemplateError` for a fault in a template."""
     pages = Pages(press)
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    app.include_router(build_leaving(press, pages), prefix=pages.root)
-    app.include_router(build_preferences(press, pages), prefix=pages.root)
-    app.include_router(build_affairs(press, pages), prefix=pages.root)
-    app.include_router(build_archive(press, pages.root), prefix=pages.root)
+    app = FastAPI(
+        title="Newsletter",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=f"{pages.root}/api/v1/openapi.json",
+    )
+    pages_only = (
+        build_leaving(press, pages),
+        build_preferences(press, pages),
+        build_affairs(press, pages),
+        build_archive(press, pages.root),
+    )
+    for router in pages_only:
+        app.include_router(router, prefix=pages.root, include_in_schema=False)
+    if press.settings.signup.enabled:
+        desk = SigningDesk(press, pages)
+        app.include_router(build_signing_up(desk), prefix=pages.root, include_in_schema=False)
+        app.include_router(build_subscriptions(desk), prefix=pages.root)
 
     console = f"{pages.root}/console"
     app.mount(console, build_console(press, console))
@@ -82,6 +97,7 @@ def serving(press: Press, listen: str) -> Iterator[str]:
                 lifespan="off",
                 log_config=None,
                 loop="asyncio",
+                proxy_headers=False,  # whom to believe is the setting's to say
                 server_header=False,
                 timeout_graceful_shutdown=2,
                 ws="none",

@@ -50,6 +50,16 @@ class Pages:
         self, template: str, *, language: str = "", status: int = 200, **variables: Any
     ) -> HTMLResponse:
         """Answer with a page; `variables` are what its template uses besides `page`."""
+        html = self.write(template, language=language, **variables)
+        headers = build_headers(self._site(language))
+        return HTMLResponse(html + "\n", status_code=status, headers=headers)
+
+    def show_damaged(self) -> HTMLResponse:
+        """Answer for a link that was cut off or changed, or leads nowhere any more."""
+        return self.show("damaged.html.j2", status=404)
+
+    def write(self, template: str, *, language: str = "", **variables: Any) -> str:
+        """Run a template; `variables` are what it uses besides `page`."""
         site = self._site(language)
         now = self._press.now()
         nothing = Edition(
@@ -66,8 +76,7 @@ class Pages:
             home=site.root + ARCHIVE_PATH,
         )
         shared = {each.name: getattr(context, each.name) for each in fields(context)}
-        html = site.render(f"web/{template}", {**shared, "page": page, **variables})
-        return HTMLResponse(html + "\n", status_code=status, headers=build_headers(site))
+        return site.render(f"web/{template}", {**shared, "page": page, **variables})
 
     def _open_site(self, language: str) -> Site:
         settings = self._press.settings
