@@ -44,6 +44,7 @@ from newsletter.audience.suppression import (
     suppress,
 )
 from newsletter.store import Database
+from newsletter.store.happenings import tell_of_readers
 from newsletter.store.limits import has_room, take
 from newsletter.store.tables import sign_ups, subscribers, wordings
 
@@ -377,6 +378,9 @@ def _settle(
             status="pending",
         )
         store_entries(connection, {row.email_key: entry}, now, Tally(), pseudonyms=pseudonyms)
+    reader = read_subscriber(connection, row.email_key)
+    assert reader is not None
+    tell_of_readers(connection, [reader.id], "active", now=now)
     connection.execute(update(sign_ups).where(mine).values(state="mailed"))
     mail(connection, Mailing(sign_up_id=row.id, address=address, language=row.language))
 

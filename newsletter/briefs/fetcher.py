@@ -68,6 +68,8 @@ class Probed:
 
     status: int
     url: str
+    date: str = ""
+    """The server's clock, as its Date says; only where `call` asked."""
 
 
 _T = TypeVar("_T")
@@ -136,6 +138,35 @@ def probe(
         allow_private=allow_private,
         timeout_seconds=timeout_seconds,
         resolve=resolve,
+    )
+
+
+def call(
+    url: str,
+    *,
+    body: bytes | None = None,
+    headers: Mapping[str, str] = MappingProxyType({}),
+    allow_private: bool,
+    timeout_seconds: float,
+    user_agent: str,
+    resolve: Resolve = socket.getaddrinfo,
+) -> Probed:
+    """Make one request, POST where there is a `body` and else GET; a redirect is not followed.
+
+    What is said there is not read. Raises `SourceError`, and nothing else, if there is no answer.
+    """
+    sent = {"User-Agent": user_agent, "Connection": "close", **headers}
+    raw = [(name.encode(), value.encode("latin-1", "replace")) for name, value in sent.items()]
+
+    def ask(pool: httpcore2.ConnectionPool, target: URL) -> Probed | str:
+        method = "GET" if body is None else "POST"
+        with pool.stream(method, _bare(target), headers=raw, content=body) as response:
+            dated = (value for name, value in response.headers if name.lower() == b"date")
+            date = next(dated, b"").decode("latin-1")
+            return Probed(status=response.status, url=str(target), date=date)
+
+    return _follow(
+        url, ask, allow_private=allow_private, timeout_seconds=timeout_seconds, resolve=resolve
     )
 
 

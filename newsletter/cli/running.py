@@ -15,6 +15,7 @@ from newsletter.cli.tables import clear_text_warning
 from newsletter.press import Press
 from newsletter.press.notices import couriering
 from newsletter.press.signing_up import build_settler
+from newsletter.press.webhooks import telling
 from newsletter.schedule import Keeper
 
 
@@ -39,10 +40,13 @@ def serve(ctx: typer.Context) -> None:
 
         with ExitStack() as stack:
             if listen := session.settings.web.listen:
+                from newsletter.web.api.orders import ordering
                 from newsletter.web.app import serving
 
                 address = stack.enter_context(serving(press, listen))
                 logger.info("readers' pages: %s for %s", address, session.settings.publication.url)
+                stack.enter_context(ordering(press))
+            stack.enter_context(telling(press))
             stack.enter_context(couriering(press, build_settler(press)))
             left_behind = asyncio.run(run())
     if left_behind:

@@ -21,6 +21,8 @@ from starlette.responses import Response
 from newsletter.errors import ConfigurationError, NewsletterError
 from newsletter.press import Press
 from newsletter.web.affairs import build_affairs
+from newsletter.web.api.app import PREFIX, add_documents, build_api
+from newsletter.web.api.problems import answer_problem
 from newsletter.web.archive import build_archive
 from newsletter.web.console.app import build_console
 from newsletter.web.leaving import build_leaving
@@ -54,11 +56,18 @@ def build_app(press: Press) -> FastAPI:
         app.include_router(build_signing_up(desk), prefix=pages.root, include_in_schema=False)
         app.include_router(build_subscriptions(desk), prefix=pages.root)
 
+    api = f"{pages.root}{PREFIX}"
+    if press.settings.api.enabled:
+        app.include_router(build_api(press, pages.root))
+    add_documents(app, api)
+
     console = f"{pages.root}/console"
     app.mount(console, build_console(press, console))
 
     @app.exception_handler(HTTPException)
-    async def refuse(_request: Request, error: HTTPException) -> Response:
+    async def refuse(request: Request, error: HTTPException) -> Response:
+        if request.url.path.startswith(f"{api}/"):
+            return answer_problem(error.status_code, f"{error.detail}.", error.headers)
         return pages.show("damaged.html.j2", status=error.status_code)
 
     @app.exception_handler(Exception)
