@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
 import signal
 import threading
 import traceback
@@ -27,6 +26,7 @@ from typing import Any, TypeVar
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 
+from newsletter.audience.erasure import wipe_traces
 from newsletter.delivery.inquiry import list_decisions, read_run
 from newsletter.delivery.lifecycle import State
 from newsletter.delivery.sender import Sender
@@ -34,11 +34,13 @@ from newsletter.editions.lifecycle import RELEASED
 from newsletter.editions.model import Kind, name_edition
 from newsletter.editions.shelf import find_edition, list_editions
 from newsletter.errors import AlreadyRunning, IllegalMove, NewsletterError, TemporaryError
+from newsletter.events import Event, Masking, about
 from newsletter.press import Press, Printed
 from newsletter.publish import Prepared, make_ready, publish
 from newsletter.settings import Schedule
 from newsletter.store.audit import Actor
 from newsletter.store.installation import read_installation
+from newsletter.watch.pulse import Pulse
 
 T = TypeVar("T")
 
@@ -74,27 +76,15 @@ def find_due_day(schedule: Schedule, at: time, now: datetime) -> date | None:
     return next((day for day in days if is_due(schedule, at, day, now)), None)
 
 
-def mask_addresses(text: str) -> str:
-    """Shorten every mailbox in a text: reader@example.org becomes r…@example.org."""
-    return re.sub(r"([^\s<>()\"',;:/@])[^\s<>()\"',;:/@]*@(?=[\w\[])", r"\1…@", text)
-
-
-class _Masking(logging.Filter):
-    """Keeps readers' addresses, which relays like to quote, out of the log."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = mask_addresses(record.getMessage()), None
-        return True
-
-
-log.addFilter(_Masking())
+log.addFilter(Masking())
 
 
 class Keeper:
     """Keeps the schedule until it is told to stop."""
 
-    def __init__(self, press: Press) -> None:
+    def __init__(self, press: Press, pulse: Pulse | None = None) -> None:
         self._press = replace(press, actor=Actor(who="the schedule", origin=press.actor.who))
+        self._pulse = pulse or Pulse()
         self._stopping = asyncio.Event()
         self._making = asyncio.Lock()
         """Editions are made one at a time, and delivered side by side."""
@@ -124,22 +114,25 @@ class Keeper:
         scheduler = self._build_scheduler()
         scheduler.start()
         for job in scheduler.get_jobs():
-            log.info("%s: next at %s", job.name, f"{job.next_run_time:%Y-%m-%d %H:%M %Z}")
+            planned = f"{job.next_run_time:%Y-%m-%d %H:%M %Z}"
+            log.info("%s: next at %s", job.name, planned, extra=about(Event.JOB_PLANNED))
         on_started()
         self._begin("catch up", self._catch_up)
         try:
             while True:
+                self._pulse.beat()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), _LOOK_SECONDS)
                     break
                 scheduler.wakeup()
                 self._take_up_resumed()
+                self._begin("finish erasures", self._finish_erasures)
         finally:
             scheduler.shutdown(wait=False)
             self.stop()
             while self._tasks:
                 await asyncio.wait(self._tasks)
-            log.info("stopped")
+            log.info("stopped", extra=about(Event.STOPPED))
         return any(thread.is_alive() for thread in self._threads)
 
     def _build_scheduler(self) -> AsyncIOScheduler:
@@ -201,7 +194,11 @@ class Keeper:
             recent = list_editions(connection, _RECENT_EDITIONS)
         for record in reversed(recent):
             if record.state in ("approved", "sending", "paused"):
-                log.info("edition %s: taken up again", record.name)
+                log.info(
+                    "edition %s: taken up again",
+                    record.name,
+                    extra=about(Event.EDITION_TAKEN_UP, edition=record.name),
+                )
                 self._begin_sending(record.date, record.kind)
         await self._wake_to_send()
         await self._wake_to_round_up()
@@ -227,6 +224,10 @@ class Keeper:
                     continue
                 self._begin_sending(record.date, record.kind)
 
+    async def _finish_erasures(self) -> None:
+        """Write the database's file anew where an erasure had to wait for an edition's end."""
+        await self._in_thread(lambda: wipe_traces(self._press.database, now=self._press.now()))
+
     def _begin_sending(self, day: date, kind: Kind) -> None:
         self._begin(f"send {name_edition(day, kind)}", lambda: self._send(day, kind))
 
@@ -245,9 +246,12 @@ class Keeper:
         try:
             await work()
         except NewsletterError as error:
-            log.error("%s: failed: %s", name, error)  # noqa: TRY400 - one sentence
+            self._pulse.failed(name.removeprefix("send "), error)
+            log.error("%s: failed: %s", name, error, extra=about(Event.JOB_FAILED))  # noqa: TRY400
         except Exception as error:
-            log.error("%s: failed: %s", name, _describe_fault(error))  # noqa: TRY400
+            self._pulse.failed(name.removeprefix("send "), error)
+            said = _describe_fault(error)
+            log.error("%s: failed: %s", name, said, extra=about(Event.JOB_FAILED))  # noqa: TRY400
             log.debug("%s: where it failed", name, exc_info=error)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
@@ -275,10 +279,22 @@ class Keeper:
             return
         for report in prepared.reports:
             if report.status == "failed" and not (report.alarm or report.is_known):
-                log.warning("source %s failed: %s", report.name, report.error)
+                log.warning(
+                    "source %s failed: %s",
+                    report.name,
+                    report.error,
+                    extra=about(Event.SOURCE_FAILED),
+                )
         record = prepared.composed.record
         reason = f" ({record.reason})" if record and record.reason else ""
-        log.info("edition %s: %s%s", day, prepared.composed.outcome, reason)
+        self._pulse.done(f"gather {day}")
+        log.info(
+            "edition %s: %s%s",
+            day,
+            prepared.composed.outcome,
+            reason,
+            extra=about(Event.GATHERED, edition=str(day)),
+        )
 
     async def _make(self, day: date, kind: Kind) -> Prepared | None:
         """Make the edition of a day ready, unless somebody cancelled it.
@@ -291,15 +307,20 @@ class Keeper:
                 found = find_edition(connection, day, kind)
             if found is not None and found.state == "cancelled" and found.reason != _NOTHING_NEW:
                 log.info(
-                    "edition %s: is cancelled (%s)", found.name, found.reason or "no reason given"
+                    "edition %s: is cancelled (%s)",
+                    found.name,
+                    found.reason or "no reason given",
+                    extra=about(Event.EDITION_CLOSED, edition=found.name),
                 )
                 return None
             prepared = await self._in_thread(lambda: make_ready(self._press, day, kind))
         for report in prepared.reports:
             if report.alarm:
-                log.warning("%s", report.alarm)
+                log.warning("%s", report.alarm, extra=about(Event.SOURCE_FAILED))
+        name = name_edition(day, kind)
         for remark in prepared.composed.remarks:
-            log.warning("edition %s: %s", name_edition(day, kind), remark)
+            said = about(Event.EDITION_REMARK, edition=name)
+            log.warning("edition %s: %s", name, remark, extra=said)
         return prepared
 
     # -- send ----------------------------------------------------------------------------------
@@ -311,19 +332,25 @@ class Keeper:
         while not self._stopping.is_set():
             try:
                 if not (is_first_try or self._is_worthwhile(day, kind)):
-                    log.error("edition %s: given up: it is too late for it", name)
+                    said = about(Event.EDITION_GIVEN_UP, edition=name)
+                    log.error("edition %s: given up: it is too late for it", name, extra=said)
                     return
                 is_first_try = False
                 await self._outlast_pause(day, kind)
                 await self._send_once(day, kind)
                 if not self._is_paused(day, kind):
+                    self._pulse.done(name)
                     return
                 continue
             except (AlreadyRunning, IllegalMove) as error:  # another process has it in hand
-                log.info("edition %s: %s", name, error)
+                log.info(
+                    "edition %s: %s", name, error, extra=about(Event.EDITION_WAITS, edition=name)
+                )
             except TemporaryError as error:
+                self._pulse.failed(name, error)
                 if str(error) != told:  # once, however often it is tried
-                    log.warning("edition %s: %s", name, error)
+                    waits = about(Event.EDITION_WAITS, edition=name)
+                    log.warning("edition %s: %s", name, error, extra=waits)
                 told = str(error)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), RETRY_SECONDS)
@@ -333,7 +360,12 @@ class Keeper:
         name, is_told = name_edition(day, kind), False
         while self._is_paused(day, kind) and not self._stopping.is_set():
             if not is_told:
-                log.info("edition %s: is paused; `newsletter resume %s` lets it go on", name, name)
+                log.info(
+                    "edition %s: is paused; `newsletter resume %s` lets it go on",
+                    name,
+                    name,
+                    extra=about(Event.EDITION_PAUSED, edition=name),
+                )
                 is_told = True
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), _PAUSE_LOOK_SECONDS)
@@ -371,9 +403,11 @@ class Keeper:
         if printed is None and prepared.composed.outcome == "held":
             raise TemporaryError(f"held: {record.reason if record else ''}")
         if printed is None:
-            log.info("edition %s: nothing new, so nothing is sent", name)
+            said = about(Event.EDITION_CLOSED, edition=name)
+            log.info("edition %s: nothing new, so nothing is sent", name, extra=said)
         elif printed.record.state == "sent":
-            log.info("edition %s: is sent already", name)
+            said = about(Event.EDITION_CLOSED, edition=name)
+            log.info("edition %s: is sent already", name, extra=said)
         else:
             await self._deliver(printed)
 
@@ -391,11 +425,18 @@ class Keeper:
 
         def started(sender: Sender) -> None:
             self._tasks[task] = sender
+            self._pulse.follow_replies(sender.replies)
             if self._stopping.is_set():
                 sender.stop()
 
         try:
-            delivered = await publish(self._press, printed, at_hours=True, on_start=started)
+            delivered = await publish(
+                self._press,
+                printed,
+                at_hours=True,
+                on_start=started,
+                on_progress=self._pulse.follow,
+            )
         finally:
             self._tasks[task] = None
         counts = ", ".join(
@@ -403,7 +444,13 @@ class Keeper:
             for state in State
             if (count := delivered.counts.get(state))
         )
-        log.info("edition %s: %s: %s", printed.record.name, delivered.record.state, counts)
+        log.info(
+            "edition %s: %s: %s",
+            printed.record.name,
+            delivered.record.state,
+            counts,
+            extra=about(Event.EDITION_CLOSED, edition=printed.record.name),
+        )
 
     # -- the clock -----------------------------------------------------------------------------
 

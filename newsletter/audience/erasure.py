@@ -42,6 +42,7 @@ from sqlalchemy import (
 )
 
 from newsletter.audience.address import parse_address
+from newsletter.audience.answers import delete_answers_of
 from newsletter.audience.pseudonyms import PREFIX, Pseudonyms
 from newsletter.audience.suppression import keep_audiences_out, keep_intents_out, suppress
 from newsletter.store import Database
@@ -49,19 +50,23 @@ from newsletter.store.audit import Actor, note
 from newsletter.store.database import BUSY_SECONDS
 from newsletter.store.tables import (
     address_changes,
+    alarms,
     alerts,
+    answers,
     attempts,
     decisions,
     deliveries,
     editions,
     import_changes,
     imports,
+    link_asks,
     notices,
     relay_states,
     runs,
     sign_ups,
     subscribers,
     suppressions,
+    tellings,
 )
 
 NAMING: tuple[tuple[Table, tuple[str, ...]], ...] = (
@@ -75,7 +80,10 @@ NAMING: tuple[tuple[Table, tuple[str, ...]], ...] = (
     (attempts, ("via", "reply")),
     (decisions, ("decided_by", "action", "detail")),
     (alerts, ("kind", "sentence")),
+    (alarms, ("key", "sentence")),
+    (tellings, ("sentence", "error")),
     (relay_states, ("learned",)),
+    (answers, ("lens", "verdict", "sentence")),
     (notices, ("dedupe", "payload", "reply")),
     (sign_ups, ("source", "agent", "confirmed_agent")),
     (address_changes, ("email", "email_key", "former_key")),
@@ -141,7 +149,7 @@ def erase_reader(
         connection.execute(  # also where it was erased before: something may have come anew
             update(suppressions).where(suppressions.c.email_key == pseudonym).values(detail=TRACES)
         )
-        for table in (suppressions, notices, sign_ups):
+        for table in (suppressions, notices, sign_ups, link_asks):
             connection.execute(delete(table).where(table.c.email_key.in_(found)))
         connection.execute(
             delete(address_changes).where(
@@ -153,6 +161,7 @@ def erase_reader(
         )
         _take_name(connection, copies, pseudonym)
         if number is not None:
+            delete_answers_of(connection, number, pseudonyms)
             _delete_reader(connection, number)
         if by:
             target = "no reader" if number is None else f"reader {number}"

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Table, Text, or_, select, type_coerce
 
 from newsletter.audience.address import parse_address
+from newsletter.audience.answers import list_answers_of
 from newsletter.audience.erasure import NAMING, may_name
 from newsletter.audience.pseudonyms import Pseudonyms
 from newsletter.audience.suppression import find_suppression
@@ -63,6 +64,7 @@ def read_holdings(
         },
         "signed_up": asked,
         "copies": copies,
+        "answers": [] if row is None else list_answers_of(connection, row.id, pseudonyms),
         "notices": mailed,
         "mentioned": mentions,
     }

@@ -1,7 +1,8 @@
 """A reader's change of address: asked for by the link of a mail, confirmed at the new address.
 
-    ask      a wish is noted, and its number goes into the link of a mail to the new address;
-             an address that may not be mailed, or is somebody's, is passed over in silence
+    ask      a wish is noted: the same work for every address, so that nothing tells who reads
+    settle   afterwards, its number goes into the link of a mail to the new address; one that may
+             not be mailed, or is somebody's, is passed over in silence
     confirm  one transaction: the reader has the new address from then on, with their number, and
              so their consent, choices and history; the old address is kept out of imports
 
@@ -12,14 +13,16 @@ but whether it may is asked by the new address, so that leaving holds for it too
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, and_, delete, insert, select, update
 
 from newsletter.audience.address import Address
 from newsletter.audience.leaving import BY_THEMSELVES
 from newsletter.audience.pseudonyms import Pseudonyms
+from newsletter.audience.signing_up import ADDRESS_LIMITS, name_counted
 from newsletter.audience.suppression import (
     find_suppression,
     keep_audiences_out,
@@ -27,6 +30,8 @@ from newsletter.audience.suppression import (
     lift_suppression,
     suppress,
 )
+from newsletter.store import Database
+from newsletter.store.limits import take
 from newsletter.store.tables import (
     OPEN_STATES,
     address_changes,
@@ -39,6 +44,7 @@ CONFIRM_WITHIN = timedelta(days=7)
 MOVED = f"{BY_THEMSELVES}, for another address"
 """Why an address is kept out that its reader gave up; asked for again, it is theirs again."""
 
+_BATCH = 50
 _UNDER_WAY = ("approved", "sending", "paused")
 
 
@@ -46,9 +52,12 @@ _UNDER_WAY = ("approved", "sending", "paused")
 class Wish:
     """A new address that a reader asked for."""
 
+    number: int
     subscriber_id: int
     address: Address
     language: str
+    is_active: bool
+    """Whether its reader is on the list."""
     is_done: bool
     """Whether it was confirmed."""
 
@@ -62,38 +71,68 @@ class Moved:
 
 
 def ask_to_move(
-    connection: Connection,
-    subscriber_id: int,
-    address: Address,
+    connection: Connection, subscriber_id: int, address: Address, now: datetime
+) -> None:
+    """Note that a reader wants their mail at another address; the same work for every address.
+
+    Of a reader's wishes the last one counts; one that is asked for again is still that one.
+    """
+    _w = address_changes.c
+    mine = and_(_w.subscriber_id == subscriber_id, _w.changed_at.is_(None))
+    connection.execute(delete(address_changes).where(mine, _w.email_key != address.key))
+    if connection.scalar(select(_w.id).where(mine)) is None:
+        connection.execute(
+            insert(address_changes).values(
+                subscriber_id=subscriber_id,
+                email=address.email,
+                email_key=address.key,
+                asked_at=now,
+            )
+        )
+
+
+def settle_moves(
+    database: Database,
+    mail: Callable[[Connection, Wish], None],
     *,
     now: datetime,
     pseudonyms: Pseudonyms,
-) -> int | None:
-    """Note that a reader wants their mail at another address; give the wish's number.
+    secret: bytes,
+) -> None:
+    """Decide which wishes are mailed: `mail` is given each, within the transaction that decides.
 
-    None where that cannot be. Of a reader's wishes the last one counts.
+    An address is mailed as seldom as by sign-ups, whoever asks; `secret` is for `name_counted`.
     """
-    row = connection.execute(
-        select(subscribers.c.status, subscribers.c.email_key).where(
-            subscribers.c.id == subscriber_id
-        )
-    ).one_or_none()
-    if row is None or row.status != "active" or not _is_free(connection, address, pseudonyms):
-        return None
     _w = address_changes.c
-    connection.execute(
-        delete(address_changes).where(_w.subscriber_id == subscriber_id, _w.changed_at.is_(None))
-    )
-    noted = insert(address_changes).values(
-        subscriber_id=subscriber_id, email=address.email, email_key=address.key, asked_at=now
-    )
-    return int(connection.execute(noted.returning(_w.id)).scalar_one())
+    asked = select(_w.id).where(_w.mailed_at.is_(None), _w.changed_at.is_(None)).limit(_BATCH)
+    with database.reading() as connection:
+        numbers = list(connection.scalars(asked))
+    for number in numbers:
+        with database.writing() as connection:
+            wish = find_wish(connection, number)
+            if (
+                wish
+                and wish.is_active
+                and _is_free(connection, wish.address, pseudonyms)
+                and take(
+                    connection,
+                    ADDRESS_LIMITS,
+                    name_counted(secret, "address", wish.address.key),
+                    now=now,
+                )
+            ):
+                connection.execute(
+                    update(address_changes).where(_w.id == number).values(mailed_at=now)
+                )
+                mail(connection, wish)
+            else:
+                connection.execute(delete(address_changes).where(_w.id == number))
 
 
 def find_wish(connection: Connection, number: int) -> Wish | None:
     """Find a wish by its number; None where it is not there any more, or its reader is not."""
     query = (
-        select(address_changes, subscribers.c.choices)
+        select(address_changes, subscribers.c.choices, subscribers.c.status)
         .join_from(
             address_changes, subscribers, subscribers.c.id == address_changes.c.subscriber_id
         )
@@ -103,9 +142,11 @@ def find_wish(connection: Connection, number: int) -> Wish | None:
     if row is None:
         return None
     return Wish(
+        number=row.id,
         subscriber_id=row.subscriber_id,
         address=Address(row.email, row.email_key),
         language=row.choices.get("language", ""),
+        is_active=row.status == "active",
         is_done=row.changed_at is not None,
     )
 
@@ -130,6 +171,10 @@ def move(
     ).one()
     if row.status != "active":
         return None
+    # A sign-up for the new address that nobody confirmed: this is who would have.
+    connection.execute(
+        delete(subscribers).where(_s.email_key == wish.address.key, _s.status == "pending")
+    )
     new = {"email": wish.address.email, "email_key": wish.address.key}
     connection.execute(
         update(subscribers).where(_s.id == wish.subscriber_id).values(**new, updated_at=now)
@@ -164,7 +209,9 @@ def _take_copies_along(connection: Connection, wish: Wish) -> None:
 
 def _is_free(connection: Connection, address: Address, pseudonyms: Pseudonyms) -> bool:
     """Tell whether an address may become a reader's: nobody's, and not kept out."""
-    taken = select(subscribers.c.id).where(subscribers.c.email_key == address.key)
+    taken = select(subscribers.c.id).where(
+        subscribers.c.email_key == address.key, subscribers.c.status != "pending"
+    )
     if connection.scalar(taken) is not None:
         return False
     kept_out = find_suppression(connection, address.key, pseudonyms=pseudonyms)

@@ -5,6 +5,9 @@ signing key for this use alone. It has no "@", so it is nobody's address. A supp
 it keeps the erased address out of every later import, and the copies that an erased reader
 was to be sent bear it as their `email_key`: to the sender they are copies of a suppressed one.
 
+A voice is the same for what a reader says of one brief, under a key of its own: neither an
+address nor what they said of another brief can be told from it.
+
 Pseudonyms are made with the newest key and looked for with all of them. Who takes an old key
 out of the ring forgets the erasures that were made with it.
 """
@@ -17,6 +20,7 @@ from collections.abc import Sequence
 
 PREFIX = "erased:"
 _USE = b"newsletter:erased address"
+_VOICE_USE = b"newsletter:voice"
 _MAC_BYTES = 16
 
 
@@ -25,6 +29,9 @@ class Pseudonyms:
 
     def __init__(self, secrets: Sequence[bytes]) -> None:
         self._keys = tuple(hmac.digest(secret, _USE, hashlib.sha256) for secret in secrets)
+        self._voice_keys = tuple(
+            hmac.digest(secret, _VOICE_USE, hashlib.sha256) for secret in secrets
+        )
 
     def make(self, email_key: str) -> str:
         """Give the pseudonym of an address, by the newest key."""
@@ -33,6 +40,12 @@ class Pseudonyms:
     def list_all(self, email_key: str) -> tuple[str, ...]:
         """Give every pseudonym that the address may be known by, the newest key's first."""
         return tuple(_make(key, email_key) for key in self._keys)
+
+    def list_voices(self, subscriber_id: int, edition_id: int, number: int) -> tuple[str, ...]:
+        """Give what stands for a reader who speaks of a brief, the newest key's first."""
+        said = f"{subscriber_id}/{edition_id}/{number}".encode()
+        digests = (hmac.digest(key, said, hashlib.sha256) for key in self._voice_keys)
+        return tuple(digest[:_MAC_BYTES].hex() for digest in digests)
 
 
 def _make(key: bytes, email_key: str) -> str:

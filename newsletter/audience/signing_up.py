@@ -28,7 +28,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from limits import RateLimitItem, RateLimitItemPerDay
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from newsletter.audience.address import Address
@@ -40,6 +40,8 @@ from newsletter.audience.subscribers import read_subscriber
 from newsletter.audience.suppression import (
     NEVER_MAILED,
     find_suppression,
+    keep_intents_out,
+    keep_suppressions_out,
     lift_suppression,
     suppress,
 )
@@ -58,6 +60,8 @@ ADDRESS_LIMITS: tuple[RateLimitItem, ...] = (RateLimitItemPerDay(1), RateLimitIt
 """How often one address is mailed, whoever asks."""
 _BATCH = 50
 """Sign-ups decided in one transaction: it keeps others waiting for some hundredths of a second."""
+_SETTLE_ALONE = text("SELECT pg_advisory_xact_lock(7310579608)")
+"""Any number will do that no other program in the database uses."""
 _SOURCE_CHARACTERS = 300
 _AGENT_CHARACTERS = 300
 
@@ -204,6 +208,9 @@ def settle_asks(
     while most_batches and (batch := _find_asked(database, now)):
         most_batches -= 1
         with database.writing() as connection:
+            keep_suppressions_out(connection)
+            if not database.is_sqlite:  # one at a time: two could wait for each other's counts
+                connection.execute(_SETTLE_ALONE)
             for number in batch:
                 row = connection.execute(
                     select(sign_ups)
@@ -273,6 +280,7 @@ def confirm(
     says so for ever.
     """
     with database.writing() as connection:
+        keep_intents_out(connection)  # and whoever suppresses: none is lifted unseen
         row = _read_mailed(connection, number)
         if row is None:
             return Confirmed(outcome="unknown")
@@ -309,6 +317,7 @@ def refuse(database: Database, number: int, *, now: datetime) -> bool:
     Nothing happens to who has confirmed: that one leaves as readers do.
     """
     with database.writing() as connection:
+        keep_intents_out(connection)
         row = _read_mailed(connection, number)
         if row is None:
             return False

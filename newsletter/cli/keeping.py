@@ -1,4 +1,4 @@
-"""The database: db upgrade, prune, adopt."""
+"""The database: db upgrade, reindex, prune, adopt."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from rich.markup import escape
 
 from newsletter.cli.asked import JsonOption, YesOption, confirm
 from newsletter.cli.session import Session
+from newsletter.cli.tables import shown_count
+from newsletter.editions.search import empty_index, index_edition, list_unindexed
 from newsletter.errors import TemporaryError
 from newsletter.press import Press
 from newsletter.press.adopting import adopt_database, look_before
+from newsletter.store import Database
 
 db = typer.Typer(help="The database.", no_args_is_help=True)
 
@@ -26,9 +29,31 @@ def upgrade(ctx: typer.Context) -> None:
     database = connect_database(url)
     try:
         upgrade_database(database)
+        _index(database)
     finally:
         database.close()
     session.out.print(f"{escape(shown_url(url))} is up to date.", soft_wrap=True)
+
+
+@db.command()
+def reindex(ctx: typer.Context) -> None:
+    """Make the index of the archive's search anew, edition by edition."""
+    session: Session = ctx.obj
+    with session.database() as database:
+        with database.writing() as connection:
+            empty_index(connection)
+        count = _index(database)
+    session.out.print(f"The search looks into {shown_count(count, 'edition')}.")
+
+
+def _index(database: Database) -> int:
+    """Put into the search what is not in it, an edition a transaction; return how many."""
+    with database.reading() as connection:
+        missing = list_unindexed(connection)
+    for edition_id in missing:
+        with database.writing() as connection:
+            index_edition(connection, edition_id)
+    return len(missing)
 
 
 @db.command()

@@ -15,7 +15,7 @@ from newsletter.delivery.lifecycle import State
 from newsletter.delivery.notices import Shown, count_notices, list_notices
 from newsletter.press import Press
 from newsletter.press.notices import send_notices
-from newsletter.press.signing_up import build_settler
+from newsletter.press.settling import build_settler
 
 _WAITING = (State.PENDING, State.DEFERRED, State.SENDING)
 _TROUBLED = (State.FAILED, State.IN_DOUBT, State.EXPIRED)

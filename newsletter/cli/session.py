@@ -38,6 +38,12 @@ class Session:
 
         return load_settings(self._config)
 
+    @property
+    def config_path(self) -> Path:
+        """The file that the settings are read from."""
+        path = self._config or Path("newsletter.toml")
+        return path / "newsletter.toml" if path.is_dir() else path
+
     @contextmanager
     def database(self) -> Iterator[Database]:
         """Open the database for the length of a block."""

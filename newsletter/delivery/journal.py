@@ -108,7 +108,9 @@ class Journal:
 
     @contextmanager
     def _writing(self, is_patient: bool) -> Iterator[Any]:
-        with self._database.plain_words():
+        with self._database.turn(is_patient=is_patient) as is_ours, self._database.plain_words():
+            if not (is_ours or is_patient):
+                raise _Busy
             try:
                 if self._connection is None:
                     self._connection = self._database.engine.raw_connection()

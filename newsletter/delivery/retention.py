@@ -6,7 +6,8 @@ them. Only closed editions are touched: sent or cancelled, and no delivery of th
 - attempts, and the relay's words of deliveries: codes stay, so that counts by reason do. A
   delivery in doubt keeps its words until somebody settles it.
 - deliveries: the counts by state stay, in `runs`.
-- gatherings, sign-ups that nobody confirmed, and what imports changed;
+- gatherings, sign-ups and new addresses that nobody confirmed, what imports changed, what
+  readers think;
 - single mails that are settled, and what counts against no limit any more.
 
 What an erasure left to do is done as well.
@@ -28,6 +29,8 @@ from newsletter.settings import Retention
 from newsletter.store import Database
 from newsletter.store.tables import (
     OPEN_STATES,
+    address_changes,
+    answers,
     attempts,
     decisions,
     deliveries,
@@ -52,7 +55,7 @@ class Pruned:
     """What was forgotten."""
 
     rows: dict[str, int]
-    """How many of each: attempts, replies, deliveries, gatherings, imports, pending."""
+    """How many of each: attempts, replies, deliveries, gatherings, answers, imports, pending."""
     has_traces: bool
     """Whether an erasure still waits for the database's file to be rewritten."""
 
@@ -83,6 +86,9 @@ def _prune(database: Database, retention: Retention, now: datetime) -> Iterator[
     if since := _limit(now, retention.gatherings):
         old = gatherings.c.gathered_at < since
         yield from _delete(database, "gatherings", gatherings, gatherings.c.id, old)
+    if since := _limit(now, retention.answers):
+        old = answers.c.said_on < since.date()
+        yield from _delete(database, "answers", answers, answers.c.id, old)
     if since := _limit(now, retention.pending):
         _s = subscribers.c
         old = (_s.status == "pending") & (_s.updated_at < since)
@@ -90,6 +96,9 @@ def _prune(database: Database, retention: Retention, now: datetime) -> Iterator[
         _u = sign_ups.c
         old = (_u.state != "confirmed") & (_u.asked_at < since)
         yield from _delete(database, "pending", sign_ups, _u.id, old)
+        _c = address_changes.c
+        old = _c.changed_at.is_(None) & (_c.asked_at < since)
+        yield from _delete(database, "pending", address_changes, _c.id, old)
     if since := _limit(now, retention.attempts):
         old = ~_OPEN_NOTICE & (notices.c.changed_at < since)
         yield from _delete(database, "notices", notices, notices.c.id, old)

@@ -72,6 +72,7 @@ class Sender:
         self._shift = Shift(
             desk=desk,
             pool=self._pool,
+            edition=str(run.edition_id),
             relays=len(self._lanes),
             address=address,
             policy=policy,
@@ -85,6 +86,11 @@ class Sender:
         self._busy_seconds = 0.0
         self._is_sent = False
         self._has_recalled = False
+
+    @property
+    def replies(self) -> Counter[tuple[str, str]]:
+        """Replies by relay and first digit, as they come; "" for what was no reply."""
+        return self._shift.replies
 
     def stop(self) -> None:
         """Ask the run to end: nothing new is begun, answers that are due are awaited."""

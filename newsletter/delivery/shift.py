@@ -19,6 +19,7 @@ from newsletter.delivery.guards import Action, Alert, AlertKind
 from newsletter.delivery.lifecycle import State
 from newsletter.delivery.recorder import Recorder
 from newsletter.errors import NewsletterError, RelayRefusedUs, RelayUnavailable
+from newsletter.events import Event, about
 from newsletter.mail import Message
 
 log = logging.getLogger("newsletter.delivery")
@@ -77,6 +78,8 @@ class Shift:
     """Whether nothing is left to begin: connections part, and are not cut."""
     failure: Exception | None = None
     """What made the run fail: the first that did."""
+    edition: str = ""
+    """The edition's number, for the log."""
     relays: int = 1
     unsettled: int = 0
     """Leased jobs whose outcome is not recorded yet."""
@@ -92,6 +95,8 @@ class Shift:
     alerts: list[Alert] = field(default_factory=list)
     """What a person must know and the ledger does not have yet."""
     tally: Counter[State] = field(default_factory=Counter)
+    replies: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Replies by relay and first digit; "" for what was no reply."""
     on_progress: Callable[[Counter[State]], None] = lambda _tally: None
     _waiting: list[asyncio.Future[None]] = field(default_factory=list)
 
@@ -149,7 +154,7 @@ class Shift:
 
     def alert(self, alert: Alert) -> None:
         """Tell a person, and end the run if the alert asks for that."""
-        log.warning("%s", alert.sentence)
+        log.warning("%s", alert.sentence, extra=about(Event.RELAY_ALERT, edition=self.edition))
         self.alerts.append(alert)
         if alert.action is Action.STOP:
             is_passing = alert.kind is AlertKind.RELAY

@@ -18,6 +18,7 @@ lines because they are one sequence.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -43,8 +44,11 @@ from newsletter.errors import (
     RelayUnavailable,
     StorageError,
 )
+from newsletter.events import Event, about
 from newsletter.mail import Message
 from newsletter.smtp.protocol import LocalProtocolError, Phase, Refused, Reply
+
+log = logging.getLogger("newsletter.delivery")
 
 MESSAGES_PER_CONNECTION = 100
 IDLE_SECONDS = 5.0
@@ -491,8 +495,19 @@ class Worker:
     ) -> None:
         """Keep an outcome for the next commit, and let the desk learn from it if it `is_told`."""
         shift, job = self._shift, letter.job
+        shift.replies[self._lane.name, said[:1] if said[:3].isdecimal() else ""] += 1
         ended_at = shift.around.now()
         pause = timedelta(0)
+        if verdict.state is State.IN_DOUBT:
+            log.warning(
+                "a delivery is in doubt: %s",
+                said,
+                extra=about(
+                    Event.DELIVERY_IN_DOUBT,
+                    edition=shift.edition,
+                    delivery=job.reader.subscriber_id,
+                ),
+            )
         if verdict.state is not State.ACCEPTED and verdict is not _STOPPED:
             pause = decide_pause(
                 verdict, shift.policy.retry_after, letter.number, spread=shift.around.spread()

@@ -22,6 +22,7 @@ from sqlalchemy import Connection, Row, Select, exists, insert, or_, select, upd
 from newsletter.editions.headlines import format_correction
 from newsletter.editions.lifecycle import RELEASED
 from newsletter.editions.model import Correction, Edition, Kind, Window, name_edition
+from newsletter.editions.search import index_edition
 from newsletter.errors import RefusedError, TemporaryError
 from newsletter.settings import Publication, Vocabulary
 from newsletter.store.audit import Actor, note
@@ -139,7 +140,7 @@ def store_correction(
     now: datetime,
     carried_by: int | None = None,
 ) -> int:
-    """Store a correction; return its number."""
+    """Store a correction, which can be found from then on; return its number."""
     values = {
         "edition_id": wrong.edition_id,
         "brief_id": wrong.brief_id,
@@ -151,6 +152,7 @@ def store_correction(
     }
     stored = insert(corrections).values(values).returning(_C.id)
     number = int(connection.execute(stored).scalar_one())
+    index_edition(connection, wrong.edition_id)
     note(
         connection,
         by,

@@ -16,12 +16,10 @@ from typing import Any, Literal
 from sqlalchemy import (
     Connection,
     RowMapping,
-    and_,
     delete,
     exists,
     func,
     insert,
-    or_,
     select,
     update,
 )
@@ -31,15 +29,14 @@ from newsletter.editions.corrections import give_back_corrections
 from newsletter.editions.lifecycle import MOVES, RELEASED, EditionState, move
 from newsletter.editions.model import Edition, Kind, Window, name_edition
 from newsletter.editions.promises import withdraw_promises
+from newsletter.editions.released import REACHED, is_released
+from newsletter.editions.search import drop_edition
 from newsletter.errors import IllegalMove, RefusedError, TemporaryError
 from newsletter.store.happenings import tell_of_edition
 from newsletter.store.tables import deliveries, edition_briefs, editions, stories
 
 Step = Literal["ready", "approved", "sending", "paused", "sent", "cancelled"]
 """The states that an edition takes as it is; draft and held come with what they store."""
-
-_REACHED = ("leased", "sending", "accepted", "in_doubt", "bounced")
-"""Delivery states after which a reader may have a copy, or be about to get one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,14 +118,9 @@ def list_released(connection: Connection) -> tuple[Released, ...]:
 
     Those are the approved ones, and of the cancelled ones those that reached anybody.
     """
-    reached = exists().where(deliveries.c.edition_id == _E.id, deliveries.c.state.in_(_REACHED))
     rows = connection.execute(
         select(_E.id, _E.date, _E.kind, _E.dated_at, _E.subject, _E.content)
-        .where(
-            _E.dated_at.is_not(None),
-            _E.content.is_not(None),
-            or_(_E.state.in_(RELEASED), and_(_E.state == "cancelled", reached)),
-        )
+        .where(is_released())
         .order_by(_E.date.desc(), _E.dated_at.desc(), _E.id.desc())
         .execution_options(yield_per=100)
     )
@@ -210,7 +202,7 @@ def find_latest_released(connection: Connection) -> EditionRecord | None:
 
 def list_withdrawn(connection: Connection) -> tuple[tuple[date, Kind], ...]:
     """List the editions that were approved, and cancelled before they reached anybody."""
-    reached = exists().where(deliveries.c.edition_id == _E.id, deliveries.c.state.in_(_REACHED))
+    reached = exists().where(deliveries.c.edition_id == _E.id, deliveries.c.state.in_(REACHED))
     statement = select(_E.date, _E.kind).where(
         _E.state == "cancelled", _E.dated_at.is_not(None), ~reached
     )
@@ -338,6 +330,12 @@ def load_content(connection: Connection, edition_id: int) -> Edition:
     return edition_from_document(document)
 
 
+def find_released_content(connection: Connection, edition_id: int) -> Edition | None:
+    """Load an edition that readers may have; None where there is none of that number."""
+    document = connection.scalar(select(_E.content).where(_E.id == edition_id, is_released()))
+    return None if document is None else edition_from_document(document)
+
+
 def store_compiled(connection: Connection, edition_id: int, data: bytes) -> EditionRecord:
     """Store what was rendered. Raises `TemporaryError` where it was approved meanwhile."""
     stored = connection.execute(
@@ -407,10 +405,11 @@ def change_state(
     if moved.rowcount != 1:
         raise IllegalMove(f"the edition of {record.date}", record.state, to)
     tell_of_edition(connection, edition_id, to, now=now, reason=reason)
-    if to == "cancelled" and not _any_delivery(connection, edition_id, _REACHED):
+    if to == "cancelled" and not _any_delivery(connection, edition_id, REACHED):
         withdraw_promises(connection, edition_id)
         give_back_corrections(connection, edition_id)
         _release_briefs(connection, edition_id)
+        drop_edition(connection, edition_id)
     return record
 
 
@@ -477,7 +476,7 @@ def _check_replaceable(connection: Connection, record: EditionRecord) -> None:
 
 def has_left(connection: Connection, edition_id: int) -> bool:
     """Tell whether a reader may have an edition, or be about to get it."""
-    return _any_delivery(connection, edition_id, _REACHED)
+    return _any_delivery(connection, edition_id, REACHED)
 
 
 def _any_delivery(

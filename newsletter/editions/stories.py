@@ -3,8 +3,8 @@
 Pieces of the same title and summary are one. Of all others only those are compared that share
 rare words, so that the cost grows with the day and not with its square. Pairs that tell one event
 (`likeness`) are joined, the likeliest first, and never by a chain: two groups become one only if
-each piece of the one could be the same as each piece of the other. Pieces that an operator, a
-text or a page made one count as one there.
+each piece of the one could be the same as each piece of the other, and on the mean is. Pieces that
+an operator, a text or a page made one count as one there.
 
 An operator's rule wins over likeness, and of two that contradict each other the newer one. Rules
 name briefs, so a rule holds for whatever is grouped with them later.
@@ -25,6 +25,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from itertools import product
+from statistics import fmean
 from typing import Literal
 
 from newsletter.briefs.sources.identity import canonical_link, is_alike
@@ -33,8 +34,10 @@ from newsletter.editions.story import Candidate, Earlier, Story
 
 ALIKE = 0.7
 """From this likeness on two pieces tell one event."""
-LEAST_ALIKE = 0.3
+LEAST_ALIKE = 0.1
 """Below this likeness two pieces are never in one story, whatever stands between them."""
+MEAN_ALIKE = 0.5
+"""Two groups are one story only from this likeness on, as the mean of every piece with every."""
 RETURNS = 0.8
 """From this kinship on a story is one that an edition had before."""
 
@@ -197,20 +200,22 @@ def _join_alike(pieces: Sequence[Candidate], corpus: Corpus, groups: _Groups) ->
         return seen[pair]
 
     found = [
-        (-alike, pair)
+        (-how, pair)
         for pair in _find_pairs(corpus, described[: len(pieces)])
-        if (alike := likeness(*pair)) >= ALIKE
+        if (how := likeness(*pair)) >= ALIKE
     ]
     for _, (one, other) in sorted(found):
         left, right = groups.of[one], groups.of[other]
         if left == right or groups.are_apart(one, other):
             continue
         sides = ({unit_of[n] for n in groups.members[group]} for group in (left, right))
-        if all(
-            max(likeness(*pair) for pair in product(units[a], units[b])) >= LEAST_ALIKE
-            for a, b in product(*sides)
-        ):
-            shared = corpus.name_shared(described[one], described[other])
+        alike = [
+            max(likeness(*pair) for pair in product(units[a], units[b])) for a, b in product(*sides)
+        ]
+        if min(alike) >= LEAST_ALIKE and fmean(alike) >= MEAN_ALIKE:
+            brief = pieces[min(one, other)].brief
+            told = f"{brief.title}. {brief.summary}"
+            shared = corpus.name_shared(described[one], described[other], told)
             groups.join(one, other, f"both tell of {shared}" if shared else "they say the same")
 
 

@@ -208,6 +208,28 @@ def load_told(connection: Connection, edition_id: int, rules: Rules) -> list[Rev
     return [loaded[brief_id] for brief_id in told]
 
 
+def load_said_as_told(connection: Connection, edition_id: int) -> dict[int, Said | None]:
+    """Load what was last said of each brief as an edition tells it, by its number there."""
+    told = _read_content(connection, edition_id)["briefs"]
+    claims = edition_briefs.c
+    claimed = connection.execute(
+        select(claims.brief_id, claims.position).where(
+            claims.edition_id == edition_id, claims.position.is_not(None)
+        )
+    )
+    numbers = {brief_id: position + 1 for brief_id, position in claimed}
+    said: dict[int, Said | None] = dict.fromkeys(range(1, len(told) + 1))
+    for some in _in_parts(sorted(numbers)):
+        rows = connection.execute(
+            select(reviews).where(reviews.c.brief_id.in_(some)).order_by(reviews.c.id)
+        )
+        for row in rows:
+            number = numbers[row.brief_id]
+            if row.document and _says_the_same(row.document, told[number - 1]):
+                said[number] = _said(row)
+    return said
+
+
 def find_unsendable(
     connection: Connection, edition_id: int, rules: Rules, *, by_person: bool = False
 ) -> Reviewed | None:

@@ -39,7 +39,7 @@ from newsletter.mail.headers import (
 from newsletter.mail.letterhead import Letterhead
 from newsletter.mail.tokens import Keyring, Purpose, TokenSigner
 from newsletter.mail.verp import ReturnPaths
-from newsletter.render.compiled import CompiledEdition, Slot, build_tree
+from newsletter.render.compiled import CompiledEdition, Flow, Piece, Slot, build_tree
 from newsletter.render.filling import fill_shared
 from newsletter.render.selection import Selector
 from newsletter.render.wire import encode_value
@@ -133,7 +133,7 @@ class Addresser:
         key_id = bytes.fromhex(letterhead.key_id)
         self._compiled = compiled
         self._letterhead = letterhead
-        self._unsubscribe, self._preferences = (
+        self._unsubscribe, self._preferences, self._feedback = (
             TokenSigner(
                 keyring,
                 key_id,
@@ -141,7 +141,12 @@ class Addresser:
                 list_id=letterhead.list_id,
                 edition_id=letterhead.edition_id,
             )
-            for purpose in (Purpose.UNSUBSCRIBE, Purpose.PREFERENCES)
+            for purpose in (Purpose.UNSUBSCRIBE, Purpose.PREFERENCES, Purpose.FEEDBACK)
+        )
+        self._asks_back = any(
+            _uses_feedback(piece)
+            for part in (compiled.plain, compiled.html)
+            for piece in part.pieces
         )
         self._signers = tuple(signers)
         self._return_paths = ReturnPaths(
@@ -191,6 +196,8 @@ class Addresser:
             "unsubscribe_url": f"{letterhead.url}/u/{token}",
             "preferences_url": f"{letterhead.url}/p/{self._preferences.sign(subscriber_id)}",
         }
+        if self._asks_back:
+            values["feedback_url"] = f"{letterhead.url}/f/{self._feedback.sign(subscriber_id)}"
         own = (
             build_address_header("To", reader.name, email),
             f"Message-ID: {message_id}\r\n".encode(),
@@ -303,6 +310,13 @@ class Addresser:
             else [],
             slots=tuple((n, p) for n, p in enumerate(plan) if isinstance(p, _ReaderSlot)),
         )
+
+
+def _uses_feedback(piece: Piece | str) -> bool:
+    """Tell whether a piece has the link of feedback, which costs each reader a signature."""
+    if isinstance(piece, Flow):
+        return any(map(_uses_feedback, piece.parts))
+    return isinstance(piece, Slot) and piece.name == "feedback_url"
 
 
 def header_names(content: bytes) -> list[str]:

@@ -36,12 +36,16 @@ class Purpose(Enum):
 
     UNSUBSCRIBE = b"u"
     PREFERENCES = b"p"
+    FEEDBACK = b"t"
+    """Says what one thinks of an edition's briefs, and nothing else."""
     RETURN = b"r"
     """Takes back having left, for an hour."""
     CONFIRM = b"c"
     """Confirms a sign-up, for a week; names the sign-up in place of a subscriber."""
     FORM = b"f"
     """Says when a form was shown; names the wording that it asked consent to."""
+    MOVE = b"m"
+    """Confirms a new address, for a week; names the wish in place of a subscriber."""
 
 
 @dataclass(frozen=True, slots=True)

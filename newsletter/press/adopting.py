@@ -5,6 +5,7 @@ from __future__ import annotations
 from newsletter.delivery import settle
 from newsletter.editions.shelf import change_state, list_editions
 from newsletter.press import Press
+from newsletter.store.audit import note
 from newsletter.store.installation import adopt, judge, read_installation, read_seen, write_seen
 
 _LOOKED_AT = 50
@@ -36,6 +37,14 @@ def adopt_database(press: Press, *, nothing_lost: bool) -> tuple[str, ...]:
                     paused.append(record.name)
         seen = adopt(
             connection, read_seen(press.installation), None if nothing_lost else press.today()
+        )
+        note(
+            connection,
+            press.actor,
+            "database.adopt",
+            "the database",
+            now=press.now(),
+            detail="nothing is lost" if nothing_lost else "what was under way is paused",
         )
     write_seen(press.installation, seen)
     return tuple(reversed(paused))

@@ -17,6 +17,7 @@ from newsletter.editions.corrections import list_corrected
 from newsletter.editions.following import note_approved
 from newsletter.editions.manifest import seal_edition
 from newsletter.editions.model import Kind, list_dates_referred_to, list_dates_repeated
+from newsletter.editions.search import index_edition
 from newsletter.editions.shelf import (
     EditionRecord,
     change_state,
@@ -100,6 +101,7 @@ def approve(
         note_approved(connection, record.id, content, press.settings, by=press.actor, now=now)
         told = [f"{finding.number} {finding.name}: {finding.detail}" for finding in overridden]
         note_override(connection, record.id, told, by=press.actor.who, now=now)
+        index_edition(connection, record.id)
         if by_person and record.kind != "weekly":  # what it tells was approved before
             rules = read_rules(press.settings)
             approve_edition(connection, record.id, rules, by=press.actor, now=now)
@@ -113,6 +115,7 @@ def approve(
             overridden=told,
             segment=str(segment or ""),
         )
+        index_edition(connection, record.id)
     return audience
 
 

@@ -35,8 +35,11 @@ def check_web(press: Press, printed: Printed) -> None:
 
 
 def build_web(press: Press, day: date | None) -> dict[str, bytes]:
-    """Build the pages of a day's edition, or those of all: by file; empty where there are none."""
-    return build_files(press.database, _builder(press), day)
+    """Build the pages of a day's edition, or those of all, as `serve` shows them: by file.
+
+    Empty where there are none.
+    """
+    return build_files(press.database, _builder(press, is_served=True), day)
 
 
 def build_page(press: Press, edition: Edition) -> str:
@@ -45,7 +48,7 @@ def build_page(press: Press, edition: Edition) -> str:
     return files[file_of(edition_path(edition.date, edition.kind))].decode()
 
 
-def _builder(press: Press) -> Build:
+def _builder(press: Press, *, is_served: bool = False) -> Build:
     templates = press.templates
     return partial(
         within_limits(build_pages, templates, press.settings.templates),
@@ -54,4 +57,6 @@ def _builder(press: Press) -> Build:
         templates=templates,
         look=press.settings.look,
         picture_hosts=press.settings.edition.picture_hosts,
+        is_served=is_served,
+        names_approvers=press.settings.review.name_approvers,
     )

@@ -7,6 +7,9 @@ from datetime import date
 from newsletter.editions.model import Kind, name_edition
 
 ARCHIVE_PATH = "/editions"
+SEARCH_PATH = "/search"
+FEEDBACK_STEP = "/feedback"
+"""Behind a brief's path: where it is said what one thinks of it."""
 
 
 def edition_path(day: date, kind: Kind = "daily") -> str:

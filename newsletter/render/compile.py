@@ -41,7 +41,13 @@ def compile_edition(
     The same arguments give the same bytes. What a template sees is `context.Context` and the
     functions of `markers.Markers`. Raises `TemplateError` for a fault in a template.
     """
-    context = build_context(edition, publication=publication, vocabulary=vocabulary, look=look)
+    context = build_context(
+        edition,
+        publication=publication,
+        vocabulary=vocabulary,
+        look=look,
+        has_feedback=settings.feedback_link and bool(edition.briefs),
+    )
     prefix = derive_prefix(repr(context))
     days = (
         edition.date,

@@ -91,6 +91,7 @@ SLOTS = {
     "email": "the reader's address",
     "unsubscribe_url": "leaves the list with one click and one confirmation",
     "preferences_url": "the reader's own choices",
+    "feedback_url": "what the reader thinks of the edition's briefs",
     "web_url": "this edition on the web",
     **COUNTS,
 }

@@ -261,6 +261,7 @@ class EditionView:
     sponsor: SponsorView | None
     corrections: tuple[CorrectionView, ...]
     watching: tuple[WatchedView, ...]
+    has_feedback: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,8 +304,12 @@ def build_context(
     vocabulary: Vocabulary,
     look: Look = SHIPPED_LOOK,
     column_pixels: int = COLUMN_PIXELS,
+    has_feedback: bool = False,
 ) -> Context:
-    """Turn an edition into what its templates see; pictures are fitted into that column."""
+    """Turn an edition into what its templates see; pictures are fitted into that column.
+
+    `has_feedback` is whether there is a page to say what one thinks of it.
+    """
     briefs = tuple(
         _brief(brief, n, vocabulary, column_pixels, edition.placing(n), publication)
         for n, brief in enumerate(edition.briefs)
@@ -330,6 +335,7 @@ def build_context(
             watching=tuple(
                 _watched(watched, n, publication) for n, watched in enumerate(edition.watching)
             ),
+            has_feedback=has_feedback,
         ),
         publication=PublicationView(
             name=clean_line(publication.name),

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from newsletter.editions.corrections import list_corrections
 from newsletter.editions.model import Kind
+from newsletter.editions.receipts import load_approvals
 from newsletter.editions.shelf import Released, list_released, list_withdrawn, load_content
 from newsletter.errors import RefusedError, StorageError
 from newsletter.render.addresses import ARCHIVE_PATH, edition_path
@@ -157,12 +158,14 @@ def _load(database: Database, released: tuple[Released, ...], position: int) -> 
     with database.reading() as connection:
         edition = load_content(connection, own.id)
         corrections = list_corrections(connection, own.id)
+        approvals = load_approvals(connection, own.id)
     return Published(
         edition=edition,
         published_at=own.dated_at,
         previous=next(map(_list, earlier), None),
         next=next(map(_list, later), None),
         corrections=corrections[::-1],
+        approvals=approvals,
     )
 
 

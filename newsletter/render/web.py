@@ -21,7 +21,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime
 from itertools import groupby
 from typing import Any, Literal, NamedTuple
@@ -33,8 +33,15 @@ from newsletter.briefs.model import Brief
 from newsletter.editions.corrections import Made
 from newsletter.editions.model import Edition
 from newsletter.editions.model import Kind as EditionKind
+from newsletter.editions.receipts import Approval
 from newsletter.errors import TemplateError
-from newsletter.render.addresses import ARCHIVE_PATH, brief_path, edition_path
+from newsletter.render.addresses import (
+    ARCHIVE_PATH,
+    FEEDBACK_STEP,
+    SEARCH_PATH,
+    brief_path,
+    edition_path,
+)
 from newsletter.render.compiled import WORDS_PER_MINUTE
 from newsletter.render.context import (
     Context,
@@ -98,6 +105,8 @@ class Published:
     next: Listed | None = None
     corrections: tuple[Made, ...] = ()
     """What was found wrong in it since, the earliest first."""
+    approvals: Mapping[int, Approval] = field(default_factory=dict)
+    """Who let each brief go, by its number, where that is known."""
 
     @property
     def changed_at(self) -> datetime:
@@ -113,6 +122,17 @@ class CorrectedView:
     text: tuple[str, ...]
     date: str
     date_text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalView:
+    """Who let a brief go: `by` is a name where those are shown; `is_rule` says a setting did."""
+
+    date: str
+    date_text: str
+    by: str
+    is_rule: bool
+    of_edition: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +168,8 @@ class PageView:
     changed: str = ""
     style: str
     policy: str
+    search: str
+    feedback: str = ""
     feeds: tuple[FeedLink, ...]
     previous: PageLink | None = None
     next: PageLink | None = None
@@ -168,7 +190,15 @@ class Site:
     look: Look
     picture_hosts: tuple[str, ...]
     """Hosts that a page may load pictures from."""
+    is_served: bool = False
+    """Whether the server answers that has the search and takes what readers say."""
+    names_approvers: bool = False
     style: str = ""
+
+    @property
+    def search(self) -> str:
+        """The path of the search; "" where there is none."""
+        return self.root + SEARCH_PATH if self.is_served else ""
 
     @property
     def url(self) -> str:
@@ -193,6 +223,21 @@ class Site:
                 date_text=self.write_date(day),
             )
             for each, day in made
+        )
+
+    def see_approval(self, published: Published, number: int) -> ApprovalView | None:
+        """Give who let a brief go, and when; None where nobody knows."""
+        approval = published.approvals.get(number)
+        if approval is None:
+            return None
+        day = approval.at.astimezone(self.publication.zone).date()
+        return ApprovalView(
+            date=day.isoformat(),
+            date_text=self.write_date(day),
+            # What the system calls them is user@host: the host is nobody's business.
+            by=clean_line(approval.by.partition("@")[0]) if self.names_approvers else "",
+            is_rule=not approval.by,
+            of_edition=approval.of_edition,
         )
 
     @property
@@ -240,6 +285,8 @@ def open_site(
     templates: TemplateSet,
     look: Look = SHIPPED_LOOK,
     picture_hosts: Sequence[str] = (),
+    is_served: bool = False,
+    names_approvers: bool = False,
 ) -> Site:
     """Begin pages: read the interface's words, and run the style sheet that all pages share.
 
@@ -252,6 +299,8 @@ def open_site(
         language=read_language(templates.directories, publication.language),
         look=look,
         picture_hosts=tuple(picture_hosts),
+        is_served=is_served,
+        names_approvers=names_approvers,
     )
     style = site.render(_STYLE, {"look": build_look(look)}) + "\n"
     if "</style" in style.lower():
@@ -338,6 +387,7 @@ def _build_brief(
         published=format_moment(published.published_at),
         changed=format_moment(published.changed_at) if published.corrections else "",
         picture=_shared_picture(edition.briefs[number - 1]),
+        feedback=site.root + path + FEEDBACK_STEP if site.is_served else "",
         previous=links.get(number - 1),
         next=links.get(number + 1),
     )
@@ -345,6 +395,7 @@ def _build_brief(
         "page": _count(page, own),
         "story_url": urls,
         "corrected": site.see_corrections(published),
+        "approval": site.see_approval(published, number),
         "brief": brief,
     }
     return {file_of(path): _run(site, "web/brief.html.j2", own, variables)}
@@ -392,6 +443,7 @@ def format_moment(moment: datetime) -> str:
 
 def _page(site: Site, kind: Kind, path: str, *, headline: str, description: str) -> PageView:
     name = clean_line(site.publication.name)
+    form_target = "'self'" if site.is_served else "'none'"
     return PageView(
         kind=kind,
         url=site.url + path,
@@ -400,7 +452,8 @@ def _page(site: Site, kind: Kind, path: str, *, headline: str, description: str)
         headline=headline,
         description=description,
         style=site.style,
-        policy=f"{site.policy}; form-action 'none'",
+        policy=f"{site.policy}; form-action {form_target}",
+        search=site.search,
         feeds=tuple(FeedLink(f.name, f.type, site.root + f.url) for f in FEEDS),
     )
 

@@ -17,13 +17,16 @@ def build_pages(
     templates: TemplateSet,
     look: Look = SHIPPED_LOOK,
     picture_hosts: Sequence[str] = (),
+    is_served: bool = False,
+    names_approvers: bool = False,
     editions: Sequence[Published] = (),
     listed: Sequence[Listed] = (),
     newest: Sequence[Published] = (),
 ) -> dict[str, bytes]:
     """Build the pages of editions, and of the newest the list of all and the feeds, by file.
 
-    Raises `TemplateError` for a fault in a template.
+    Those that are not served are files, which have no search and take no answers. Raises
+    `TemplateError` for a fault in a template.
     """
     site = open_site(
         publication=publication,
@@ -31,6 +34,8 @@ def build_pages(
         templates=templates,
         look=look,
         picture_hosts=picture_hosts,
+        is_served=is_served,
+        names_approvers=names_approvers,
     )
     files: dict[str, bytes] = {}
     for published in editions:

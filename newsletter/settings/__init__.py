@@ -1,8 +1,8 @@
 """`newsletter.toml` and the environment → frozen settings. One table of name, default, unit, help.
 
 The rooms of the table, each a file: `publication`, `sources`, `day`, `look`, `delivery`,
-`machine`, `signup`, `api`; their values are of the kinds in `values`; `model` is all of it
-together. Every field carries its help, and the README's table is made from it
+`incoming`, `machine`, `signup`, `api`, `watching`; their values are of the kinds in `values`;
+`model` is all of it together. Every field carries its help, and the README's table is made from it
 (`describe_settings`), so an undocumented setting fails a test. Order of precedence: environment
 (`NEWSLETTER_DELIVERY__RELAY`), then a `.env` file beside `newsletter.toml`, then
 `newsletter.toml`, then the default.
@@ -11,7 +11,8 @@ together. Every field carries its help, and the README's table is made from it
 from newsletter.settings.api import Webhook
 from newsletter.settings.day import EditionSettings, Gathering, Schedule
 from newsletter.settings.delivery import Delivery, DkimKey, DomainSettings, RelaySettings
-from newsletter.settings.load import load_settings, read_environment
+from newsletter.settings.incoming import Incoming
+from newsletter.settings.load import list_secrets, load_settings, read_environment
 from newsletter.settings.look import SHIPPED_LOOK, LogoSettings, Look, contrast
 from newsletter.settings.machine import Retention, Templates
 from newsletter.settings.model import Settings
@@ -44,6 +45,7 @@ from newsletter.settings.values import (
     parse_duration,
     picture_host,
 )
+from newsletter.settings.watching import Alerts
 
 __all__ = [
     "BRIEF_PARTS",
@@ -51,6 +53,7 @@ __all__ = [
     "SOURCES",
     "VARIABLE",
     "WEEKDAYS",
+    "Alerts",
     "ApiSource",
     "Delivery",
     "DkimKey",
@@ -59,6 +62,7 @@ __all__ = [
     "FeedSource",
     "FolderSource",
     "Gathering",
+    "Incoming",
     "LensSettings",
     "LogoSettings",
     "Look",
@@ -81,6 +85,7 @@ __all__ = [
     "check_picture_url",
     "contrast",
     "describe_settings",
+    "list_secrets",
     "load_foreign_kind",
     "load_settings",
     "parse_clock",

@@ -118,6 +118,10 @@ class Review(Section):
         description="Fewest approved briefs; with fewer, and others waiting, the edition is held "
         "until somebody approves them.",
     )
+    name_approvers: bool = Field(
+        default=False,
+        description="Whether a brief's page names who approved it; otherwise it says an editor.",
+    )
 
 
 class Gathering(Section):
@@ -187,6 +191,11 @@ class EditionSettings(Section):
         ge=0,
         le=10,
         description="Most of what came to nothing that an edition tells under Still watching.",
+    )
+    feedback_link: bool = Field(
+        default=False,
+        description="Whether the mail's link to say what one thinks leads to a page of `newsletter "
+        "serve`; otherwise it begins a mail to you.",
     )
     picture_hosts: Hosts = Field(
         default=(),

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_settings import SettingsConfigDict
 
 from newsletter.errors import ConfigurationError
 from newsletter.settings.model import Settings
 
 CONFIG_NAME = "newsletter.toml"
+_SHORTEST_SECRET = 6
+"""A shorter one, replaced in every line, would leave holes in other words."""
 
 
 def read_environment(root: Path) -> Mapping[str, str]:
@@ -29,6 +33,34 @@ def read_environment(root: Path) -> Mapping[str, str]:
     except (OSError, UnicodeDecodeError):
         raise ConfigurationError("cannot be read", file=file, mend="save it as UTF-8") from None
     return {**{name: value or "" for name, value in beside.items()}, **os.environ}
+
+
+def list_secrets(settings: Settings) -> list[str]:
+    """List the values of the settings that no log may show."""
+    alerts = settings.alerts
+    found = [part for value in _find_secrets(settings) for part in re.split(r"[\s,]+", value)]
+    found += [alerts.webhook_url, alerts.heartbeat_url, _find_password(settings.database.url)]
+    return [secret for secret in found if len(secret) >= _SHORTEST_SECRET]
+
+
+def _find_secrets(value: object) -> Iterator[str]:
+    """Yield every value that the settings hold as a secret; a list of them is one value."""
+    if isinstance(value, SecretStr):
+        yield value.get_secret_value()
+    elif isinstance(value, BaseModel):
+        for _, each in value:
+            yield from _find_secrets(each)
+    elif isinstance(value, tuple):
+        for each in value:
+            yield from _find_secrets(each)
+
+
+def _find_password(url: str) -> str:
+    """Give the password within a URL, as it stands there; "" for none."""
+    try:
+        return urlsplit(url).password or ""
+    except ValueError:
+        return ""
 
 
 def load_settings(config: Path | None = None, *, environment: bool = True) -> Settings:

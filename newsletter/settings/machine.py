@@ -47,9 +47,13 @@ class Retention(Section):
         default=timedelta(days=90),
         description="How long an import of readers can be undone; 0 = for ever.",
     )
+    answers: Duration = Field(
+        default=timedelta(days=365),
+        description="What readers think of briefs (`newsletter feedback`); 0 = for ever.",
+    )
     pending: Duration = Field(
         default=timedelta(days=7),
-        description="A sign-up that nobody confirmed; 0 = for ever.",
+        description="A sign-up, or a new address, that nobody confirmed; 0 = for ever.",
     )
 
 

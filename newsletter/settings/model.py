@@ -18,12 +18,14 @@ from newsletter.settings.api import Api, Webhook
 from newsletter.settings.console import Console
 from newsletter.settings.day import EditionSettings, Gathering, Review, Schedule, Weekly
 from newsletter.settings.delivery import Delivery, DkimKey, DomainSettings, RelaySettings
+from newsletter.settings.incoming import Incoming
 from newsletter.settings.look import Look
 from newsletter.settings.machine import Database, Retention, Templates, Web
 from newsletter.settings.publication import Publication, Vocabulary
 from newsletter.settings.signup import SignUp
 from newsletter.settings.sources import AnySource, SourceSettings, source_name
 from newsletter.settings.values import picture_host, since_midnight
+from newsletter.settings.watching import Alerts, Log, Metrics
 
 
 class Settings(BaseSettings):
@@ -53,11 +55,15 @@ class Settings(BaseSettings):
     relays: tuple[RelaySettings, ...] = ()
     domains: tuple[DomainSettings, ...] = ()
     dkim: tuple[DkimKey, ...] = ()
+    incoming: Incoming = Incoming()
     database: Database = Database()
     retention: Retention = Retention()
     web: Web = Web()
-    console: Console = Console()
+    alerts: Alerts = Alerts()
+    log: Log = Log()
+    metrics: Metrics = Metrics()
     signup: SignUp = SignUp()
+    console: Console = Console()
     api: Api = Api()
     webhooks: tuple[Webhook, ...] = ()
     templates: Templates = Templates()

@@ -13,6 +13,7 @@ edition over or unsubscribe. The server ends it, and nothing of it was written.
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,7 @@ class Database:
     def __init__(self, engine: Engine, *, durability: Durability = "full") -> None:
         self.engine = engine
         self.durability = durability
+        self._turn = threading.Lock()
 
     @property
     def is_sqlite(self) -> bool:
@@ -61,6 +63,24 @@ class Database:
             yield connection
 
     @contextmanager
+    def turn(self, *, is_patient: bool = True) -> Iterator[bool]:
+        """Take turns with the other writers of this process (SQLite); tell whether it is ours.
+
+        SQLite itself asks again at growing intervals: whoever writes now and then would lose
+        against a sender that writes all the time, for hundreds of milliseconds. Another process
+        is still waited for in that way.
+        """
+        if not self.is_sqlite:
+            yield True
+            return
+        is_ours = self._turn.acquire(timeout=BUSY_SECONDS if is_patient else 0)
+        try:
+            yield is_ours
+        finally:
+            if is_ours:
+                self._turn.release()
+
+    @contextmanager
     def writing(self, *, in_bulk: bool = False, discarded: bool = False) -> Iterator[Connection]:
         """Give a connection within one transaction: committed at the end, or nothing at all.
 
@@ -68,7 +88,7 @@ class Database:
         written `in_bulk` SQLite copies from its log into the file later, with others' smaller
         commits, and not within this one's.
         """
-        with self.plain_words(), self.engine.connect() as connection:
+        with self.turn(), self.plain_words(), self.engine.connect() as connection:
             connection.execution_options(newsletter_writing=True)
             put_off = _checkpoints_put_off(connection, in_bulk and self.is_sqlite)
             with put_off, connection.begin() as transaction:

@@ -527,9 +527,99 @@ address_changes = Table(  # a new address that a reader asked for, and whether i
     Column("email_key", Text, nullable=False),
     Column("former_key", Text, nullable=False, server_default=""),  # as it was until `changed_at`
     Column("asked_at", Instant, nullable=False),
+    Column("mailed_at", Instant),  # NULL: it is not decided yet whether it is mailed
     Column("changed_at", Instant),  # NULL: not confirmed
     # The link in a mail names it by its number: nobody gets an erased one's.
     sqlite_autoincrement=True,
+)
+
+link_asks = Table(  # who asked for new links, until it is decided what comes of it
+    "link_asks",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("email_key", Text, nullable=False),
+    Column("asked_at", Instant, nullable=False),
+    sqlite_autoincrement=True,  # a notice names it by its number
+)
+
+# -- reading on: search, and what readers say ------------------------------------------------------
+
+# Compared by code point in both databases: the words that begin with one stand together.
+_Word = Text().with_variant(Text(collation="C"), "postgresql")
+
+searched = Table(  # what can be found: a brief of an edition, or with 0 the edition itself
+    "searched",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("edition_id", ForeignKey("editions.id", ondelete="CASCADE"), nullable=False),
+    Column("number", Integer, nullable=False),
+    UniqueConstraint("edition_id", "number"),
+)
+
+searched_words = Table(  # which words it has, as `editions.searching` splits texts
+    "searched_words",
+    metadata,
+    Column("word", _Word, primary_key=True),
+    Column("searched_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("weight", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+answers = Table(  # what readers think of a brief, or of one lens of it
+    "answers",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("edition_id", ForeignKey("editions.id", ondelete="CASCADE"), nullable=False),
+    Column("number", Integer, nullable=False),  # the brief's
+    Column("lens", Text, nullable=False, server_default=""),  # "" for the brief as such
+    Column("voice", Text),  # audience.pseudonyms: another for each brief; NULL: by no link
+    Column("verdict", Text, nullable=False),  # useful | too long | unfair
+    Column("sentence", Text, nullable=False, server_default=""),
+    Column("said_on", Date, nullable=False, index=True),  # the hour might tell who it was
+    UniqueConstraint("edition_id", "number", "lens", "voice"),
+)
+
+# -- watching over -----------------------------------------------------------------------------
+
+alarms = Table(  # what is wrong and is told; it stands until it has ended
+    "alarms",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("key", Text, nullable=False),  # what it is about: edition/2026-11-23, source/wire, …
+    Column("kind", Text, nullable=False),
+    Column("causes", Document, nullable=False),  # each is told once while it stands
+    Column("sentence", Text, nullable=False),
+    Column("raised_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+    Index(
+        "ix_alarms_standing",
+        "key",
+        unique=True,
+        sqlite_where=text("ended_at IS NULL"),
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+)
+
+tellings = Table(  # one sentence by one way to those who look after the publication
+    "tellings",
+    metadata,
+    Column("alarm_id", ForeignKey("alarms.id", ondelete="CASCADE"), primary_key=True),
+    Column("what", Text, primary_key=True),  # raised/CAUSE | ended
+    Column("way", Text, primary_key=True),  # mail | webhook | apprise
+    Column("sentence", Text, nullable=False),
+    Column("made_at", Instant, nullable=False),
+    Column("due_at", Instant, index=True),  # NULL: told, or given up
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("told_at", Instant),
+    Column("error", Text, nullable=False, server_default=""),
+)
+
+beats = Table(  # that somebody keeps the schedule
+    "beats",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("since", Instant, nullable=False),  # when it first did, ever
+    Column("at", Instant, nullable=False),
 )
 
 # -- the team, and what was done -----------------------------------------------------------------

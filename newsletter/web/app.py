@@ -19,23 +19,33 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from newsletter.errors import ConfigurationError, NewsletterError
+from newsletter.events import Event, about
 from newsletter.press import Press
+from newsletter.watch.figures import Figures
+from newsletter.watch.pulse import Pulse
 from newsletter.web.affairs import build_affairs
 from newsletter.web.api.app import PREFIX, add_documents, build_api
 from newsletter.web.api.problems import answer_problem
 from newsletter.web.archive import build_archive
 from newsletter.web.console.app import build_console
+from newsletter.web.feedback import build_feedback
 from newsletter.web.leaving import build_leaving
+from newsletter.web.links import build_links
 from newsletter.web.pages import Pages
 from newsletter.web.preferences import build_preferences
+from newsletter.web.search import build_search
 from newsletter.web.signing_desk import SigningDesk
 from newsletter.web.signing_up import build_signing_up, build_subscriptions
+from newsletter.web.watching import Timing, build_health, build_metrics
 
 log = logging.getLogger("newsletter.web")
 
 
-def build_app(press: Press) -> FastAPI:
-    """Build the application of a publication. Raises `TemplateError` for a fault in a template."""
+def build_app(press: Press, pulse: Pulse | None = None, figures: Figures | None = None) -> FastAPI:
+    """Build the application of a publication. Raises `TemplateError` for a fault in a template.
+
+    With a schedule's `pulse` it tells whether it is ready, and with `figures` it keeps them.
+    """
     pages = Pages(press)
     app = FastAPI(
         title="Newsletter",
@@ -47,6 +57,9 @@ def build_app(press: Press) -> FastAPI:
         build_leaving(press, pages),
         build_preferences(press, pages),
         build_affairs(press, pages),
+        build_links(press, pages),
+        build_feedback(press, pages),
+        build_search(press, pages),
         build_archive(press, pages.root),
     )
     for router in pages_only:
@@ -63,6 +76,13 @@ def build_app(press: Press) -> FastAPI:
 
     console = f"{pages.root}/console"
     app.mount(console, build_console(press, console))
+    if pulse is not None:
+        app.include_router(build_health(press, pulse), include_in_schema=False)
+    if figures is not None:
+        app.add_middleware(Timing, figures=figures)
+        if not press.settings.metrics.listen:
+            metrics = build_metrics(figures, for_anybody=False)
+            app.include_router(metrics, include_in_schema=False)
 
     @app.exception_handler(HTTPException)
     async def refuse(request: Request, error: HTTPException) -> Response:
@@ -73,28 +93,40 @@ def build_app(press: Press) -> FastAPI:
     @app.exception_handler(Exception)
     async def fail(_request: Request, error: Exception) -> Response:
         # Never the address: it may hold a token.
-        log.error("a page failed: %s", error if isinstance(error, NewsletterError) else repr(error))
+        said = error if isinstance(error, NewsletterError) else repr(error)
+        log.error("a page failed: %s", said, extra=about(Event.PAGE_FAILED))
         return pages.show("failed.html.j2", status=503)
 
     return app
 
 
 @contextmanager
-def serving(press: Press, listen: str) -> Iterator[str]:
+def serving(
+    press: Press, listen: str, pulse: Pulse | None = None, figures: Figures | None = None
+) -> Iterator[str]:
     """Serve the public side at "HOST:PORT" while the block lasts; give its address.
 
     Raises `ConfigurationError` for an address that cannot be had.
     """
-    host, port = parse_listen(listen)
+    with running(build_app(press, pulse, figures), listen, field="web.listen") as address:
+        yield address
+
+
+@contextmanager
+def running(app: FastAPI, listen: str, *, field: str) -> Iterator[str]:
+    """Run an application at "HOST:PORT" while the block lasts; give its address.
+
+    `field` is the setting that names it. Raises `ConfigurationError`.
+    """
+    host, port = parse_listen(listen, field=field)
     # Addresses hold tokens. Without handlers of its own uvicorn's logger would hand them upwards.
     logging.getLogger("uvicorn.access").disabled = True
-    app = build_app(press)
     try:
         listener = socket.create_server((host, port), family=_family(host))
     except OSError as error:
         raise ConfigurationError(
             f"{listen} cannot be listened at ({os.strerror(error.errno or 0).lower()})",
-            field="web.listen",
+            field=field,
             mend='name a free one, or "" for no pages',
         ) from None
     with listener:
@@ -124,12 +156,12 @@ def serving(press: Press, listen: str) -> Iterator[str]:
             thread.join()
 
 
-def parse_listen(listen: str) -> tuple[str, int]:
+def parse_listen(listen: str, *, field: str = "web.listen") -> tuple[str, int]:
     """Read "HOST:PORT"; raises `ConfigurationError`."""
     host, colon, port = listen.rpartition(":")
     if not colon or not port.isdecimal() or int(port) > 65535:
         raise ConfigurationError(
-            f'"{listen}" is no address and port', field="web.listen", mend='write "127.0.0.1:8000"'
+            f'"{listen}" is no address and port', field=field, mend='write "127.0.0.1:8000"'
         )
     return host.strip("[]") or "127.0.0.1", int(port)
 

@@ -31,6 +31,9 @@ class FormView:
     title: str
     style: str
     home: str
+    search: str
+    links: str
+    """Where new links are asked for."""
 
 
 class Pages:
@@ -74,6 +77,8 @@ class Pages:
             title=clean_line(site.publication.name),
             style=site.style,
             home=site.root + ARCHIVE_PATH,
+            search=site.search,
+            links=f"{site.root}/links",
         )
         shared = {each.name: getattr(context, each.name) for each in fields(context)}
         return site.render(f"web/{template}", {**shared, "page": page, **variables})
@@ -89,6 +94,7 @@ class Pages:
             templates=self._press.templates,
             look=settings.look,
             picture_hosts=settings.edition.picture_hosts,
+            is_served=True,
         )
 
 

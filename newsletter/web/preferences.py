@@ -112,6 +112,7 @@ def build_preferences(press: Press, pages: Pages) -> APIRouter:
             is_saved=is_saved,
             save_url=f"{pages.root}/p/{token}",
             held_url=f"{pages.root}/p/{token}/held",
+            move_url=f"{pages.root}/p/{token}/address",
             erase_url=f"{pages.root}/p/{token}/erase",
             preview_url=f"{pages.root}/p/{token}/preview" if edition else "",
             preview_query=urlencode(write_choices(choices, reader.name)),

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import lru_cache
+from http import HTTPStatus
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -72,7 +73,16 @@ class SigningDesk:
             for language in self._languages
         }
         # The same for everybody, and so written once: a flood of forms costs little.
+        self._subscribe_url = f"{pages.root}/subscribe"
         self._asked = lru_cache(lambda language: pages.show("asked.html.j2", language=language))
+        self._crowded = lru_cache(
+            lambda language: pages.show(
+                "crowded.html.j2",
+                language=language,
+                status=HTTPStatus.TOO_MANY_REQUESTS,
+                subscribe_url=self._subscribe_url,
+            )
+        )
         store_wordings(press.database, tuple(self._wordings.values()), press.now())
 
     # -- asking --------------------------------------------------------------------------------
@@ -94,7 +104,7 @@ class SigningDesk:
         language: str,
         *,
         fault: Fault = "",
-        status: int = 200,
+        status: int = HTTPStatus.OK,
     ) -> Response:
         """Show the form, filled in with what was said before."""
         return self._pages.show(
@@ -104,7 +114,7 @@ class SigningDesk:
             fault=fault,
             wording=self._wording(language).text,
             privacy_url=self._press.settings.signup.privacy_url,
-            subscribe_url=f"{self._pages.root}/subscribe",
+            subscribe_url=self._subscribe_url,
             email=filled.get("email", "")[:320],
             source=filled.get("source", ""),
             chosen=language or self._own_language,
@@ -116,9 +126,11 @@ class SigningDesk:
         """Take what a form sent, ours or another site's."""
         language = self.choose_language(request, form.get("language", ""))
         stamp = read_claim(self._press, form.get("stamp", ""), Purpose.FORM)
-        source = form.get("source", "") or ("" if stamp else request.headers.get("referer", ""))
-        source = source or ("" if stamp else request.headers.get("origin", ""))
-        filled = {"email": form.get("email", ""), "source": clean_source(source)}
+        named = [form.get("source", "")]
+        if stamp is None:  # another site's form: what its reader's browser says of it
+            named += [request.headers.get(name, "") for name in ("referer", "origin")]
+        source = next(filter(None, map(clean_source, named)), "")
+        filled = {"email": form.get("email", ""), "source": source}
         if form.get(HONEYPOT):
             return self._asked(language)
         if form.get("stamp") and not (stamp and self._is_in_time(stamp)):
@@ -131,8 +143,10 @@ class SigningDesk:
             filled["source"],
             write_version(stamp.subscriber_id) if stamp else "",
         )
+        if fault == "network":
+            return self._crowded(language)
         if fault:
-            status = 429 if fault == "network" else 422
+            status = HTTPStatus.UNPROCESSABLE_ENTITY
             return self.show_form(filled, language, fault=fault, status=status)
         return self._asked(language)
 
@@ -277,7 +291,7 @@ class SigningDesk:
 
     def _show_over(self, language: str) -> Response:
         return self._pages.show(
-            "over.html.j2", language=language, subscribe_url=f"{self._pages.root}/subscribe"
+            "over.html.j2", language=language, subscribe_url=self._subscribe_url
         )
 
 
@@ -310,11 +324,10 @@ def clean_source(url: str) -> str:
     """Keep of an address which page it is: what follows may name its reader. Pure."""
     try:
         parts = urlsplit(url.strip()[:2_000])
-        host = parts.hostname
+        host, port = parts.hostname, f":{parts.port}" if parts.port else ""
     except ValueError:
         return ""
     if parts.scheme not in ("http", "https") or not host:
         return ""
-    port = f":{parts.port}" if parts.port else ""
     path = "".join(c for c in parts.path if c.isprintable() and c != "@")
     return f"{parts.scheme}://{host}{port}{path}"[:300]

@@ -12,6 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+from typer.testing import CliRunner
+
+from newsletter.cli import build_app
+from newsletter.errors import NewsletterError
 from tests.acceptance.terminal import Terminal
 
 KEY = "acceptance-test-key-0123456789abcdef"
@@ -156,6 +161,19 @@ class Project:
                 process.kill()
                 raise
         return Ran(process.returncode, out, err)
+
+    def ask(self, *words: str, env: Mapping[str, str] | None = None) -> Ran:
+        """Type a command that is quick, in this process: starting a second takes longer than it."""
+        command = build_app([words[0]])
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self._environment(env or {}).items():
+                patch.setenv(name, value)
+            ran = CliRunner().invoke(command, ["--config", str(self.config), *words])
+        if isinstance(ran.exception, NewsletterError):
+            said = f"newsletter: {ran.exception}\n"
+            return Ran(ran.exception.exit_code, ran.stdout, ran.stderr + said)
+        assert ran.exception is None or isinstance(ran.exception, SystemExit), ran.exception
+        return Ran(ran.exit_code, ran.stdout, ran.stderr)
 
     def show(self, *arguments: str) -> Terminal:
         """Start a command in a terminal."""

@@ -17,10 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from newsletter.cli import build_app
-from newsletter.errors import NewsletterError
 from tests.acceptance.project import KEY, Project, Ran, one_sentence
 from tests.acceptance.sink import Sink
 
@@ -35,19 +32,11 @@ def sink(tmp_path: Path) -> Iterator[Sink]:
 
 @pytest.fixture(autouse=True)
 def _surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NEWSLETTER_SECRET_KEY", KEY)
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("NEWSLETTER_SECRET_KEY", KEY)  # for what runs beside the project's own
 
 
 def ask(project: Project, *words: str) -> Ran:
-    """Type a command that is quick, in this process."""
-    command = build_app([words[0]])
-    ran = CliRunner().invoke(command, ["--config", str(project.config), *words])
-    if isinstance(ran.exception, NewsletterError):
-        said = f"newsletter: {ran.exception}\n"
-        return Ran(ran.exception.exit_code, ran.stdout, ran.stderr + said)
-    assert ran.exception is None or isinstance(ran.exception, SystemExit), ran.exception
-    return Ran(ran.exit_code, ran.stdout, ran.stderr)
+    return project.ask(*words)
 
 
 def count(project: Project) -> dict[str, int]:
@@ -185,9 +174,7 @@ def test_a_draft_is_cancelled_after_a_question(tmp_path: Path) -> None:
 # -- show ------------------------------------------------------------------------------------------
 
 
-def test_show_gives_back_what_left_whatever_changed_since(
-    tmp_path: Path, sink: Sink, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_show_gives_back_what_left_whatever_changed_since(tmp_path: Path, sink: Sink) -> None:
     project = build_project(tmp_path, sink, readers=3)
     early = ask(project, "show", "--to", "reader1@example.org")
     assert one_sentence(early) == "newsletter: no edition was sent yet; see `newsletter status`."
@@ -216,8 +203,8 @@ def test_show_gives_back_what_left_whatever_changed_since(
         f"newsletter: late@example.org is not in the audience of the edition of {today()}; "
         "`newsletter explain late@example.org` says why."
     )
-    monkeypatch.setenv("NEWSLETTER_SECRET_KEY", "another-key-0123456789abcdef0123456789")
-    gone = ask(project, "show", "--to", "reader1@example.org")
+    another = {"NEWSLETTER_SECRET_KEY": "another-key-0123456789abcdef0123456789"}
+    gone = project.ask("show", "--to", "reader1@example.org", env=another)
     assert gone.code == 78
     assert "put the old key back, after a comma" in one_sentence(gone)
 

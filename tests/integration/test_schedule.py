@@ -319,6 +319,29 @@ def test_a_paused_send_waits_and_goes_on_when_it_is_resumed(
     assert set(server.kept.values()) == {1}
 
 
+def test_what_an_operator_sends_by_the_console_is_begun_at_once_and_nothing_else(
+    house: House, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.now = SEVEN - timedelta(hours=1)
+    prepared = make_ready(house.press(), DAY)
+    assert prepared.printed
+    printed = prepared.printed
+    sent_by_hand = False
+
+    def over() -> bool:
+        nonlocal sent_by_hand
+        if not sent_by_hand and said(caplog, "next at"):
+            approve(house.press(), printed.record, by_person=True)
+            with house.database.writing() as connection:
+                anna = Actor(who="anna")
+                settle.note_send(connection, printed.record.id, by=anna, now=house.now)
+            sent_by_hand = True
+        return said(caplog, ": sent: 3 accepted")
+
+    house.keep(over)
+    assert set(server.kept.values()) == {1}
+
+
 def test_one_that_an_earlier_process_left_paused_is_looked_after(
     house: House, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:

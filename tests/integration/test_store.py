@@ -575,3 +575,25 @@ json_values = st.recursive(
 def test_equal_documents_are_equal_bytes(document: dict[str, Any]) -> None:
     backwards = dict(reversed(document.items()))
     assert write_document(backwards) == write_document(document)
+
+
+def test_writers_of_one_process_take_turns(database: Database) -> None:
+    done: list[str] = []
+
+    def write() -> None:
+        with database.writing() as connection:
+            suppress(connection, 1)
+        done.append("the other")
+
+    other = threading.Thread(target=write)
+    with database.writing() as connection:
+        suppress(connection, 2)
+        other.start()
+        with database.turn(is_patient=False) as is_ours:
+            assert not is_ours, "who does not wait is told"
+        done.append("the first")
+    other.join(timeout=30)
+    assert done == ["the first", "the other"]
+    assert count(database) == 2
+    with database.turn(is_patient=False) as is_ours:
+        assert is_ours

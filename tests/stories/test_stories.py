@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from itertools import groupby, permutations
+from itertools import combinations, groupby, permutations
 
 import pytest
 from hypothesis import given
@@ -13,26 +15,91 @@ from hypothesis import strategies as st
 from newsletter.briefs.model import Brief, Point
 from newsletter.editions.stories import ALIKE, Rule, group_stories
 from newsletter.editions.story import Candidate, Earlier, Story
-from tests.stories.pairs import Piece, build_pairs, read_pieces
+from tests.stories.pairs import Pair, Piece, build_pairs, read_pieces
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
-def score(*, held_out: bool) -> tuple[float, float, list[str]]:
-    """Give precision, recall and what was wrong, of one half of the pairs."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """How well one half of the labelled pairs is decided."""
+
+    right: int
+    wrong: int
+    missed: int
+    told: list[str]
+
+    @property
+    def precision(self) -> float:
+        return self.right / (self.right + self.wrong)
+
+    @property
+    def recall(self) -> float:
+        return self.right / (self.right + self.missed)
+
+    def __str__(self) -> str:
+        parts = (
+            f"{name} {share:.3f} (95%: {low:.3f} to {high:.3f}; {part} of {whole})"
+            for name, share, part, whole in (
+                ("precision", self.precision, self.right, self.right + self.wrong),
+                ("recall", self.recall, self.right, self.right + self.missed),
+            )
+            for low, high in [bounds(part, whole)]
+        )
+        return ", ".join(parts)
+
+
+def bounds(part: int, whole: int) -> tuple[float, float]:
+    """Give Wilson's interval of 95 percent for a share."""
+    z = 1.96
+    middle = part / whole + z * z / (2 * whole)
+    reach = z * math.sqrt(part / whole * (1 - part / whole) / whole + (z / whole / 2) ** 2)
+    return (middle - reach) / (1 + z * z / whole), (middle + reach) / (1 + z * z / whole)
+
+
+def score_pairs(*, held_out: bool) -> Score:
+    """Judge each pair alone."""
     corpus, pairs = build_pairs(held_out=held_out)
+    taken = {id(pair) for pair in pairs if corpus.likeness(*pair.described) >= ALIKE}
+    return count(pairs, lambda pair: id(pair) in taken)
+
+
+def score_stories(*, held_out: bool) -> Score:
+    """Group all pieces of a half as a day's; what is in one story and in two subjects is wrong.
+
+    Each piece is given an outlet of its own: that no outlet tells an event twice would keep most
+    events of a subject apart, as they come from the same few outlets, and is not to be credited.
+    """
+    pieces = [piece for piece in read_pieces() if piece.is_held_out is held_out]
+    story: dict[tuple[str, str, str], int] = {}
+    mixed = 0
+    by_number = dict(enumerate(pieces, 1))
+    alone = [replace(each, source=f"feed {each.brief_id}") for each in candidates(pieces)]
+    for n, made in enumerate(group_stories(alone)):
+        members = [by_number[each.brief_id] for each in (made.lead, *made.others)]
+        mixed += sum(a.subject != b.subject for a, b in combinations(members, 2))
+        story.update({key(piece): n for piece in members})
+    _, pairs = build_pairs(held_out=held_out)
+    found = count(pairs, lambda pair: story[key(pair.one)] == story[key(pair.other)])
+    return replace(found, wrong=found.wrong + mixed)
+
+
+def key(piece: Piece) -> tuple[str, str, str]:
+    return piece.subject, piece.brief.title, piece.brief.sources[0].name
+
+
+def count(pairs: list[Pair], is_taken: Callable[[Pair], bool]) -> Score:
     right = wrong = missed = 0
     told = []
     for pair in pairs:
-        likeness = corpus.likeness(*pair.described)
-        taken = likeness >= ALIKE
+        taken = is_taken(pair)
         right += taken and pair.is_same
         wrong += taken and not pair.is_same
         missed += pair.is_same and not taken
         if taken != pair.is_same:
             titles = f'"{pair.one.brief.title}" / "{pair.other.brief.title}"'
-            told.append(f"{likeness:.2f} {'same' if pair.is_same else 'not the same'}: {titles}")
-    return right / (right + wrong), right / (right + missed), told
+            told.append(f"{'same' if pair.is_same else 'not the same'}: {titles}")
+    return Score(right=right, wrong=wrong, missed=missed, told=told)
 
 
 def test_there_are_pairs_enough() -> None:
@@ -44,17 +111,18 @@ def test_there_are_pairs_enough() -> None:
 
 
 def test_the_pairs_that_were_held_out(capsys: pytest.CaptureFixture[str]) -> None:
-    precision, recall, _ = score(held_out=True)
+    stories, pairs = score_stories(held_out=True), score_pairs(held_out=True)
     with capsys.disabled():
-        print(f"\nheld-out pairs: precision {precision:.3f}, recall {recall:.3f}")
-    # What is aimed at is 0.98 at 0.85; this is what words alone reach, and it must not get worse.
-    assert precision >= 0.93
-    assert recall >= 0.80
+        print(f"\nheld-out half, as grouped: {stories}\nheld-out half, each pair alone: {pairs}")
+    # What is aimed at is 0.98 at 0.85; this is what is reached, and it must not get worse.
+    assert stories.precision >= 0.92
+    assert stories.recall >= 0.80
 
 
 def test_the_pairs_for_tuning() -> None:
-    precision, recall, told = score(held_out=False)
-    assert (precision, recall) >= (0.98, 0.80), "\n".join(told)
+    found = score_stories(held_out=False)
+    assert found.precision >= 0.98, "\n".join(found.told)
+    assert found.recall >= 0.85, "\n".join(found.told)
 
 
 def candidates(pieces: list[Piece]) -> list[Candidate]:
@@ -118,6 +186,10 @@ def test_five_outlets_tell_one_story() -> None:
         ("Senate passes budget", "Senate rejects budget"),
         ("Quake of 6.2 shakes Peru", "Quake of 5.1 shakes Chile"),
         ("Morning briefing, Tuesday", "Morning briefing, Wednesday"),
+        ("Boy missing in Waldau forest", "Boy found in Waldau forest"),
+        ("Tsunami warning for Kodiak", "Tsunami warning for Kodiak lifted"),
+        ("Holloway will resign", "Holloway will not resign"),
+        ("Cocoa price hits record in London", "Coffee price hits record in London"),
     ],
 )
 def test_opposites_and_series_are_not_one_story(one: str, other: str) -> None:
@@ -126,6 +198,19 @@ def test_opposites_and_series_are_not_one_story(one: str, other: str) -> None:
         candidate(2, brief(other, f"{other} today.")),
     ]
     assert len(group_stories(told)) == 2
+
+
+def test_near_words_tell_one_event() -> None:
+    told = [
+        candidate(1, brief("Ferry sinks off Kilm", "The vessel of Kilm sank at dawn; 40 drowned.")),
+        candidate(2, brief("Boat sunk near Kilm", "A ship of Kilm went down; 40 have drowned.")),
+    ]
+    assert shape(group_stories(told)) == [(2, 1)]
+
+
+def test_an_operator_reads_whole_words() -> None:
+    (story,) = group_stories([candidate(n, each, n) for n, each in enumerate(STRIKE, 1)])
+    assert story.why == "both tell of Alder, Port, 2300"
 
 
 def test_two_pieces_of_one_outlet_are_two_stories() -> None:

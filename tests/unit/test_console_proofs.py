@@ -16,7 +16,6 @@ from newsletter.web.console.delays import (
     charge,
     choose_buckets,
     decide_wait,
-    find_network,
 )
 from newsletter.web.console.keys import end_key, find_key, list_keys, make_key
 from newsletter.web.console.proofs import (
@@ -117,13 +116,6 @@ def test_guesses_from_everywhere_are_slowed_and_a_known_browser_is_not(
         assert charge(connection, choose_buckets("ada@news.example", "new", ""), now)
         later = now + timedelta(minutes=1)
         assert not charge(connection, choose_buckets("ada@news.example", "new", ""), later)
-
-
-def test_networks_are_what_one_person_easily_has_many_of() -> None:
-    assert find_network("203.0.113.9") == find_network("203.0.113.200") == "203.0.113.0/24"
-    assert find_network("::ffff:203.0.113.9") == "203.0.113.0/24"
-    assert find_network("2001:db8:0:1::1") == find_network("2001:db8:0:ff::2")
-    assert find_network("nonsense") == "unknown"
 
 
 def test_a_key_is_for_its_scopes_until_it_is_ended(database: Database, now: datetime) -> None:

@@ -32,6 +32,7 @@ from newsletter.render.preview import decode_part
 from newsletter.render.selection import Selector
 from newsletter.render.templates import TemplateSet, find_templates
 from newsletter.render.web import (
+    ApprovalView,
     CorrectedView,
     FeedLink,
     Listed,
@@ -235,6 +236,7 @@ def test_headings_are_in_order_and_analysis_is_apart() -> None:
         (3, "Why this matters"),
         (3, "Quick take"),
         (3, "Perspectives on this story"),
+        (2, "How we know"),
     ]
     (box,) = tree(alone).xpath("//div[@class='analysis']")
     said = " ".join(box.text_content().split())
@@ -504,14 +506,16 @@ def test_hostile_words_of_the_publication_are_inert_too() -> None:
 def test_every_name_that_a_page_can_use_is_documented() -> None:
     head = find_templates().find("web/edition.html.j2").read_text().partition("#}")[0]
     names = {
-        f.name for view in (PageView, PageLink, MonthView, CorrectedView) for f in fields(view)
+        f.name
+        for view in (PageView, PageLink, MonthView, CorrectedView, ApprovalView)
+        for f in fields(view)
     }
     names |= {f.name for f in fields(Context)}
     heard = hear_variables()
     assert {"look", "page", "brief", "months", "story_url", "_", "ngettext", "host"} <= heard
     assert {n for n in names | heard if not re.search(rf"(?<!\w){n}\b", head)} == set()
     told = set(re.findall(r"(?<![\w\"'])\.([a-z_]+)\b", head.partition("and\n\n")[2]))
-    views = (PageView, PageLink, MonthView, FeedLink, PictureView, CorrectedView)
+    views = (PageView, PageLink, MonthView, FeedLink, PictureView, CorrectedView, ApprovalView)
     assert told - {f for view in views for f in names_of(view)} - {"j2"} == set()
 
 

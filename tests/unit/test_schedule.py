@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newsletter.schedule import find_due_day, is_due, mask_addresses
+from newsletter.events import mask_addresses
+from newsletter.schedule import find_due_day, is_due
 from newsletter.settings import Schedule
 
 NEW_YORK, BERLIN = ZoneInfo("America/New_York"), ZoneInfo("Europe/Berlin")

@@ -6,7 +6,8 @@ server announces, and connects to whatever a name resolves to. Its documented se
 transport (open, read, readline, send, shutdown) are used for that.
 
 The folder is opened by EXAMINE and messages are fetched by BODY.PEEK, so the server itself
-refuses every change: nothing is deleted, moved or marked as seen.
+refuses every change: nothing is deleted, moved or marked as seen. Only who opens it to write
+can mark and delete, one message at a time, and never one that it did not name.
 """
 
 from __future__ import annotations
@@ -102,6 +103,24 @@ class Folder:
         """Fetch a message; None if it is gone by now."""
         return _literal(self._ask("FETCH", str(uid), "(UID BODY.PEEK[])"))
 
+    def search_unseen(self) -> list[int]:
+        """List the messages that are neither marked as read nor deleted, in their order."""
+        (found, *_) = self._ask("SEARCH", None, "UNSEEN", "UNDELETED") or [b""]
+        return sorted(int(n) for n in (found or b"").split() if n.isdigit())
+
+    def mark_seen(self, uid: int) -> None:
+        """Mark a message as read."""
+        self._ask("STORE", str(uid), "+FLAGS.SILENT", r"(\Seen)")
+
+    def delete(self, uid: int) -> None:
+        """Mark a message as read and deleted, and take it away."""
+        self._ask("STORE", str(uid), "+FLAGS.SILENT", r"(\Seen \Deleted)")
+        # Without UIDPLUS a server takes all that is marked away, others' messages too: then it
+        # stays marked (RFC 4315 §2.1).
+        _, (known, *_) = self._client.capability()  # many a server says it only after the login
+        if b"UIDPLUS" in (known or b"").upper().split():
+            self._ask("EXPUNGE", str(uid))
+
     def _ask(self, command: str, *arguments: Any) -> Sequence[Any]:
         kind, answer = self._client.uid(command, *arguments)
         if kind != "OK":
@@ -110,15 +129,20 @@ class Folder:
 
 
 @contextmanager
-def open_folder(access: Access, folder: str, *, max_bytes: int) -> Iterator[Folder]:
-    """Log in and open a folder for reading. Raises `SourceError`, without the password."""
+def open_folder(
+    access: Access, folder: str, *, max_bytes: int, writable: bool = False
+) -> Iterator[Folder]:
+    """Log in and open a folder, for reading unless it is to be `writable`.
+
+    Raises `SourceError`, without the password.
+    """
     client: _Client | None = None
     try:
         client = _Client(access, max_bytes=max_bytes)
         if access.tls == "starttls":
             client.starttls(_tls(access))
         _log_in(client, access)
-        kind, answer = client.select(_quoted(folder), readonly=True)
+        kind, answer = client.select(_quoted(folder), readonly=not writable)
         if kind != "OK":
             raise SourceError(
                 f"has no folder {folder!r} that can be read ({_said(answer)})",

@@ -155,7 +155,7 @@ def _list_web_faults(mail: Mail, page: str) -> Iterator[str]:
     for url in dict.fromkeys(owed):
         if url and url not in links:
             yield f"the link {url[:60]} is missing in the web page"
-    for name in ("unsubscribe_url", "preferences_url"):
+    for name in ("unsubscribe_url", "preferences_url", "feedback_url"):
         if mail.values[name] in links:
             yield f"a reader's own {name} stands in the web page"
 

@@ -39,7 +39,7 @@ _WHOLE_ADDRESS = re.compile(r"https?://\S+")
 _HIDDEN = re.compile(
     r"display:none|visibility:hidden|opacity:0(?![.\d])|(?:^|;)(?:max-)?(?:width|height):[01]px"
 )
-_NOWHERE = frozenset(("unsubscribe_url", "preferences_url"))
+_NOWHERE = frozenset(("unsubscribe_url", "preferences_url", "feedback_url"))
 
 LINKS_NUMBER = 38
 LINKS_NAME = "links answer"

@@ -25,6 +25,10 @@ from newsletter.web.console.today import add_today
 
 log = logging.getLogger("newsletter.web")
 
+_ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path fill="#9a2617" '
+    'd="M1 3h14v10H1z"/><path fill="none" stroke="#fff" d="m2 4 6 5 6-5"/></svg>'
+)
 _TITLES = {
     401: "Log in first",
     403: "This is not for you",
@@ -56,6 +60,10 @@ def build_console(press: Press, root: str) -> FastAPI:
     @app.get("/style.css")
     def give_style() -> Response:
         return Response(frame.style, media_type="text/css", headers=HEADERS)
+
+    @app.get("/icon.svg")
+    def give_icon() -> Response:
+        return Response(_ICON, media_type="image/svg+xml", headers=HEADERS)
 
     @app.exception_handler(HTTPException)
     def refuse(request: Request, error: HTTPException) -> Response:

@@ -15,7 +15,6 @@ Failures are forgotten after a day without one; `newsletter team reset` gives a 
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -95,18 +94,6 @@ def forgive(connection: Connection, buckets: Sequence[Bucket]) -> None:
             )
         else:
             connection.execute(delete(login_delays).where(of_this))
-
-
-def find_network(address: str) -> str:
-    """Give the network that an address is of: what one person can easily have many of. Pure."""
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return "unknown"
-    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped:
-        found = found.ipv4_mapped
-    prefix = 24 if found.version == 4 else 56
-    return str(ipaddress.ip_network(f"{found}/{prefix}", strict=False))
 
 
 def _name(*parts: str) -> str:

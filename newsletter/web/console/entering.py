@@ -20,7 +20,7 @@ from starlette.responses import Response
 from newsletter.errors import InputError, NewsletterError
 from newsletter.press import Press
 from newsletter.store.audit import Actor, note
-from newsletter.web.console.delays import charge, choose_buckets, find_network, forgive
+from newsletter.web.console.delays import charge, choose_buckets, forgive
 from newsletter.web.console.gate import Visit
 from newsletter.web.console.members import (
     Kept,
@@ -43,6 +43,7 @@ from newsletter.web.console.sessions import (
     open_session,
     read_mark,
 )
+from newsletter.web.visitor import find_network
 
 _WRONG = "Address, password or code is wrong, or the code was used before."
 
@@ -74,7 +75,8 @@ def add_entrance(app: FastAPI, press: Press, frame: Frame, vault: Vault) -> None
         with database.reading() as connection:
             kept = find_kept(connection, email=email)
         mark = read_mark(press.keyring, kept, visit.cookies["known"])
-        buckets = choose_buckets(email.lower(), find_network(visit.address), mark)
+        bits = {"v4": settings.signup.network_v4, "v6": settings.signup.network_v6}
+        buckets = choose_buckets(email.lower(), find_network(visit.address, **bits), mark)
         with database.writing() as connection:
             wait = charge(connection, buckets, now)
         if wait:

@@ -11,8 +11,8 @@ In this order, each with an answer of its own:
 5. the session: without one a page leads to the login (303), and a change is refused (401);
 6. the role (403).
 
-Behind a proxy on this machine uvicorn takes scheme and client from X-Forwarded-Proto and
-X-Forwarded-For; from anywhere else it believes neither.
+What X-Forwarded-Proto and X-Forwarded-For say is believed of one's own proxies, as many as
+`web.proxies` says, and of nobody else.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from newsletter.web.console.proofs import make_token
 from newsletter.web.console.roles import NEEDS, may
 from newsletter.web.console.sessions import Session, build_form_token, find_session
 from newsletter.web.forms import read_pairs
+from newsletter.web.visitor import choose_address
 
 FORM_FIELD = "form_token"
 _YEAR_SECONDS = 365 * 86_400
@@ -101,7 +102,7 @@ class Gate:
             self._has_team = await run_in_threadpool(self._look_for_team)
             if not self._has_team:
                 raise HTTPException(HTTPStatus.NOT_FOUND)
-        is_https, own = self._check_way(request)
+        is_https, own, address = self._check_way(request)
         need = NEEDS.get((request.method, request.scope["route"].path))
         if need is None:
             raise HTTPException(HTTPStatus.FORBIDDEN, "This page is for nobody.")
@@ -151,7 +152,7 @@ class Gate:
                 )
         request.state.visit = Visit(
             is_https=is_https,
-            address=request.client.host if request.client else "unknown",
+            address=address,
             cookies=cookies,
             session=session,
             form_token=form_token,
@@ -163,21 +164,27 @@ class Gate:
         with self._press.database.reading() as connection:
             return has_team(connection)
 
-    def _check_way(self, request: Request) -> tuple[bool, str]:
-        """Tell whether a request came over https, and which origin is ours for it."""
-        is_https = request.url.scheme == "https"
-        host = request.headers.get("host", "").lower()
+    def _check_way(self, request: Request) -> tuple[bool, str, str]:
+        """Tell whether a request came over https, which origin is ours for it, and from where."""
+        headers, proxies = request.headers, self._press.settings.web.proxies
+        forwarded = ",".join(headers.getlist("x-forwarded-for"))
+        said = headers.get("x-forwarded-proto", "").rpartition(",")[2].strip().lower()
+        is_https = request.url.scheme == "https" or bool(proxies and said == "https")
+        peer = request.client.host if request.client else ""
+        address = choose_address(peer, forwarded, proxies)
+        host = headers.get("host", "").lower()
         if is_https and self._own == f"https://{host}":
-            return True, self._own
-        client = request.client.host if request.client else ""
-        if _is_loopback(urlsplit(f"//{host}").hostname or "") and _is_loopback(client):
-            if is_https:  # a proxy on this machine that names another host than we are asked at
-                return True, self._own
-            return False, f"http://{host}"
+            return True, self._own, address
+        if _is_loopback(urlsplit(f"//{host}").hostname or "") and _is_loopback(peer):
+            if is_https:  # a proxy on this machine that names another host than it was asked at
+                return True, self._own, address
+            if not forwarded and not said:
+                return False, f"http://{host}", address
         raise HTTPException(
             HTTPStatus.MISDIRECTED_REQUEST,
-            f"The console is served at {self._own} over https, and on this machine; a proxy has to "
-            "send Host and X-Forwarded-Proto.",
+            f"The console is served at {self._own} over https, and on this machine. A proxy in "
+            "front has to send Host, X-Forwarded-Proto and X-Forwarded-For, and to be counted in "
+            "web.proxies.",
         )
 
     def _login_address(self, request: Request) -> str:

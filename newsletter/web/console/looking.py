@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import groupby
 
 from fastapi import FastAPI, Request
@@ -46,7 +47,7 @@ def add_looking(app: FastAPI, press: Press, frame: Frame) -> None:
         listed = list_effective(settings)
         rooms = [
             (room, list(rows))
-            for room, rows in groupby(listed, key=lambda row: row.name.partition(".")[0])
+            for room, rows in groupby(listed, key=lambda row: re.split(r"[. ]", row.name)[0])
         ]
         return frame.show("settings.html.j2", request.state.visit, rooms=rooms)
 

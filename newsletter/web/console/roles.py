@@ -21,6 +21,7 @@ MEANING: Mapping[Role, str] = {
 NEEDS: Mapping[tuple[str, str], Need] = {
     ("GET", "/style.css"): "anyone",
     ("GET", "/live.js"): "anyone",
+    ("GET", "/icon.svg"): "anyone",
     ("GET", "/login"): "anyone",
     ("POST", "/login"): "anyone",
     ("GET", "/setup/{token}"): "anyone",

@@ -22,13 +22,13 @@ from tests.integration.web.stage import Clock
 
 @pytest.fixture(scope="session")
 def gathered(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A publication with three readers and three briefs, gathered and not composed."""
+    """A publication with three readers, and three briefs in the draft of an edition."""
     project = Project(tmp_path_factory.mktemp("gathered"))
     project.write_brief()
     project.write_brief("second.txt", "Library Opens on Sundays")
     project.write_brief("third.txt", "Night Trains Return to Port Alder")
     project.import_readers(3)
-    ran = project.run("gather")
+    ran = project.run("check", "--no-browser")
     assert ran.code == 0, ran.err
     return project
 
@@ -45,8 +45,9 @@ def stage(gathered: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("NEWSLETTER_SECRET_KEY", KEY)
     (tmp_path / "news.db").write_bytes((gathered.root / "newsletter.db").read_bytes())
     settings = load_settings(gathered.config)
-    delivery = settings.delivery.model_copy(update={"relay": f"folder:{tmp_path / 'outbox'}"})
-    settings = settings.model_copy(update={"delivery": delivery})
+    delivery = settings.delivery.model_copy(update={"relay": f"eml:{tmp_path / 'outbox'}"})
+    kept = settings.database.model_copy(update={"installation": str(tmp_path / ".installation")})
+    settings = settings.model_copy(update={"delivery": delivery, "database": kept})
     database = open_database(f"sqlite:///{tmp_path / 'news.db'}", durability="process")
     clock = Clock(datetime.now(UTC))
     press = Press(settings, database, clock)

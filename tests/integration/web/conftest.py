@@ -17,13 +17,13 @@ from tests.acceptance.project import KEY, Project
 from tests.integration.web.stage import Clock, Stage
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def sent(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = Project(tmp_path_factory.mktemp("sent"))
     project.write_brief()
     project.write_brief("second.txt", "Library Opens on Sundays")
     project.import_readers(3)
-    ran = project.run("send", "--yes")
+    ran = project.run("send", "--yes", env={"NEWSLETTER_EDITION__FEEDBACK_LINK": "true"})
     assert ran.code == 0, ran.err
     return project
 

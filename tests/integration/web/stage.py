@@ -11,6 +11,7 @@ import httpx2
 from sqlalchemy import select
 
 from newsletter.audience.subscribers import find_subscriber
+from newsletter.mail import decode_message
 from newsletter.press import Press
 from newsletter.store import Database
 from newsletter.store.tables import metadata, suppressions
@@ -41,6 +42,16 @@ class Stage:
             if f"reader{number}@" in str(message["To"]):
                 (url,) = re.findall(r"<(https://[^>]+)>", str(message["List-Unsubscribe"]))
                 return str(url).removeprefix("https://news.example")
+        raise LookupError(number)
+
+    def feedback(self, number: int = 1) -> str:
+        """Give the path of the link by which a reader's mail asks what they think."""
+        for mail in self.mails:
+            message = message_from_bytes(mail, policy=policy.default)
+            if f"reader{number}@" in str(message["To"]):
+                said = decode_message(mail)[0]
+                (path,) = re.findall(r"https://news\.example(/f/[\w-]+)", said)
+                return str(path)
         raise LookupError(number)
 
     def status(self, number: int = 1) -> str:

@@ -1,4 +1,4 @@
-"""Pauses that readers make, and changes of address that they ask for."""
+"""Pauses that readers make, changes of address and new links that they ask for."""
 
 from __future__ import annotations
 
@@ -26,8 +26,17 @@ def upgrade() -> None:
         sa.Column("email_key", sa.Text(), nullable=False),
         sa.Column("former_key", sa.Text(), server_default="", nullable=False),
         sa.Column("asked_at", Instant(), nullable=False),
+        sa.Column("mailed_at", Instant(), nullable=True),
         sa.Column("changed_at", Instant(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_address_changes")),
         sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_address_changes_subscriber_id"), "address_changes", ["subscriber_id"])
+    op.create_table(
+        "link_asks",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("email_key", sa.Text(), nullable=False),
+        sa.Column("asked_at", Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_link_asks")),
+        sqlite_autoincrement=True,
+    )
