@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
+from datetime import timedelta
 
 import httpx2
 import pytest
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 from sqlalchemy import select
 
 from newsletter.store.tables import api_keys
 from newsletter.web.api.problems import MEDIA_TYPE
 from newsletter.web.api.scopes import NEEDS
-from newsletter.web.app import build_app
+from newsletter.web.app import build_app, serving
 from newsletter.web.console.keys import SCOPES
 from tests.integration.api.stage import Stage
 
@@ -37,7 +39,8 @@ def is_problem(answer: httpx2.Response, status: int) -> bool:
 def test_the_table_names_exactly_the_routes_that_there_are(stage: Stage) -> None:
     routes = {
         (method, route.path.removeprefix("/api/v1"))
-        for route in build_app(stage.press).routes
+        for context in iter_route_contexts(build_app(stage.press).routes)
+        for route in [context.original_route]
         if isinstance(route, APIRoute) and route.path.startswith("/api/v1/")
         for method in route.methods or ()
     }
@@ -84,7 +87,7 @@ def test_what_is_too_large_is_not_read(stage: Stage) -> None:
     assert is_problem(stage.program().post("briefs", content=b" " * 1_100_000), 413)
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b'{"title": "\\ud800", "summary": "x"}', b"\xff"])
+@pytest.mark.parametrize("body", [b"{", b"[]", b'{"title": "\\ud800", "summary": "x"}'])
 def test_what_is_no_brief_is_said_in_one_sentence(stage: Stage, body: bytes) -> None:
     answer = stage.program().post(
         "briefs", content=body, headers={"Content-Type": "application/json"}
@@ -98,11 +101,19 @@ def test_an_unknown_path_is_a_problem_too(stage: Stage) -> None:
 
 
 def test_a_key_has_a_limit_of_its_own(stage: Stage) -> None:
-    first, second = stage.program("briefs:read"), stage.program("briefs:read")
-    statuses = [first.get("briefs").status_code for _ in range(601)]
-    assert statuses == [200] * 600 + [429]
-    assert int(first.get("briefs").headers["retry-after"]) > 0
-    assert second.get("briefs").status_code == 200
+    settings = stage.press.settings
+    few = settings.api.model_copy(update={"per_key": "3/minute"})
+    press = replace(stage.press, settings=settings.model_copy(update={"api": few}))
+    with serving(press, "127.0.0.1:0") as address:
+        stage.address = address
+        first, second = stage.program("briefs:read"), stage.program("briefs:read")
+        statuses = [first.get("briefs").status_code for _ in range(5)]
+        assert statuses == [200, 200, 200, 429, 429]
+        assert is_problem(first.get("briefs"), 429)
+        assert first.get("briefs").headers["retry-after"] == "60"
+        assert second.get("briefs").status_code == 200
+        stage.clock.now += timedelta(seconds=61)
+        assert first.get("briefs").status_code == 200
 
 
 def test_no_key_is_in_the_log_the_database_or_an_answer(
