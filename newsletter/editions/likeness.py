@@ -564,8 +564,8 @@ _SIDES = tuple(
     for left, by, right in (re.split("([|>])", pair) for pair in _OPPOSITES.split("\n\n"))
 )
 _WEIGHTS = (
-    *(-2.92, 1.20, 2.03, 2.15, -1.00, -2.88, 1.77),
-    *(-1.45, 2.42, 2.64, -0.73, 2.24, -6.41, -1.66),
+    *(-2.92, 1.18, 2.03, 2.15, -0.99, -2.88, 1.76),
+    *(-1.45, 2.43, 2.67, -0.73, 2.24, -6.41, -1.66),
 )
 """In the order of `_measure`; `python -m tests.stories` fits them anew."""
 _AGAINST = (4, 5, 10, 12, 13)

@@ -209,10 +209,10 @@ def _join_alike(pieces: Sequence[Candidate], corpus: Corpus, groups: _Groups) ->
         if left == right or groups.are_apart(one, other):
             continue
         sides = ({unit_of[n] for n in groups.members[group]} for group in (left, right))
-        alike = [
+        between = [
             max(likeness(*pair) for pair in product(units[a], units[b])) for a, b in product(*sides)
         ]
-        if min(alike) >= LEAST_ALIKE and fmean(alike) >= MEAN_ALIKE:
+        if min(between) >= LEAST_ALIKE and fmean(between) >= MEAN_ALIKE:
             brief = pieces[min(one, other)].brief
             told = f"{brief.title}. {brief.summary}"
             shared = corpus.name_shared(described[one], described[other], told)
