@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,9 @@ import httpx2
 import pytest
 from sqlalchemy import func, select
 
+from newsletter.editions.shelf import find_edition
+from newsletter.press.delivering import deliver as hand_over
+from newsletter.publish import make_ready
 from newsletter.store.tables import decisions, deliveries, editions, orders, runs
 from newsletter.web.api.orders import carry_out_due
 from tests.integration.api.stage import Stage
@@ -31,11 +36,6 @@ def state(stage: Stage, program: httpx2.Client, answer: httpx2.Response) -> dict
 
 def deliver(stage: Stage) -> None:
     """Deliver what is noted as to be sent, as the schedule's process does."""
-    import asyncio
-
-    from newsletter.editions.shelf import find_edition
-    from newsletter.press.delivering import deliver as hand_over
-
     with stage.database.reading() as connection:
         record = find_edition(connection, stage.press.today())
     assert record is not None
@@ -108,8 +108,7 @@ def test_without_a_token_nothing_is_sent(stage: Stage) -> None:
 
 def test_only_what_was_looked_at_is_sent(stage: Stage) -> None:
     program, name = stage.program(), stage.press.today().isoformat()
-    send(stage, program, "first", json={"segment": "topic:nothing"})
-    stage.carry_out()
+    make_ready(stage.press, stage.press.today())
     content = program.get(f"editions/{name}/content")
     assert content.status_code == 200
     headers = {"Idempotency-Key": "second", "If-Match": '"other"'}
@@ -134,8 +133,7 @@ def test_a_test_copy_is_mailed_once_and_to_nobody_else(stage: Stage) -> None:
     asked = {"email": "editor@news.example"}
     headers = {"Idempotency-Key": "t"}
     assert program.post(f"editions/{name}/test", json=asked, headers=headers).status_code == 404
-    send(stage, program, json={"segment": "topic:nothing"})  # makes it, and mails nobody
-    stage.carry_out()
+    make_ready(stage.press, stage.press.today())
     answers = [program.post(f"editions/{name}/test", json=asked, headers=headers) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [202] * 3
     assert stage.carry_out() == 1
@@ -231,12 +229,10 @@ def test_a_process_killed_on_the_way_changes_nothing_about_that(
         assert process.stdout is not None
         if where == "answer":
             address = process.stdout.readline().strip()
-            with (
-                httpx2.Client(base_url=f"{address}/api/v1/", trust_env=False, timeout=60) as lost,
-                pytest.raises(httpx2.HTTPError),
-            ):
+            with httpx2.Client(base_url=f"{address}/api/v1/", trust_env=False, timeout=60) as lost:
                 lost.headers["Authorization"] = f"Bearer {key}"
-                send(stage, lost)
+                with pytest.raises(httpx2.HTTPError):
+                    send(stage, lost)
         process.wait(timeout=120)
     assert process.returncode == -signal.SIGKILL
     assert stage.count(orders) == 1
@@ -244,6 +240,7 @@ def test_a_process_killed_on_the_way_changes_nothing_about_that(
     assert answer.status_code == 202
     if where != "answer":
         assert answer.json() == first.json()
+    stage.clock.now = datetime.now(UTC)
     stage.carry_out()
     assert state(stage, program, answer)["state"] == "done"
     assert stage.count(orders) == 1
