@@ -35,7 +35,7 @@ def upgrade() -> None:
         sa.Column("look_at", Instant(), nullable=False),
         sa.Column("changed_at", Instant(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_orders")),
-        sa.UniqueConstraint("key_id", "token", name=op.f("uq_orders_key_id")),
+        sa.UniqueConstraint("key_id", "token", name=op.f("uq_orders_key_id_token")),
     )
     _index("ix_orders_open", "orders", "look_at", "state = 'waiting' OR state = 'under_way'")
     op.create_table(
@@ -65,7 +65,7 @@ def upgrade() -> None:
         sa.Column("look_at", Instant(), nullable=False),
         sa.Column("changed_at", Instant(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_posts")),
-        sa.UniqueConstraint("hook", "number", name=op.f("uq_posts_hook")),
+        sa.UniqueConstraint("hook", "number", name=op.f("uq_posts_hook_number")),
     )
     _index("ix_posts_open", "posts", "look_at", "state = 'waiting'")
 
