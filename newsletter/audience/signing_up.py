@@ -387,9 +387,6 @@ def _settle(
             status="pending",
         )
         store_entries(connection, {row.email_key: entry}, now, Tally(), pseudonyms=pseudonyms)
-    reader = read_subscriber(connection, row.email_key)
-    assert reader is not None
-    tell_of_readers(connection, [reader.id], "active", now=now)
     connection.execute(update(sign_ups).where(mine).values(state="mailed"))
     mail(connection, Mailing(sign_up_id=row.id, address=address, language=row.language))
 
@@ -431,3 +428,6 @@ def _make_reader(
         consent_source=f"sign-up {row.id}, confirmed by mail",
     )
     store_entries(connection, {row.email_key: entry}, now, Tally(), pseudonyms=pseudonyms)
+    reader = read_subscriber(connection, row.email_key)
+    assert reader is not None
+    tell_of_readers(connection, [reader.id], "active", now=now)
