@@ -163,8 +163,10 @@ def test_who_else_reported_it_is_named_in_every_format() -> None:
     assert headings(page)[1:3] == ["Markets", "Harbor city approves port number 1"]
     own = pages[file_of(edition_path(sectioned().date) + "/briefs/1")].decode()
     receipts = [
-        " ".join(str(li.text_content()).split())
-        for li in parse(own).xpath("//div[contains(@class, 'reports')]//li")
+        " ".join(str(each.text_content()).split())
+        for each in parse(own).xpath(
+            "//section[@class='receipts']//dt[.='Also reported by:']/../dd"
+        )
     ]
     assert receipts == [f"{report.outlet}: {report.title}" for report in OTHERS]
 
