@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from sqlalchemy import select
 
 from newsletter.audience.erasure import erase_reader
@@ -209,7 +208,9 @@ def test_numbers_go_on_from_the_last_one_that_is_left(stage: Stage) -> None:
     assert [event["id"] for event in events] == [3]
 
 
-@pytest.mark.parametrize("path", ["briefs", "editions", "audience", "events"])
-@pytest.mark.parametrize("cursor", ["x", "-1", "1.5", "٣", "9" * 30])
-def test_a_cursor_of_somebody_elses_making_is_refused(stage: Stage, path: str, cursor: str) -> None:
-    assert stage.program().get(path, params={"cursor": cursor}).status_code == 422
+def test_a_cursor_of_somebody_elses_making_is_refused(stage: Stage) -> None:
+    program = stage.program()
+    for path in ("briefs", "editions", "audience", "events"):
+        for cursor in ("x", "-1", "1.5", "٣", "9" * 30):
+            answer = program.get(path, params={"cursor": cursor})
+            assert answer.status_code == 422, (path, cursor)
