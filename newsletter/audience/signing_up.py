@@ -46,6 +46,7 @@ from newsletter.audience.suppression import (
     suppress,
 )
 from newsletter.store import Database
+from newsletter.store.happenings import tell_of_readers
 from newsletter.store.limits import has_room, take
 from newsletter.store.tables import sign_ups, subscribers, wordings
 
@@ -427,3 +428,6 @@ def _make_reader(
         consent_source=f"sign-up {row.id}, confirmed by mail",
     )
     store_entries(connection, {row.email_key: entry}, now, Tally(), pseudonyms=pseudonyms)
+    reader = read_subscriber(connection, row.email_key)
+    assert reader is not None
+    tell_of_readers(connection, [reader.id], "active", now=now)

@@ -22,6 +22,7 @@ from sqlalchemy import Connection, delete, select, text, update
 
 from newsletter.audience.pseudonyms import Pseudonyms
 from newsletter.audience.reader import Status
+from newsletter.store.happenings import tell_of_readers
 from newsletter.store.tables import subscribers, suppressions, to_micros
 
 Reason = Literal["bounced", "unsubscribed", "manual", "complained", "erased"]
@@ -105,11 +106,13 @@ def suppress(
     )
     status = _STATUS_AFTER[reason]
     overruled = STATUSES_BY_WEIGHT[: STATUSES_BY_WEIGHT.index(status)]
-    connection.execute(
+    changed = connection.scalars(
         update(subscribers)
         .where(subscribers.c.email_key.in_(email_keys), subscribers.c.status.in_(overruled))
         .values(status=status, updated_at=now)
+        .returning(subscribers.c.id)
     )
+    tell_of_readers(connection, changed.all(), status, now=now)
 
 
 def keep_intents_out(connection: Connection) -> None:

@@ -34,7 +34,7 @@ from newsletter.briefs.sources.read import read_source
 from newsletter.briefs.sources.reading import Item, Reading, SourceContext
 from newsletter.briefs.turns import Turns
 from newsletter.briefs.watch import watch_sources
-from newsletter.errors import SourceError
+from newsletter.errors import RefusedError, SourceError
 from newsletter.settings import Settings, SourceSettings, read_environment, source_name
 from newsletter.store import tables
 from newsletter.store.database import Database
@@ -335,6 +335,34 @@ def _remark_on_emptiness(connection: Connection, name: str, reading: Reading) ->
     if not found:
         return ()
     return (f"{name}: holds nothing now, where it held {found} before; look whether that is so.",)
+
+
+def store_item(
+    connection: Connection,
+    item: Item,
+    *,
+    source: str,
+    now: datetime,
+    brief_id: int | None = None,
+) -> ItemReport:
+    """Store one item that somebody brought, by the rules of all sources.
+
+    With `brief_id` it is a new text for that brief, which `source` brought. Raises `RefusedError`
+    where it is another stored brief by its keys.
+    """
+    keys = build_keys(item, source=source)
+    shelf = _Shelf(connection, source, now)
+    rows = tables.brief_keys.c
+    own = select(rows.key).where(rows.brief_id == (brief_id or 0))
+    shelf.load({*keys, *connection.scalars(own)})
+    (match,) = decide_matches([item], [keys], source=source, known=shelf.known)
+    if brief_id is not None:
+        if match.known and match.known.brief_id != brief_id:
+            raise RefusedError(f"that is the text of brief {match.known.brief_id}")
+        of_this = (known for known in shelf.known.values() if known.brief_id == brief_id)
+        match = replace(match, known=next(of_this, None))
+        assert match.known is not None, "every brief has keys"
+    return shelf.put(item, match)
 
 
 class _Shelf:

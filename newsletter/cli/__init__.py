@@ -44,6 +44,7 @@ _FILES = {
     "stories": "grouping",
     "subscribers": "subscribers",
     "notices": "noticing",
+    "webhooks": "hooking",
     "receive": "hearing",
     "listen": "hearing",
     "team": "teaming",

@@ -17,6 +17,7 @@ from newsletter.press import Press
 from newsletter.press.listening import listening
 from newsletter.press.notices import couriering
 from newsletter.press.settling import build_settler
+from newsletter.press.webhooks import telling
 from newsletter.schedule import Keeper
 from newsletter.settings import list_secrets
 from newsletter.watch.figures import Figures
@@ -44,6 +45,7 @@ def serve(ctx: typer.Context) -> None:
         with ExitStack() as stack:
             stack.enter_context(watching(press, pulse))
             if listen := session.settings.web.listen:
+                from newsletter.web.api.orders import ordering
                 from newsletter.web.app import serving
 
                 address = stack.enter_context(serving(press, listen, pulse, figures))
@@ -53,6 +55,7 @@ def serve(ctx: typer.Context) -> None:
                     settings.publication.url,
                     extra=about(Event.STARTED),
                 )
+                stack.enter_context(ordering(press))
             if (apart := session.settings.metrics.listen) not in ("", "off"):
                 from newsletter.web.app import running
                 from newsletter.web.watching import build_metrics_app
@@ -60,6 +63,7 @@ def serve(ctx: typer.Context) -> None:
                 app = build_metrics_app(figures)
                 address = stack.enter_context(running(app, apart, field="metrics.listen"))
                 logger.info("figures: %s/metrics", address, extra=about(Event.STARTED))
+            stack.enter_context(telling(press))
             stack.enter_context(listening(press))
             stack.enter_context(couriering(press, build_settler(press)))
             left_behind = asyncio.run(run())

@@ -65,6 +65,7 @@ from newsletter.delivery.settle import close_cancelled, doubt_left
 from newsletter.delivery.waves import Hour, Wave
 from newsletter.errors import AlreadyRunning, RefusedError
 from newsletter.store import Database, tables
+from newsletter.store.happenings import tell_of_edition
 from newsletter.store.tables import (
     OPEN_STATES,
     Instant,
@@ -257,6 +258,8 @@ class Ledger:
             connection.execute(
                 update(editions).where(editions.c.id == edition_id).values(state="sending")
             )
+            if row.state == "approved":
+                tell_of_edition(connection, edition_id, "sending", now=now)
             connection.execute(
                 update(runs)
                 .where(runs.c.edition_id == edition_id)
@@ -412,6 +415,7 @@ class Ledger:
                     .where(editions.c.id == run.edition_id)
                     .values(state="sent", sent_at=now)
                 )
+                tell_of_edition(connection, run.edition_id, "sent", now=now)
             connection.execute(
                 update(runs)
                 .where(runs.c.edition_id == run.edition_id)

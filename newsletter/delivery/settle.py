@@ -34,6 +34,7 @@ from newsletter.editions.lifecycle import move
 from newsletter.editions.shelf import EditionRecord, change_state, read_edition
 from newsletter.errors import IllegalMove, RefusedError
 from newsletter.store.audit import Actor, note
+from newsletter.store.happenings import tell_of_edition
 from newsletter.store.tables import Instant, attempts, decisions, deliveries, editions, runs
 
 CANCELLED_WORDS = "cancelled by an operator"
@@ -216,7 +217,7 @@ def settle_doubts(
     if settled and verdict == "again":
         was_over = record.not_after is None or record.not_after <= now
         extended = not_after if was_over or record.state == "sent" else None
-        _reopen(connection, record, extended)
+        _reopen(connection, record, extended, now)
     if settled:
         note(
             connection,
@@ -259,7 +260,7 @@ def put_back(
     if done.total:
         detail = f"{done.failed:,} failed and {done.expired:,} expired put back"
         _note(connection, edition_id, "retry_failed", detail, by=by.who, now=now)
-        _reopen(connection, record, not_after)
+        _reopen(connection, record, not_after, now)
         target = f"edition {record.name}"
         note(connection, by, "edition.retry", target, now=now, detail=detail)
     return done
@@ -307,11 +308,14 @@ def _change(
     return True
 
 
-def _reopen(connection: Connection, record: EditionRecord, not_after: datetime | None) -> None:
+def _reopen(
+    connection: Connection, record: EditionRecord, not_after: datetime | None, now: datetime
+) -> None:
     """Let an edition be sent again, for as long as `not_after` says where it is given."""
     values: dict[str, Any] = {} if not_after is None else {"not_after": not_after}
     if record.state == "sent":
         values |= {"state": move("sent", "sending"), "sent_at": None}
+        tell_of_edition(connection, record.id, "sending", now=now)
     if values:
         connection.execute(update(editions).where(editions.c.id == record.id).values(values))
 

@@ -32,6 +32,7 @@ from newsletter.editions.promises import withdraw_promises
 from newsletter.editions.released import REACHED, is_released
 from newsletter.editions.search import drop_edition
 from newsletter.errors import IllegalMove, RefusedError, TemporaryError
+from newsletter.store.happenings import tell_of_edition
 from newsletter.store.tables import deliveries, edition_briefs, editions, stories
 
 Step = Literal["ready", "approved", "sending", "paused", "sent", "cancelled"]
@@ -294,7 +295,11 @@ def hold_edition(
         "preheader": "",
         "content": None,
     }
-    return _put(connection, day, kind, "held", values, now)
+    before = find_edition(connection, day, kind)
+    held = _put(connection, day, kind, "held", values, now)
+    if before is None or (before.state, before.reason) != ("held", reason):
+        tell_of_edition(connection, held.id, "held", now=now, reason=reason)
+    return held
 
 
 def list_claims(connection: Connection, edition_id: int) -> tuple[int, ...]:
@@ -399,6 +404,7 @@ def change_state(
     record = read_edition(connection, edition_id)
     if moved.rowcount != 1:
         raise IllegalMove(f"the edition of {record.date}", record.state, to)
+    tell_of_edition(connection, edition_id, to, now=now, reason=reason)
     if to == "cancelled" and not _any_delivery(connection, edition_id, REACHED):
         withdraw_promises(connection, edition_id)
         give_back_corrections(connection, edition_id)

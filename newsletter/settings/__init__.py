@@ -1,13 +1,14 @@
 """`newsletter.toml` and the environment → frozen settings. One table of name, default, unit, help.
 
 The rooms of the table, each a file: `publication`, `sources`, `day`, `look`, `delivery`,
-`incoming`, `machine`, `signup`, `watching`; their values are of the kinds in `values`; `model` is
-all of it together. Every field carries its help, and the README's table is made from it
+`incoming`, `machine`, `signup`, `api`, `watching`; their values are of the kinds in `values`;
+`model` is all of it together. Every field carries its help, and the README's table is made from it
 (`describe_settings`), so an undocumented setting fails a test. Order of precedence: environment
 (`NEWSLETTER_DELIVERY__RELAY`), then a `.env` file beside `newsletter.toml`, then
 `newsletter.toml`, then the default.
 """
 
+from newsletter.settings.api import Webhook
 from newsletter.settings.day import EditionSettings, Gathering, Schedule
 from newsletter.settings.delivery import Delivery, DkimKey, DomainSettings, RelaySettings
 from newsletter.settings.incoming import Incoming
@@ -79,6 +80,7 @@ __all__ = [
     "SourceSettings",
     "Templates",
     "Vocabulary",
+    "Webhook",
     "check_alt",
     "check_picture_url",
     "contrast",

@@ -14,6 +14,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from newsletter.settings.api import Api, Webhook
 from newsletter.settings.console import Console
 from newsletter.settings.day import EditionSettings, Gathering, Review, Schedule, Weekly
 from newsletter.settings.delivery import Delivery, DkimKey, DomainSettings, RelaySettings
@@ -63,6 +64,8 @@ class Settings(BaseSettings):
     metrics: Metrics = Metrics()
     signup: SignUp = SignUp()
     console: Console = Console()
+    api: Api = Api()
+    webhooks: tuple[Webhook, ...] = ()
     templates: Templates = Templates()
     secret_key: SecretStr = Field(
         default=SecretStr(""),
@@ -80,6 +83,14 @@ class Settings(BaseSettings):
             if names.count(name) > 1:
                 raise ValueError(f'two are called "{name}"; give one a name of its own')
         return sources
+
+    @field_validator("webhooks")
+    @classmethod
+    def _hooks_are_unique(cls, webhooks: tuple[Webhook, ...]) -> tuple[Webhook, ...]:
+        urls = [webhook.url for webhook in webhooks]
+        if len(set(urls)) < len(urls):
+            raise ValueError("two have the same url; name all their events in one")
+        return webhooks
 
     @field_validator("review")
     @classmethod

@@ -8,12 +8,16 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, SecretStr
 
+from newsletter.settings.api import Webhook
 from newsletter.settings.delivery import DkimKey, DomainSettings, RelaySettings
 from newsletter.settings.look import LogoSettings
 from newsletter.settings.model import Settings
 from newsletter.settings.publication import LensSettings
 from newsletter.settings.sources import SOURCES
 from newsletter.settings.values import WEEKDAYS, Section, write_duration
+
+_LISTS = ("sources", "dkim", "relays", "domains", "webhooks", "logo")
+"""What has rows of its own below the others."""
 
 
 class SettingRow(NamedTuple):
@@ -34,11 +38,12 @@ def describe_settings() -> Iterator[SettingRow]:
     yield from _describe(RelaySettings, "relays[].")
     yield from _describe(DomainSettings, "domains[].")
     yield from _describe(DkimKey, "dkim[].")
+    yield from _describe(Webhook, "webhooks[].")
 
 
 def _describe(model: type[BaseModel], prefix: str) -> Iterator[SettingRow]:
     for name, field in model.model_fields.items():
-        if field.exclude or name in ("sources", "dkim", "relays", "domains", "logo"):
+        if field.exclude or name in _LISTS:
             continue
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, Section):

@@ -718,3 +718,72 @@ placements = Table(  # an editor's word on where a brief stands, before what its
     Column("brief_id", ForeignKey("briefs.id", ondelete="CASCADE"), primary_key=True),
     Column("rank", Integer, nullable=False),  # the highest comes first
 )
+
+# -- programs ------------------------------------------------------------------------------------
+
+orders = Table(  # what a program asked to be sent; `serve` carries it out
+    "orders",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("key_id", BigInteger, nullable=False),
+    Column("token", Text, nullable=False),  # Idempotency-Key: one order for each of a key's
+    Column("fingerprint", Text, nullable=False),  # of all that was asked
+    Column("actor", Text, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("kind", Text, nullable=False),  # send | test
+    Column("edition", Text, nullable=False),  # its name
+    Column("asked", Document, nullable=False),
+    Column("state", Text, nullable=False),  # waiting | under_way | done | refused
+    Column("said", Text, nullable=False, server_default=""),
+    Column("holder", Text, nullable=False, server_default=""),
+    Column("asked_at", Instant, nullable=False),
+    Column("look_at", Instant, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+    UniqueConstraint("key_id", "token"),
+    Index(
+        "ix_orders_open",
+        "look_at",
+        sqlite_where=text("state = 'waiting' OR state = 'under_way'"),
+        postgresql_where=text("state = 'waiting' OR state = 'under_way'"),
+    ),
+)
+
+happenings = Table(  # what programs are told of; never an address
+    "happenings",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("number", BigInteger, unique=True),  # the order in which all are told; NULL: not yet
+    Column("at", Instant, nullable=False, index=True),
+    Column("kind", Text, nullable=False),
+    Column("edition_id", BigInteger),
+    Column("subscriber_id", BigInteger),
+    Column("detail", Document, nullable=False),
+    Index(
+        "ix_happenings_new",
+        "id",
+        sqlite_where=text("number IS NULL"),
+        postgresql_where=text("number IS NULL"),
+    ),
+)
+
+posts = Table(  # what webhooks are told, until they said that they have it
+    "posts",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("hook", Text, nullable=False),  # settings.Webhook.label
+    Column("number", BigInteger, nullable=False),
+    Column("body", LargeBinary),  # emptied once settled
+    Column("state", Text, nullable=False),  # waiting | taken | failed
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("said", Text, nullable=False, server_default=""),
+    Column("made_at", Instant, nullable=False),
+    Column("look_at", Instant, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+    UniqueConstraint("hook", "number"),
+    Index(
+        "ix_posts_open",
+        "look_at",
+        sqlite_where=text("state = 'waiting'"),
+        postgresql_where=text("state = 'waiting'"),
+    ),
+)

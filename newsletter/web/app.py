@@ -24,6 +24,8 @@ from newsletter.press import Press
 from newsletter.watch.figures import Figures
 from newsletter.watch.pulse import Pulse
 from newsletter.web.affairs import build_affairs
+from newsletter.web.api.app import PREFIX, add_documents, build_api
+from newsletter.web.api.problems import answer_problem
 from newsletter.web.archive import build_archive
 from newsletter.web.console.app import build_console
 from newsletter.web.feedback import build_feedback
@@ -67,6 +69,11 @@ def build_app(press: Press, pulse: Pulse | None = None, figures: Figures | None 
         app.include_router(build_signing_up(desk), prefix=pages.root, include_in_schema=False)
         app.include_router(build_subscriptions(desk), prefix=pages.root)
 
+    api = f"{pages.root}{PREFIX}"
+    if press.settings.api.enabled:
+        app.include_router(build_api(press, pages.root))
+    add_documents(app, api)
+
     console = f"{pages.root}/console"
     app.mount(console, build_console(press, console))
     if pulse is not None:
@@ -78,7 +85,9 @@ def build_app(press: Press, pulse: Pulse | None = None, figures: Figures | None 
             app.include_router(metrics, include_in_schema=False)
 
     @app.exception_handler(HTTPException)
-    async def refuse(_request: Request, error: HTTPException) -> Response:
+    async def refuse(request: Request, error: HTTPException) -> Response:
+        if request.url.path.startswith(f"{api}/"):
+            return answer_problem(error.status_code, f"{error.detail}.", error.headers)
         return pages.show("damaged.html.j2", status=error.status_code)
 
     @app.exception_handler(Exception)

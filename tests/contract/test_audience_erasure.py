@@ -65,8 +65,11 @@ KEYS = {  # columns that an address may stand in, but that erasure deletes the r
     "link_asks.email_key",
 }
 
-OURS = ("members", "recovery_codes", "sessions", "login_delays", "api_keys", "manifests")
-"""Tables of the team and of what it approved: no reader stands in them."""
+OURS = (
+    *("members", "recovery_codes", "sessions", "login_delays", "api_keys", "manifests"),
+    *("orders", "happenings", "posts"),
+)
+"""Tables of the team, of what it approved, and of programs: no reader stands in them."""
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from newsletter.audience.signing_up import (
 from newsletter.audience.subscribers import find_subscriber
 from newsletter.audience.suppression import Reason, suppress
 from newsletter.store import Database
-from newsletter.store.tables import limit_hits, sign_ups, suppressions
+from newsletter.store.tables import happenings, limit_hits, sign_ups, suppressions
 from tests.audience import PSEUDONYMS
 
 EMAIL = "reader@example.org"
@@ -101,6 +101,8 @@ def test_from_asking_to_reading(backend: Database, now: datetime) -> None:
     assert press(backend, mailing.sign_up_id, later + MINUTE, in_time=False) == confirmed
     with backend.reading() as connection:
         (told,) = list_sign_ups(connection, EMAIL)
+        happened = connection.execute(select(happenings.c.kind, happenings.c.at)).all()
+    assert [tuple(row) for row in happened] == [("reader.subscribed", later)]
     assert (told.asked_at, told.confirmed_at, told.wording) == (now, later, "I want it.")
     assert (told.way, told.network) == ("page", "192.0.2.0/24")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Callable
 from datetime import time, timedelta
 from pathlib import Path
@@ -25,6 +26,7 @@ from newsletter.settings import (
     RelaySettings,
     Section,
     Settings,
+    Webhook,
     describe_settings,
     load_settings,
     parse_clock,
@@ -418,7 +420,8 @@ def test_every_setting_is_described() -> None:
     expected = names_of(Settings) - {"root", "sources"}
     for kind, model in SOURCES.items():
         expected |= names_of(model, f"sources[{kind}].")
-    expected -= {"dkim", "relays", "domains", "look.logo"}
+    expected -= {"dkim", "relays", "domains", "webhooks", "look.logo"}
+    expected |= names_of(Webhook, "webhooks[].")
     expected |= names_of(DkimKey, "dkim[].") | names_of(LogoSettings, "look.logo.")
     expected |= names_of(RelaySettings, "relays[].") | names_of(DomainSettings, "domains[].")
     expected |= {f"vocabulary.lenses[].{name}" for name in ("name", "descriptor", "caveat")}
@@ -501,3 +504,19 @@ def test_standard_briefs_count_on_from_the_full_ones() -> None:
     with pytest.raises(ValidationError, match="standard_briefs needs full_briefs"):
         EditionSettings(standard_briefs=3)
     assert EditionSettings(standard_briefs=3, full_briefs=0).standard_briefs == 3
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"events": "edition.gone"}, "edition.gone"),
+        ({"url": "ftp://desk.example/"}, "https://desk.example/hook"),
+        ({"secret": "written out"}, "variable in braces"),
+    ],
+)
+def test_a_webhook_that_could_not_work_is_refused(wrong: dict[str, str], said: str) -> None:
+    given = {"url": "https://desk.example/hook", "secret": "{HOOK}", "events": "edition.* "}
+    assert Webhook.model_validate(given).wants("edition.sent")
+    assert not Webhook.model_validate(given).wants("reader.bounced")
+    with pytest.raises(ValidationError, match=re.escape(said)):
+        Webhook.model_validate(given | wrong)

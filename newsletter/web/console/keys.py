@@ -77,15 +77,25 @@ def end_key(connection: Connection, key_id: int, *, actor: Actor, now: datetime)
     return bool(ended)
 
 
-def find_key(connection: Connection, key: str, *, scope: Scope, now: datetime) -> Key | None:
-    """Find a key that is good for a scope, and note its use; within a writing transaction."""
+def find_key(
+    connection: Connection,
+    key: str,
+    *,
+    scope: Scope | None = None,
+    now: datetime,
+    is_noted: bool = True,
+) -> Key | None:
+    """Find a key that is good for a scope, and note its use; within a writing transaction.
+
+    Without a scope, whatever it is good for. Its use need not be noted (`is_noted`).
+    """
     if not key.startswith(PREFIX):
         return None
     of_this = (api_keys.c.key_hash == hash_token(key)) & api_keys.c.ended_at.is_(None)
     row = connection.execute(select(*_COLUMNS).where(of_this)).mappings().one_or_none()
-    if row is None or scope not in row["scopes"]:
+    if row is None or (scope and scope not in row["scopes"]):
         return None
-    if row["used_at"] is None or now - row["used_at"] >= _WRITTEN_EVERY:
+    if is_noted and (row["used_at"] is None or now - row["used_at"] >= _WRITTEN_EVERY):
         connection.execute(update(api_keys).where(of_this).values(used_at=now))
     return _key(row)
 

@@ -1,0 +1,129 @@
+"""What programs are told and what they ask to be sent, on both databases."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from newsletter.delivery.feed import list_events, number_new
+from newsletter.delivery.posting import find_due_posts, record_answer
+from newsletter.errors import RefusedError
+from newsletter.settings import Webhook
+from newsletter.store import Database
+from newsletter.store.happenings import tell_of_brief, tell_of_readers
+from newsletter.store.tables import happenings, orders, posts
+from newsletter.web.api.gate import Caller
+from newsletter.web.api.orders import store_order
+from newsletter.web.console.keys import Key
+
+NOW = datetime(2026, 11, 26, 6, tzinfo=UTC)
+HOOKS = tuple(
+    Webhook.model_validate({"url": f"https://{name}.example/", "secret": "{S}"})
+    for name in ("desk", "archive")
+)
+
+
+def read_on(database: Database, after: int) -> list[int]:
+    with database.writing() as connection:
+        number_new(connection, HOOKS, NOW)
+    with database.reading() as connection:
+        events = list_events(connection, after=after, limit=100)
+    return [event.detail["brief"] for event in events]
+
+
+def test_what_commits_later_is_told_later_whatever_began_first(backend: Database) -> None:
+    if backend.is_sqlite:
+        pytest.skip("SQLite lets only one write")
+    began, may_commit = threading.Event(), threading.Event()
+
+    def slow() -> None:
+        with backend.writing() as connection:
+            tell_of_brief(connection, 1, "new", now=NOW)
+            began.set()
+            assert may_commit.wait(60)
+
+    thread = threading.Thread(target=slow)
+    thread.start()
+    assert began.wait(60)
+    with backend.writing() as connection:
+        tell_of_brief(connection, 2, "new", now=NOW)
+    assert read_on(backend, 0) == [2]
+    may_commit.set()
+    thread.join()
+    assert read_on(backend, 1) == [1], "whoever read on from the last one has it"
+
+
+def test_many_that_tell_and_number_at_once_leave_no_gap(backend: Database) -> None:
+    def tell(number: int) -> None:
+        with backend.writing() as connection:
+            tell_of_brief(connection, number, "new", now=NOW)
+        with backend.writing() as connection:
+            number_new(connection, HOOKS, NOW)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(tell, range(40)))
+    assert sorted(read_on(backend, 0)) == list(range(40))
+    with backend.reading() as connection:
+        numbers = connection.scalars(select(happenings.c.number)).all()
+        assert connection.scalar(select(func.count()).select_from(posts)) == 80
+    assert sorted(number or 0 for number in numbers) == list(range(1, 41))
+
+
+def test_each_hook_has_its_own_next_one(backend: Database) -> None:
+    with backend.writing() as connection:
+        tell_of_readers(connection, [7, 8], "unsubscribed", now=NOW)
+        number_new(connection, HOOKS, NOW)
+        due = find_due_posts(connection, NOW)
+        assert sorted((post.hook, post.number) for post in due) == sorted(
+            (hook.label, 1) for hook in HOOKS
+        )
+        record_answer(connection, due[0], "", NOW)
+        later = find_due_posts(connection, NOW)
+    assert {(post.hook, post.number) for post in later} == {(due[0].hook, 2), (due[1].hook, 1)}
+
+
+def caller(number: int = 1) -> Caller:
+    key = Key(
+        id=number,
+        name="desk",
+        scopes=("send",),
+        made_at=NOW,
+        made_by="test",
+        used_at=None,
+        ended_at=None,
+    )
+    return Caller(key=key, address="192.0.2.1")
+
+
+def order(database: Database, asked: dict[str, Any], *, key: int = 1, token: str = "t") -> int:
+    return store_order(
+        database,
+        caller(key),
+        token,
+        "send",
+        "2026-11-26",
+        asked,
+        {},
+        check=lambda _: None,
+        now=NOW,
+    ).id
+
+
+def test_fifty_orders_at_once_are_one(backend: Database) -> None:
+    with ThreadPoolExecutor(10) as pool:
+        numbers = list(pool.map(lambda _: order(backend, {"overrides": []}), range(50)))
+    assert len(set(numbers)) == 1
+    with backend.reading() as connection:
+        assert connection.scalar(select(func.count()).select_from(orders)) == 1
+
+
+def test_a_token_is_of_its_key_and_of_one_thing(backend: Database) -> None:
+    first = order(backend, {"overrides": []})
+    assert order(backend, {"overrides": []}, key=2) != first
+    with pytest.raises(RefusedError, match="used for something else"):
+        order(backend, {"overrides": ["links"]})
