@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from newsletter.briefs.sources.imap import Access, Folder, open_folder
+from newsletter.briefs.sources.imap import Folder, build_access, open_folder
 from newsletter.errors import SourceError, TemporaryError
 from newsletter.feedback.leaving import Heard
 from newsletter.settings import Incoming, Settings
@@ -37,22 +37,13 @@ class Visit:
 def read_feedback(settings: Settings, hear: Callable[[bytes], Heard]) -> Visit:
     """Hear every message that is not marked as read. Raises `TemporaryError`, and `hear`'s."""
     incoming = settings.incoming
-    place = f"{incoming.user}@{incoming.host}/{incoming.folder}"
-    access = Access(
-        host=incoming.host,
-        port=incoming.port,
-        tls=incoming.tls,
-        user=incoming.user,
-        password=incoming.password.get_secret_value(),
-        ca_file=settings.path(incoming.ca_file) if incoming.ca_file else None,
-        allow_private=incoming.allow_private,
-        timeout_seconds=incoming.timeout.total_seconds(),
-    )
+    password = incoming.password.get_secret_value()
+    access = build_access(incoming, password, settings.root)
     try:
         with open_folder(access, incoming.folder, max_bytes=_MAX_BYTES, writable=True) as folder:
             return _hear_all(folder, incoming, hear)
     except SourceError as error:
-        raise TemporaryError(error.problem, file=place, mend=error.mend) from None
+        raise TemporaryError(error.problem, file=incoming.place, mend=error.mend) from None
 
 
 def _hear_all(folder: Folder, incoming: Incoming, hear: Callable[[bytes], Heard]) -> Visit:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, model_validator
 
+from newsletter.settings.mailbox import Mailbox
 from newsletter.settings.values import ADDRESS, SECOND, Duration, Line, Section, single_line
 
 # A variable of the environment in a setting that is a secret: "Bearer {NEWS_TOKEN}".
@@ -217,7 +218,7 @@ class SitemapSource(WebSource):
     gap: Duration = Field(default=SECOND, description="Time between two pages.")
 
 
-class MailboxSource(SourceSettings):
+class MailboxSource(Mailbox, SourceSettings):
     """A mailbox, read by IMAP."""
 
     kind: Literal["mailbox"] = Field(
@@ -226,17 +227,9 @@ class MailboxSource(SourceSettings):
     name: Line = Field(
         default="", description="What reports call the source; default user, host and folder."
     )
-    host: Line = Field(description="Name of the IMAP server.")
-    port: int = Field(default=0, ge=0, le=65535, description="Its port; 0 = 993, or 143.")
-    tls: Literal["implicit", "starttls", "none"] = Field(
-        default="implicit",
-        description="How the connection is made safe; none only with allow_private.",
-    )
-    user: Line = Field(description="Who logs in.")
     password: Secret = Field(
         description='The password\'s variable of the environment: "{MAIL_PASSWORD}".'
     )
-    folder: Line = Field(default="INBOX", description="The mailbox's folder.")
     senders: Annotated[tuple[Line, ...], AfterValidator(_check_senders)] = Field(
         description="Who may send briefs: addresses, or domains such as @agency.example."
     )
@@ -252,26 +245,6 @@ class MailboxSource(SourceSettings):
     max_bytes: int = Field(
         default=5_000_000, ge=1_000, description="Ceiling on a message's size, in bytes."
     )
-    ca_file: Path | None = Field(
-        default=None, description="Certificates to trust instead of the system's."
-    )
-    allow_private: bool = Field(
-        default=False, description="Allow addresses of private networks and this machine."
-    )
-    timeout: Duration = Field(
-        default=timedelta(seconds=60), ge=SECOND, description="Ceiling on the whole reading."
-    )
-
-    @property
-    def place(self) -> str:
-        """Who reads which folder where."""
-        return f"{self.user}@{self.host}/{self.folder}"
-
-    @model_validator(mode="after")
-    def _password_is_safe(self) -> Self:
-        if self.tls == "none" and not self.allow_private:
-            raise ValueError('with tls = "none" needs allow_private = true: the password is bare')
-        return self
 
 
 class QuerySource(SourceSettings):

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from newsletter.briefs.fetcher import connect
 from newsletter.briefs.normalise import plain_line
 from newsletter.errors import SourceError
+from newsletter.settings.mailbox import Mailbox
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -56,6 +57,20 @@ class Access:
 
     def __repr__(self) -> str:
         return f"Access({self.user}@{self.host})"
+
+
+def build_access(mailbox: Mailbox, password: str, root: Path) -> Access:
+    """Build what the settings say of a mailbox; files are relative to `root`. Pure."""
+    return Access(
+        host=mailbox.host,
+        port=mailbox.port,
+        tls=mailbox.tls,
+        user=mailbox.user,
+        password=password,
+        ca_file=root / mailbox.ca_file if mailbox.ca_file else None,
+        allow_private=mailbox.allow_private,
+        timeout_seconds=mailbox.timeout.total_seconds(),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

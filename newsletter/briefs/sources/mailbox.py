@@ -20,7 +20,7 @@ from email.parser import BytesHeaderParser
 from newsletter.briefs.sources.apart import parse_apart
 from newsletter.briefs.sources.entry import Entry
 from newsletter.briefs.sources.feed import build_item
-from newsletter.briefs.sources.imap import Access, Folder, Outline, open_folder
+from newsletter.briefs.sources.imap import Folder, Outline, build_access, open_folder
 from newsletter.briefs.sources.reading import Item, Reading, SourceContext
 from newsletter.errors import BriefError, SourceError
 from newsletter.settings import MailboxSource, source_name
@@ -40,7 +40,7 @@ def read_mailbox(source: MailboxSource, context: SourceContext) -> Reading:
     inbox = _Inbox(source, place)
     missing = ""
     try:
-        access = _access(source, context)
+        access = build_access(source, context.secret(source.password), context.root)
         with open_folder(access, source.folder, max_bytes=source.max_bytes) as folder:
             inbox.take(folder, context)
     except SourceError as error:
@@ -170,19 +170,6 @@ def _vouches(result: str, domain: str) -> bool:
         signer = said.get("header.d") or said.get("header.i", "").rpartition("@")[2]
         return bool(signer) and (domain == signer or domain.endswith(f".{signer}"))
     return False
-
-
-def _access(source: MailboxSource, context: SourceContext) -> Access:
-    return Access(
-        host=source.host,
-        port=source.port,
-        tls=source.tls,
-        user=source.user,
-        password=context.secret(source.password),
-        ca_file=context.root / source.ca_file if source.ca_file else None,
-        allow_private=source.allow_private,
-        timeout_seconds=source.timeout.total_seconds(),
-    )
 
 
 def _build_item(outline: Outline, raw: bytes, context: SourceContext, place: str) -> Item:
