@@ -46,14 +46,16 @@ from tests.acceptance.project import BRIEF
 from tests.integration.editions import store_readers
 from tests.integration.runs import Server
 
-YEARS = int(os.environ.get("NEWSLETTER_TEST_YEARS", "0"))
+YEARS = float(os.environ.get("NEWSLETTER_TEST_YEARS", "0"))
 RACES = int(os.environ.get("NEWSLETTER_TEST_RACES", "200"))
 ZONE = ZoneInfo("America/New_York")
 READERS = 3
 HOUR = timedelta(hours=1)
 SKEWS = (-HOUR, timedelta(0), HOUR)
 SYLLABLES = ("ba", "ce", "di", "fo", "gu", "ha", "ke", "li", "mo", "nu", "pa", "re", "si", "to")
-_SPAWN = multiprocessing.get_context("spawn")
+_FORKING = multiprocessing.get_context("forkserver")
+"""A process that is started from one that has read the program already is there at once."""
+_FORKING.set_forkserver_preload([__name__])
 
 
 def list_days() -> Iterator[date]:
@@ -106,8 +108,8 @@ class Serve:
         self.start()
 
     def start(self) -> None:
-        self.pipe, other = _SPAWN.Pipe()
-        self.process = _SPAWN.Process(target=keep, args=(other, self.document, self.url))
+        self.pipe, other = _FORKING.Pipe()
+        self.process = _FORKING.Process(target=keep, args=(other, self.document, self.url))
         self.process.start()
         other.close()
 
