@@ -133,6 +133,7 @@ briefs = Table(
     Column("not_before", Instant, index=True),  # the document's embargo
     Column("document", Document, nullable=False),  # the brief in the published JSON schema
     Column("warnings", Document, nullable=False),
+    Column("source_document", Document),  # as its source has it; NULL: nobody mended it since
     Index("ix_briefs_published_at", "published_at"),
 )
 
