@@ -30,6 +30,7 @@ from apscheduler.triggers.cron import CronTrigger
 from newsletter.audience.erasure import wipe_traces
 from newsletter.delivery.inquiry import list_decisions, read_run
 from newsletter.delivery.lifecycle import State
+from newsletter.delivery.results import add_up_editions
 from newsletter.delivery.sender import Sender
 from newsletter.editions.lifecycle import RELEASED, UNDER_WAY
 from newsletter.editions.model import Kind, name_edition
@@ -133,6 +134,7 @@ class Keeper:
                 if monotonic() >= erasures_at:
                     erasures_at = monotonic() + _ERASURES_SECONDS
                     self._begin("finish erasures", self._finish_erasures)
+                    self._begin("add up", self._add_up)
         finally:
             scheduler.shutdown(wait=False)
             self.stop()
@@ -229,6 +231,10 @@ class Keeper:
                 elif record.state != "paused":
                     continue
                 self._begin_sending(record.date, record.kind)
+
+    async def _add_up(self) -> None:
+        """Add up what became of editions that were sent, for whoever looks at them."""
+        await self._in_thread(lambda: add_up_editions(self._press.database, self._press.now()))
 
     async def _finish_erasures(self) -> None:
         """Write the database's file anew where an erasure had to wait for an edition's end."""

@@ -788,3 +788,13 @@ posts = Table(  # what webhooks are told, until they said that they have it
         postgresql_where=text("state = 'waiting'"),
     ),
 )
+
+# -- what became of editions -----------------------------------------------------------------------
+
+results = Table(  # added up once an edition was sent; see delivery.results
+    "results",
+    metadata,
+    Column("edition_id", ForeignKey("editions.id"), primary_key=True),
+    Column("made_at", Instant, nullable=False),
+    Column("document", Document, nullable=False),
+)

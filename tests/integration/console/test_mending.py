@@ -11,10 +11,10 @@ from newsletter.briefs.document import brief_from_document
 from newsletter.briefs.gather import store_item
 from newsletter.briefs.mending import merge_documents
 from newsletter.briefs.sources.reading import Item
+from newsletter.editions.review import Rules
 from newsletter.editions.shelf import find_edition, load_content
 from newsletter.editions.verdicts import (
     Reviewed,
-    Rules,
     find_said_of_edition,
     load_reviewed,
     load_told,
