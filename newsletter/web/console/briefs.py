@@ -62,19 +62,16 @@ class Draft:
 
     @property
     def mends(self) -> dict[str, Any]:
-        """Give the fields of a brief's document; a row without a word is left out."""
+        """Give the fields of a brief's document."""
         return {
             "title": self.title,
             "update": self.update,
             "summary": self.summary,
             "why_it_matters": self.why_it_matters,
-            "quick_take": [
-                {"label": label, "text": text} for label, text in self.points if label or text
-            ],
+            "quick_take": [{"label": label, "text": text} for label, text in self.points],
             "perspectives": [
                 {"lens": lens, "descriptor": descriptor, "text": text}
                 for lens, descriptor, text in self.lenses
-                if lens or descriptor or text
             ],
         }
 
@@ -92,12 +89,12 @@ def draft_of(brief: Brief) -> Draft:
 
 
 def read_draft(pairs: Sequence[tuple[str, str]]) -> Draft:
-    """Read what was written into the form, letter for letter. Pure."""
+    """Read what was written into the form; a row without a word is left out. Pure."""
     said = {key: value.strip() for key, value in pairs}
 
     def rows(*names: str) -> list[tuple[str, ...]]:
         columns = [[value.strip() for key, value in pairs if key == name] for name in names]
-        return list(zip(*columns, strict=False))
+        return [row for row in zip(*columns, strict=False) if any(row)]
 
     return Draft(
         title=said.get("title", ""),
