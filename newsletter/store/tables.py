@@ -408,7 +408,7 @@ decisions = Table(  # what an operator decided about an edition, or about one re
     Column("subscriber_id", BigInteger),  # NULL: about the whole edition
     Column("decided_at", Instant, nullable=False),
     Column("decided_by", Text, nullable=False),
-    # send | pause | resume | cancel | resolve | retry_failed | override | segment
+    # send | plan | pause | resume | cancel | resolve | retry_failed | override | segment
     Column("action", Text, nullable=False),
     Column("detail", Text, nullable=False, server_default=""),
 )
