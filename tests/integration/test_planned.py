@@ -23,6 +23,7 @@ from newsletter.editions.plan import FARTHEST
 from newsletter.editions.shelf import EditionRecord, find_edition, list_planned
 from newsletter.errors import RefusedError
 from newsletter.press import Printed
+from newsletter.press.approving import find_release
 from newsletter.press.planning import plan_edition
 from newsletter.publish import prepare
 from newsletter.schedule import Keeper
@@ -164,6 +165,9 @@ def test_a_daily_edition_with_its_own_time_waits_for_it(
     made = prepare(paper.press, MONDAY).printed
     assert made is not None
     plan_edition(paper.press, made, noon, by_person=True)
+    release = find_release(paper.press, MONDAY, "daily", noon)
+    assert release is not None, "readers' own hours count from its own time"
+    assert (release.at, release.own.clock) == (noon, "12:00")
     paper.now = SIX + HOUR  # when the schedule sends
     keep(paper, lambda: "its own time" in caplog.text)
     assert paper.mails() == []
@@ -233,7 +237,9 @@ def test_a_moment_is_read_by_the_publications_clock(text: str, utc: str) -> None
     assert f"{parse_moment(text, SIX, BERLIN):%Y-%m-%d %H:%M}" == utc
 
 
-@pytest.mark.parametrize("text", ["2026-11-27", "soon", "25:00", "2026-13-01 10:00"])
+@pytest.mark.parametrize(
+    "text", ["2026-11-27", "soon", "25:00", "2026-13-01 10:00", "0001-01-01 00:00"]
+)
 def test_what_is_no_moment_is_said(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="is no moment"):
         parse_moment(text, SIX, BERLIN)
