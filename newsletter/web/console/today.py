@@ -59,7 +59,7 @@ def add_today(app: FastAPI, press: Press, frame: Frame) -> None:
         with database.reading() as connection:
             facts = load_facts(connection, settings, now=now)
             record = find_edition(connection, press.today())
-            recent = list_editions(connection, _EDITIONS_LOOKED_AT)
+            recent = list_editions(connection, _EDITIONS_LOOKED_AT, with_planned=False)
             told: list[ToldView] = []
             if record and record.state in UNSENT:
                 fixed = list_fixed(connection)
@@ -165,7 +165,7 @@ def add_today(app: FastAPI, press: Press, frame: Frame) -> None:
                 note=note,
             )
             record = find_edition(connection, press.today())
-        if verdict == "rejected" and record and record.state in UNSENT:
+        if verdict == "rejected" and record and record.state in UNSENT and not record.is_planned:
             remake(replace(press, actor=visit.actor), record)
         return frame.lead("/")
 
