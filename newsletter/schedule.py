@@ -34,6 +34,7 @@ from newsletter.audience.erasure import wipe_traces
 from newsletter.audience.segment import parse_segment
 from newsletter.delivery.inquiry import list_decisions, read_run
 from newsletter.delivery.lifecycle import State
+from newsletter.delivery.results import add_up_editions
 from newsletter.delivery.sender import Sender
 from newsletter.editions.lifecycle import RELEASED, UNDER_WAY
 from newsletter.editions.model import Kind, name_edition
@@ -141,6 +142,7 @@ class Keeper:
                 if monotonic() >= erasures_at:
                     erasures_at = monotonic() + _ERASURES_SECONDS
                     self._begin("finish erasures", self._finish_erasures)
+                    self._begin("add up", self._add_up)
         finally:
             scheduler.shutdown(wait=False)
             self.stop()
@@ -252,6 +254,10 @@ class Keeper:
                 and self._begin_sending(record.date, record.kind)
             ):
                 self._begun.add(key)
+
+    async def _add_up(self) -> None:
+        """Add up what became of editions that were sent, for whoever looks at them."""
+        await self._in_thread(lambda: add_up_editions(self._press.database, self._press.now()))
 
     async def _finish_erasures(self) -> None:
         """Write the database's file anew where an erasure had to wait for an edition's end."""

@@ -107,4 +107,5 @@ def lay_out(press: Press, edition: Edition, story_ids: Sequence[int] = ()) -> Co
         settings=settings.edition,
         look=settings.look,
         story_ids=story_ids,
+        has_muting=bool(settings.web.listen),
     )

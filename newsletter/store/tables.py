@@ -133,6 +133,7 @@ briefs = Table(
     Column("not_before", Instant, index=True),  # the document's embargo
     Column("document", Document, nullable=False),  # the brief in the published JSON schema
     Column("warnings", Document, nullable=False),
+    Column("source_document", Document),  # as its source has it; NULL: nobody mended it since
     Index("ix_briefs_published_at", "published_at"),
 )
 
@@ -792,4 +793,14 @@ posts = Table(  # what webhooks are told, until they said that they have it
         sqlite_where=text("state = 'waiting'"),
         postgresql_where=text("state = 'waiting'"),
     ),
+)
+
+# -- what became of editions -----------------------------------------------------------------------
+
+results = Table(  # added up once an edition was sent; see delivery.results
+    "results",
+    metadata,
+    Column("edition_id", ForeignKey("editions.id"), primary_key=True),
+    Column("made_at", Instant, nullable=False),
+    Column("document", Document, nullable=False),
 )

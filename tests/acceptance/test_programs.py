@@ -95,7 +95,7 @@ def test_an_order_is_carried_out_by_serve_though_it_is_killed(
         ]
         assert receiver.calls[-1].document["detail"] == {"counts": {"accepted": 3}}
     assert len(list((project.root / "outbox").glob("*.eml"))) == 3
-    ran = project.ask("webhooks", "--json")
+    ran = project.run("webhooks", "--json")
     (counts,) = ran.document["counts"].values()
     assert counts == {"taken": len(kinds)}
     assert ran.document["posts"] == []

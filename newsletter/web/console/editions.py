@@ -31,6 +31,7 @@ from newsletter.delivery.inquiry import (
     read_run,
 )
 from newsletter.delivery.lifecycle import State, count_open
+from newsletter.delivery.results import Result, find_result
 from newsletter.delivery.words import explain_outcome
 from newsletter.editions.lifecycle import RELEASED, UNSENT
 from newsletter.editions.manifest import find_manifest
@@ -54,6 +55,7 @@ from newsletter.press.site import write_web
 from newsletter.publish import print_standing, release
 from newsletter.render.preflight import list_failed
 from newsletter.store.audit import list_entries, note
+from newsletter.web.console.charts import ENDS, build_time_chart, list_classes
 from newsletter.web.console.gate import Visit
 from newsletter.web.console.pages import Frame
 
@@ -129,10 +131,14 @@ def add_editions(app: FastAPI, press: Press, frame: Frame) -> None:
                 "alerts": list_alerts(connection, record.id),
                 "decisions": list_decisions(connection, record.id),
                 "unreached": count_unreached(connection, record.id),
+                "result": find_result(connection, record.id),
                 "manifest": find_manifest(connection, record),
                 "entries": list_entries(connection, 30, target=f"edition {record.name}"),
                 "done": done,
             }
+        result: Result | None = shown["result"]
+        shown["over_time"] = build_time_chart(result.minutes) if result else None
+        shown["classes"] = list_classes(result.replies) if result else []
         return frame.show("edition.html.j2", visit, **shown)
 
     # -- before it is sent -------------------------------------------------------------------------
@@ -358,6 +364,14 @@ def describe_live(record: EditionRecord, run: RunView | None, tally: Tally) -> d
         "finish_at": finish,
         "waiting": progress.waiting if progress else "",
         "sender": shown_holder(run.holder) if run and run.is_alive else "",
+        "replies": ", ".join(
+            f"{count:,} {name} ({meaning})"
+            for name, meaning, count, _ in list_classes(progress.replies if progress else {})
+        ),
+        "domains": [
+            [domain, *(f"{ends.get(end, 0):,}" for end in ENDS)]
+            for domain, ends in (progress.domains if progress else ())
+        ],
     }
 
 
