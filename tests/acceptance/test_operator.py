@@ -161,22 +161,22 @@ def test_an_edition_is_planned_shown_and_withdrawn(tmp_path: Path) -> None:
     project.import_readers(2)
     day = (datetime.now(UTC) + timedelta(days=3)).date()
     words = ("send", "--kind", "special", "--at", f"{day} 15:00")
-    refused = project.ask(*words, "--yes")
+    refused = project.run(*words, "--yes")
     assert "no brief is named for a special edition" in refused.err
-    planned = project.ask(*words, "--brief", "1", "--yes", "--json")
+    planned = project.run(*words, "--brief", "1", "--yes", "--json")
     assert planned.code == 0, planned.err
     assert planned.document["send_at"] == f"{day}T15:00:00+00:00"
     assert planned.document["state"] == "ready"
-    moved = project.ask("send", "--kind", "special", "--at", f"{day} 16:30", "--yes")
+    moved = project.run("send", "--kind", "special", "--at", f"{day} 16:30", "--yes")
     assert f"sends it at {day:%a} {day} 16:30 UTC" in " ".join(moved.out.split())
-    status = project.ask("status")
+    status = project.run("status")
     told = " ".join(status.out.split())
     assert f"sends it at {day} 16:30" in told, told
-    assert project.ask("status", "--json").document["editions"][0]["send_at"] is not None
+    assert project.run("status", "--json").document["editions"][0]["send_at"] is not None
     assert not list((project.root / "outbox").glob("*.eml"))
-    withdrawn = project.ask("cancel", f"{day}-special", "--yes")
+    withdrawn = project.run("cancel", f"{day}-special", "--yes")
     assert withdrawn.code == 0, withdrawn.err
-    late = project.ask("send", "--at", "2020-01-01 10:00", "--yes")
+    late = project.run("send", "--at", "2020-01-01 10:00", "--yes")
     assert "has passed" in late.err
 
 
