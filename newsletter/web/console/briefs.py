@@ -235,7 +235,7 @@ def remake(press: Press, record: EditionRecord) -> None:
 def _coming(connection: Connection, press: Press) -> EditionRecord | None:
     """Find the day's edition, unless it is not made anew any more."""
     record = find_edition(connection, press.today())
-    return record if record and record.state in UNSENT else None
+    return record if record and record.state in UNSENT and not record.is_planned else None
 
 
 def _find(connection: Connection, press: Press, brief_id: int) -> Reviewed:

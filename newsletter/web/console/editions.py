@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, cast
 
 from fastapi import FastAPI, Request
@@ -50,6 +50,7 @@ from newsletter.press.afterwards import settle as settle_doubts
 from newsletter.press.approving import count_audience
 from newsletter.press.checking import look_at
 from newsletter.press.delivering import send_test
+from newsletter.press.planning import plan_edition
 from newsletter.press.site import write_web
 from newsletter.publish import print_standing, release
 from newsletter.render.preflight import list_failed
@@ -163,6 +164,7 @@ def add_editions(app: FastAPI, press: Press, frame: Frame) -> None:
             seen=seen,
             review=review,
             audience=count_audience(press, printed),
+            zone=press.settings.publication.timezone,
             relays=[str(relay) for relay in press.relays],
             findings=[f for f in printed.findings if f.status in ("fail", "warn")],
             passed=sum(f.status == "pass" for f in printed.findings),
@@ -202,6 +204,22 @@ def add_editions(app: FastAPI, press: Press, frame: Frame) -> None:
             return show_send(visit, name, said=str(error))
         with database.writing() as connection:
             settle.note_send(connection, printed.record.id, by=visit.actor, now=press.now())
+        return frame.lead(f"/editions/{name}")
+
+    @app.post("/editions/{name}/plan")
+    def plan(request: Request, name: str) -> Response:
+        visit: Visit = request.state.visit
+        printed = take_printed(visit, name)
+        try:
+            local = datetime.fromisoformat(visit.form.get("at", ""))
+            at = local.replace(tzinfo=press.settings.publication.zone).astimezone(UTC)
+        except (ValueError, OverflowError):
+            raise InputError("nothing was planned", mend="say when, by date and time") from None
+        overrides = [value for key, value in visit.pairs if key == "override"]
+        try:
+            plan_edition(whose(visit), printed, at, overrides=overrides, by_person=True)
+        except RefusedError as error:
+            return show_send(visit, name, said=str(error))
         return frame.lead(f"/editions/{name}")
 
     @app.post("/editions/{name}/review")

@@ -43,6 +43,7 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("POST", "/editions/{name}/check"): "editor",
     ("GET", "/editions/{name}/send"): "sender",
     ("POST", "/editions/{name}/send"): "sender",
+    ("POST", "/editions/{name}/plan"): "sender",
     ("POST", "/editions/{name}/review"): "sender",
     ("POST", "/editions/{name}/test"): "sender",
     ("POST", "/editions/{name}/pause"): "sender",

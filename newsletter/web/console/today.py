@@ -53,7 +53,7 @@ def add_today(app: FastAPI, press: Press, frame: Frame) -> None:
         with database.reading() as connection:
             facts = load_facts(connection, settings, now=now)
             record = find_edition(connection, press.today())
-            recent = list_editions(connection, _EDITIONS_LOOKED_AT)
+            recent = list_editions(connection, _EDITIONS_LOOKED_AT, with_planned=False)
             told: list[ToldView] = []
             if record and record.state in UNSENT:
                 fixed = list_fixed(connection)
