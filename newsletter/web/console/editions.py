@@ -130,7 +130,10 @@ def add_editions(app: FastAPI, press: Press, frame: Frame) -> None:
                 "doubts_more": max(0, len(doubts) - _DOUBTS_SHOWN),
                 "alerts": list_alerts(connection, record.id),
                 "decisions": list_decisions(connection, record.id),
-                "unreached": count_unreached(connection, record.id),
+                # Who sends it tries again by itself; whom that leaves is offered afterwards.
+                "unreached": None
+                if run and run.is_alive
+                else count_unreached(connection, record.id),
                 "result": find_result(connection, record.id),
                 "manifest": find_manifest(connection, record),
                 "entries": list_entries(connection, 30, target=f"edition {record.name}"),
