@@ -49,6 +49,7 @@ from newsletter.press.approving import approve, check_allowed
 from newsletter.press.checking import check_fit_to_send, describe_failed, look_at
 from newsletter.press.composing import compose, gather, render
 from newsletter.press.delivering import check_installation, check_relay, deliver
+from newsletter.press.seconding import check_seconded
 from newsletter.press.site import check_web, write_web
 from newsletter.render.preflight import list_failed
 
@@ -270,7 +271,8 @@ async def release(
 ) -> None:
     """Do all of `publish` but the delivery: approve an edition unless it is approved.
 
-    Its pages are there before the first mail leaves, since every mail links to them.
+    Its pages are there before the first mail leaves, since every mail links to them. Raises
+    `SecondPersonNeeded` where it has to wait for somebody else, who is asked by that.
     """
     if printed.record.state in UNSENT:
         if press.settings.edition.browser_checks:
@@ -279,6 +281,14 @@ async def release(
         check_installation(press)
         await check_relay(press)
         check_web(press, printed)
+        check_seconded(
+            press,
+            printed,
+            overrides=[finding.name for finding in overridden],
+            segment=segment,
+            by_person=by_person,
+            at_once=not at_hours,
+        )
         try:
             approve(
                 press,

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Date,
@@ -25,6 +26,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -639,7 +641,12 @@ members = Table(  # who may use the console
     Column("setup_until", Instant),
     Column("created_at", Instant, nullable=False),
     Column("disabled_at", Instant),
+    # let in by the command line: their password is taken where others' are not
+    Column("by_command", Boolean, nullable=False, server_default=false()),
+    Column("identity", Text),  # a provider and what it knows them by
+    Column("is_mapped", Boolean, nullable=False, server_default=false()),  # the role is its word
     CheckConstraint("role IN ('viewer', 'editor', 'sender', 'admin')", name="role"),
+    Index("ix_members_identity", "identity", unique=True),
     sqlite_autoincrement=True,  # what one did is never another's
 )
 
@@ -786,4 +793,33 @@ posts = Table(  # what webhooks are told, until they said that they have it
         sqlite_where=text("state = 'waiting'"),
         postgresql_where=text("state = 'waiting'"),
     ),
+)
+
+# -- two persons ---------------------------------------------------------------------------------
+
+asks = Table(  # a send to many that somebody asked for, and who else said yes to it
+    "asks",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("edition_id", ForeignKey("editions.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("content_hash", Text, nullable=False),  # an edit makes it another: both words are void
+    Column("at_once", Boolean, nullable=False),  # else by the schedule
+    Column("by_person", Boolean, nullable=False),
+    Column("audience", BigInteger, nullable=False),  # as it was counted last
+    Column("segment", Text, nullable=False),
+    Column("overrides", Document, nullable=False),
+    Column("asked_by", Text, nullable=False),
+    Column("asked_from", Text, nullable=False),
+    Column("asked_at", Instant, nullable=False),
+    Column("confirmed_by", Text),
+    Column("confirmed_from", Text),
+    Column("confirmed_at", Instant),
+)
+
+sign_ons = Table(  # browsers on their way to the provider and back; each comes back once
+    "sign_ons",
+    metadata,
+    Column("token_hash", Text, primary_key=True),
+    Column("onward", Text, nullable=False),
+    Column("begun_at", Instant, nullable=False, index=True),
 )

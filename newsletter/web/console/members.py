@@ -29,7 +29,7 @@ from newsletter.web.console.proofs import (
     make_recovery_codes,
     make_token,
 )
-from newsletter.web.console.roles import ROLES, Role
+from newsletter.web.console.roles import ROLES, Role, may
 
 SETUP_WITHIN = timedelta(days=2)
 """How long a link that sets up is good for."""
@@ -102,6 +102,12 @@ def read_member(connection: Connection, member_id: int) -> Member:
     if row is None:
         raise RefusedError(f"there is no member {member_id}", mend="look at the team again")
     return _member(row)
+
+
+def is_sender(connection: Connection, name: str) -> bool:
+    """Tell whether somebody may send; a name that is no member's is not judged here."""
+    row = connection.execute(select(members).where(_M.name == name)).mappings().one_or_none()
+    return row is None or (row["disabled_at"] is None and may(row["role"], "sender"))
 
 
 def find_kept(connection: Connection, *, email: str = "", member_id: int = 0) -> Kept | None:

@@ -41,6 +41,7 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("GET", "/editions/{name}/send"): "sender",
     ("POST", "/editions/{name}/send"): "sender",
     ("POST", "/editions/{name}/review"): "sender",
+    ("POST", "/editions/{name}/confirm"): "sender",
     ("POST", "/editions/{name}/test"): "sender",
     ("POST", "/editions/{name}/pause"): "sender",
     ("POST", "/editions/{name}/resume"): "sender",
