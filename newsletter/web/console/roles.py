@@ -24,6 +24,8 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("GET", "/icon.svg"): "anyone",
     ("GET", "/login"): "anyone",
     ("POST", "/login"): "anyone",
+    ("GET", "/sign-on"): "anyone",
+    ("GET", "/sign-on/back"): "anyone",
     ("GET", "/setup/{token}"): "anyone",
     ("POST", "/setup/{token}"): "anyone",
     ("GET", "/"): "viewer",
