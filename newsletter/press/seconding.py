@@ -64,13 +64,19 @@ def check_seconded(
     )
 
 
-def ask_for_its_time(press: Press, printed: Printed) -> bool:
+def ask_for_its_time(
+    press: Press,
+    printed: Printed,
+    *,
+    overrides: Collection[str] = (),
+    segment: Segment | None = None,
+) -> bool:
     """Ask that the schedule may send an edition at its time; False where it needs no second word.
 
-    Who approves an edition as it stands asks for that.
+    Who approves an edition as it stands asks for that, and who plans it for a time of its own.
     """
     above = press.settings.review.second_person_above
-    if not above or (audience := count_audience(press, printed)) <= above:
+    if not above or (audience := count_audience(press, printed, segment)) <= above:
         return False
     with press.database.writing() as connection:
         store_ask(
@@ -79,8 +85,8 @@ def ask_for_its_time(press: Press, printed: Printed) -> bool:
             at_once=False,
             by_person=True,
             audience=audience,
-            segment="",
-            overrides=(),
+            segment=str(segment or ""),
+            overrides=overrides,
             by=press.actor,
             now=press.now(),
         )

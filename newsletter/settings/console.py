@@ -50,7 +50,7 @@ class Oidc(Section):
         "NEWSLETTER_CONSOLE__OIDC__CLIENT_SECRET.",
     )
     name: Line = Field(default="your account", description="What the login calls the provider.")
-    domains: Hosts = Field(
+    allowed_domains: Hosts = Field(
         default=(),
         description="Domains of addresses that are let in by the provider; none = any, of those "
         "who are on the team already.",
@@ -61,8 +61,8 @@ class Oidc(Section):
     roles: Roles = Field(
         default=(),
         description='Table of value of the claim = role, such as { news-desk = "editor" }: adds '
-        "who is not on the team yet, in one of console.oidc.domains, and follows the claim from "
-        "then on; empty = nobody is added. Who was added by hand keeps the role they have.",
+        "who is not on the team yet, in one of console.oidc.allowed_domains, and follows the "
+        "claim from then on; empty = nobody is added. Who was added by hand keeps their role.",
     )
     only: bool = Field(
         default=False,
@@ -83,8 +83,8 @@ class Oidc(Section):
                 "issuer needs client_id, and client_secret in "
                 "NEWSLETTER_CONSOLE__OIDC__CLIENT_SECRET"
             )
-        if self.roles and not self.domains:
-            raise ValueError("roles needs domains: name those whose people are added")
+        if self.roles and not self.allowed_domains:
+            raise ValueError("roles needs allowed_domains: name those whose people are added")
         return self
 
 

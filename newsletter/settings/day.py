@@ -124,8 +124,9 @@ class Review(Section):
         description="Readers above which an edition needs two persons: who sends it, by the "
         "console, the command line or the API, waits until another member of the team, a sender "
         "or admin, confirms in the console what both saw. For the schedule one approves it as it "
-        "stands and another confirms; without both by schedule.send_at it waits, and that is told, "
-        "until it is too late for it. Any edit voids both words; 0 = one is enough.",
+        "stands, or plans it, and another confirms; without both by schedule.send_at it waits, "
+        "and that is told, until it is too late for it. Any edit voids both words; 0 = one is "
+        "enough.",
     )
     name_approvers: bool = Field(
         default=False,

@@ -224,7 +224,7 @@ def check_claims(claims: Mapping[str, Any], settings: Oidc, nonce: str, now: dat
     if not isinstance(email, str) or claims.get("email_verified") is not True:
         raise InputError("the provider has not verified an address")
     domain = email.rpartition("@")[2].lower()
-    if settings.domains and domain not in settings.domains:
+    if settings.allowed_domains and domain not in settings.allowed_domains:
         raise InputError("addresses of this domain are not let in")
 
 

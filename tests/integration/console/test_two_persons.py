@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from newsletter.editions.manifest import find_manifest
 from newsletter.editions.shelf import EditionRecord, find_edition
 from newsletter.errors import SecondPersonNeeded
 from newsletter.press.approving import approve
+from newsletter.press.planning import plan_edition
 from newsletter.publish import make_ready, print_standing, release
 from newsletter.store.audit import Actor, list_entries, verify
 from newsletter.store.tables import deliveries, editions, subscribers
@@ -196,6 +198,21 @@ def test_the_schedule_sends_what_two_persons_let_go(two: Stage) -> None:
         approve(two.press, record_of(two))
     at_its_time()
     assert (record_of(two).state, enrolled(two)) == ("approved", 3)
+
+
+def test_what_is_planned_waits_for_a_second_person_too(two: Stage) -> None:
+    keeper = replace(two.press, actor=SCHEDULE)
+    midnight = two.clock.now.astimezone(two.press.settings.publication.zone).replace(hour=0)
+    two.clock.now = midnight.astimezone(UTC)
+    record = record_of(two)
+    ada = replace(two.press, actor=Actor(who="Ada"))
+    at = two.clock.now + timedelta(hours=6)
+    plan_edition(ada, print_standing(ada, record), at, by_person=True)
+    with pytest.raises(SecondPersonNeeded):
+        asyncio.run(release(keeper, print_standing(keeper, record_of(two)), at_hours=True))
+    assert confirm(two, two.enter("Ben", "sender")).status_code == 200
+    asyncio.run(release(keeper, print_standing(keeper, record_of(two)), at_hours=True))
+    assert enrolled(two) == 3
 
 
 @pytest.mark.parametrize("above", [3])
