@@ -248,9 +248,12 @@ class Keeper:
         for record in planned:
             assert record.send_at is not None, "that is what it is listed for"
             key = (record.id, record.send_at)
-            if key not in self._begun and is_time(record.send_at, now, max(most, _PUNCTUAL)):
+            if (
+                key not in self._begun
+                and is_time(record.send_at, now, max(most, _PUNCTUAL))
+                and self._begin_sending(record.date, record.kind)
+            ):
                 self._begun.add(key)
-                self._begin_sending(record.date, record.kind)
 
     async def _add_up(self) -> None:
         """Add up what became of editions that were sent, for whoever looks at them."""
@@ -260,18 +263,19 @@ class Keeper:
         """Write the database's file anew where an erasure had to wait for an edition's end."""
         await self._in_thread(lambda: wipe_traces(self._press.database, now=self._press.now()))
 
-    def _begin_sending(self, day: date, kind: Kind) -> None:
-        self._begin(f"send {name_edition(day, kind)}", lambda: self._send(day, kind))
+    def _begin_sending(self, day: date, kind: Kind) -> bool:
+        return self._begin(f"send {name_edition(day, kind)}", lambda: self._send(day, kind))
 
     # -- tasks ---------------------------------------------------------------------------------
 
-    def _begin(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Begin a task, unless it is under way or we are stopping."""
+    def _begin(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
+        """Begin a task, unless it is under way or we are stopping; say whether it began."""
         if self._stopping.is_set() or any(task.get_name() == name for task in self._tasks):
-            return
+            return False
         task = asyncio.create_task(self._guard(name, work), name=name)
         self._tasks[task] = None
         task.add_done_callback(self._tasks.pop)
+        return True
 
     async def _guard(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Let no error of a task end the process: each is one sentence in the log."""

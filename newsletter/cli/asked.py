@@ -94,11 +94,11 @@ def parse_moment(text: str, now: datetime, zone: ZoneInfo) -> datetime:
             moment = datetime.fromisoformat(text.strip())
             if len(text.strip()) <= len("2026-11-27"):
                 raise ValueError(text)
-    except ValueError:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise typer.BadParameter(
             f'{text!r} is no moment such as "2026-11-27 15:00"', param_hint="--at"
         ) from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
 
 
 def check_briefs(brief_ids: list[int] | None, kind: Kind) -> tuple[int, ...]:

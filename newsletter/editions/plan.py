@@ -49,10 +49,10 @@ class Plan:
 def check_moment(at: datetime, now: datetime) -> None:
     """Refuse a moment that has passed, or that is too far away to be meant. Pure."""
     if at <= now:
-        raise RefusedError(f"{at:%Y-%m-%d %H:%M} UTC has passed", mend="choose a later moment")
+        raise RefusedError(f"{at:%Y-%m-%d %H:%M %Z} has passed", mend="choose a later moment")
     if at - now > FARTHEST:
         raise RefusedError(
-            f"{at:%Y-%m-%d %H:%M} UTC is more than {FARTHEST.days} days away",
+            f"{at:%Y-%m-%d %H:%M %Z} is more than {FARTHEST.days} days away",
             mend="choose an earlier moment",
         )
 

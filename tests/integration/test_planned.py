@@ -23,6 +23,8 @@ from newsletter.editions.plan import FARTHEST
 from newsletter.editions.shelf import EditionRecord, find_edition, list_planned
 from newsletter.errors import RefusedError
 from newsletter.press import Printed
+from newsletter.press.approving import find_release
+from newsletter.press.composing import gather
 from newsletter.press.planning import plan_edition
 from newsletter.publish import prepare
 from newsletter.schedule import Keeper
@@ -43,7 +45,7 @@ BERLIN = ZoneInfo("Europe/Berlin")
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(schedule, "RETRY_SECONDS", 0.02)
-    monkeypatch.setattr(schedule, "_LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(schedule, "_LOOK_SECONDS", 0.05)
     caplog.set_level(logging.INFO, logger="newsletter")
 
 
@@ -59,7 +61,7 @@ def paper(tmp_path: Path, database: Database) -> Paper:
 
 def special(paper: Paper, at: datetime = THREE, title: str = "North Quay Reopens") -> Printed:
     """Make the special edition of a moment, of the brief with a title."""
-    prepare(paper.press, paper.press.today())  # which gathers
+    gather(paper.press)
     with paper.database.reading() as connection:
         found = connection.execute(select(briefs.c.id, briefs.c.document))
         (number,) = [row.id for row in found if row.document["title"] == title]
@@ -115,6 +117,7 @@ def test_a_special_is_sent_at_its_time_and_not_before_by_whichever_of_two(paper:
 
 
 def test_what_is_planned_stands_and_no_other_edition_has_it(paper: Paper) -> None:
+    prepare(paper.press, MONDAY)  # never sent: Friday's has its news
     plan_edition(paper.press, special(paper), THREE, by_person=True)
     again = prepare(paper.press, FRIDAY, kind="special").printed
     assert again is not None
@@ -164,6 +167,9 @@ def test_a_daily_edition_with_its_own_time_waits_for_it(
     made = prepare(paper.press, MONDAY).printed
     assert made is not None
     plan_edition(paper.press, made, noon, by_person=True)
+    release = find_release(paper.press, MONDAY, "daily", noon)
+    assert release is not None, "readers' own hours count from its own time"
+    assert (release.at, release.own.clock) == (noon, "12:00")
     paper.now = SIX + HOUR  # when the schedule sends
     keep(paper, lambda: "its own time" in caplog.text)
     assert paper.mails() == []
@@ -233,7 +239,9 @@ def test_a_moment_is_read_by_the_publications_clock(text: str, utc: str) -> None
     assert f"{parse_moment(text, SIX, BERLIN):%Y-%m-%d %H:%M}" == utc
 
 
-@pytest.mark.parametrize("text", ["2026-11-27", "soon", "25:00", "2026-13-01 10:00"])
+@pytest.mark.parametrize(
+    "text", ["2026-11-27", "soon", "25:00", "2026-13-01 10:00", "0001-01-01 00:00"]
+)
 def test_what_is_no_moment_is_said(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="is no moment"):
         parse_moment(text, SIX, BERLIN)

@@ -235,10 +235,9 @@ def add_editions(app: FastAPI, press: Press, frame: Frame) -> None:
         printed = take_printed(visit, name)
         try:
             local = datetime.fromisoformat(visit.form.get("at", ""))
-        except ValueError:
+            at = local.replace(tzinfo=press.settings.publication.zone).astimezone(UTC)
+        except (ValueError, OverflowError):
             raise InputError("nothing was planned", mend="say when, by date and time") from None
-        zone = press.settings.publication.zone
-        at = (local if local.tzinfo else local.replace(tzinfo=zone)).astimezone(UTC)
         overrides = [value for key, value in visit.pairs if key == "override"]
         try:
             plan_edition(whose(visit), printed, at, overrides=overrides, by_person=True)

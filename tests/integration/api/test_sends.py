@@ -176,6 +176,7 @@ def test_a_moment_that_has_passed_is_no_order(stage: Stage) -> None:
     program = stage.program()
     for asked, status in (
         ({"at": (stage.clock.now - timedelta(minutes=1)).isoformat()}, 409),
+        ({"at": "9999-12-31T23:59:59-12:00"}, 409),
         ({"at": "2026-11-27T15:00:00"}, 422),  # by whose clock?
         ({"briefs": [1]}, 409),
     ):
