@@ -31,6 +31,7 @@ from newsletter.web.console.app import build_console
 from newsletter.web.feedback import build_feedback
 from newsletter.web.leaving import build_leaving
 from newsletter.web.links import build_links
+from newsletter.web.muting import build_muting
 from newsletter.web.pages import Pages
 from newsletter.web.preferences import build_preferences
 from newsletter.web.search import build_search
@@ -56,6 +57,7 @@ def build_app(press: Press, pulse: Pulse | None = None, figures: Figures | None 
     pages_only = (
         build_leaving(press, pages),
         build_preferences(press, pages),
+        build_muting(press, pages),
         build_affairs(press, pages),
         build_links(press, pages),
         build_feedback(press, pages),
