@@ -217,7 +217,7 @@ def move(
 
 def _note_undo(connection: Connection, wish: Wish, former: Address, now: datetime) -> int | None:
     """Note the wish that takes a move back; it counts as mailed, since `moved` tells its link."""
-    return connection.scalar(
+    number: int | None = connection.scalar(
         insert(address_changes)
         .values(
             subscriber_id=wish.subscriber_id,
@@ -229,6 +229,7 @@ def _note_undo(connection: Connection, wish: Wish, former: Address, now: datetim
         )
         .returning(address_changes.c.id)
     )
+    return number
 
 
 def _take_copies_along(connection: Connection, wish: Wish) -> None:

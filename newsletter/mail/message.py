@@ -313,9 +313,7 @@ class Addresser:
         )
 
 
-def _fill(
-    body: list[bytes], canonical: list[bytes], places: tuple[int, ...], lines: bytes
-) -> None:
+def _fill(body: list[bytes], canonical: list[bytes], places: tuple[int, ...], lines: bytes) -> None:
     """Put a value where its slot stands; into the canonical form where somebody signs."""
     for place in places:
         body[place] = lines

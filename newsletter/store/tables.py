@@ -795,6 +795,6 @@ erasures = Table(  # what an erasure had to leave to be done: by the keeper, wha
     "erasures",
     metadata,
     Column("pseudonym", Text, primary_key=True),
-    Column("sealed", LargeBinary, nullable=False),  # the addresses, which no key of ours opens: no
+    Column("sealed", LargeBinary, nullable=False),  # its addresses, encrypted by the signing key
     Column("until", Instant, nullable=False),
 )

@@ -88,7 +88,7 @@ def build_app(press: Press, pulse: Pulse | None = None, figures: Figures | None 
 
     @app.exception_handler(HTTPException)
     async def refuse(request: Request, error: HTTPException) -> Response:
-        if request.url.path.startswith(f"{api}/"):
+        if request.url.path.startswith(f"{pages.root}/api/"):
             return answer_problem(error.status_code, f"{error.detail}.", error.headers)
         return pages.show("damaged.html.j2", status=error.status_code)
 
