@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from newsletter.store import Database, open_database
+from newsletter.store import Database
+from tests.databases import open_new_database
+from tests.examples import examples
 from tests.postgres import find_server
 
 # A browser takes seconds to look at a mail, and hundreds of tests send one; those in
@@ -18,13 +20,13 @@ from tests.postgres import find_server
 os.environ["NEWSLETTER_EDITION__BROWSER_CHECKS"] = "false"
 
 # A loaded machine is slow at times, and that is no failure. The runs are the same every time.
-settings.register_profile("newsletter", deadline=None, derandomize=True)
+settings.register_profile("newsletter", deadline=None, derandomize=True, max_examples=examples(100))
 settings.load_profile("newsletter")
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    opened = open_database(f"sqlite:///{tmp_path / 'newsletter.db'}", durability="process")
+    opened = open_new_database(tmp_path / "newsletter.db")
     yield opened
     opened.close()
 

@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
-from typing import Any
-
-from jsonschema import Draft202012Validator, ValidationError
+from typing import TYPE_CHECKING, Any
 
 from newsletter.briefs.front_matter import format_moment, parse_moment
 from newsletter.briefs.model import Brief, BriefWarning, Parsed, Perspective, Point, Source
 from newsletter.briefs.normalise import decode, plain_line, plain_text
 from newsletter.briefs.picture import picture_to_document, read_picture
 from newsletter.errors import BriefError
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
 
 
 @cache
@@ -126,6 +127,8 @@ def _load(text: str, *, file: str, line: int | None) -> object:
 
 
 def _read_brief(document: object, *, file: str, line: int | None, place: str) -> Brief:
+    from jsonschema import Draft202012Validator  # takes long to load, and few commands read briefs
+
     for error in Draft202012Validator(brief_schema()).iter_errors(document):
         raise _explain(error, file=file, line=line, place=place)
     assert isinstance(document, dict)  # the schema says so

@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated
 
-from limits import parse_many
 from pydantic import AfterValidator, Field
 
 from newsletter.settings.values import Duration, Hosts, Line, Section
 
 
 def _check_limits(value: str) -> str:
+    from limits import parse_many  # takes long to load, and few set any
+
     try:
         parse_many(value)
     except ValueError:

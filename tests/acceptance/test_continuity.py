@@ -17,34 +17,34 @@ def test_an_operator_settles_a_promise_and_corrects_an_edition(tmp_path: Path) -
     day = datetime.now(UTC).date().isoformat()
     assert project.run("send", "--yes", "--date", day).code == 0
 
-    (promise,) = project.ask("promises", "--json").document["promises"]
+    (promise,) = project.run("promises", "--json").document["promises"]
     assert (promise["text"], promise["state"]) == ("The board votes on Thursday.", "open")
-    assert "The board votes on Thursday." in project.ask("promises").out
-    assert project.ask("promises", "settle", "1", "--happened").code == 2  # and what?
-    assert project.ask("promises", "settle", "1", "--happened", "--news", "It voted.").code == 0
-    assert "is settled already" in one_sentence(project.ask("promises", "settle", "1", "--expired"))
-    assert project.ask("promises", "--json").document["promises"] == []
-    assert project.ask("promises", "--all", "--json").document["promises"][0]["news"] == "It voted."
+    assert "The board votes on Thursday." in project.run("promises").out
+    assert project.run("promises", "settle", "1", "--happened").code == 2  # and what?
+    assert project.run("promises", "settle", "1", "--happened", "--news", "It voted.").code == 0
+    assert "is settled already" in one_sentence(project.run("promises", "settle", "1", "--expired"))
+    assert project.run("promises", "--json").document["promises"] == []
+    assert project.run("promises", "--all", "--json").document["promises"][0]["news"] == "It voted."
 
     text = "The quay reopened a day ahead of plan."
     asked = ("correct", day, "--brief", "1", "--text", text)
-    assert "nobody is here to say yes" in one_sentence(project.ask(*asked))
-    assert project.ask("correct", "--list", "--json").document["corrections"] == []
-    assert project.ask(*asked, "--severity", "minor", "--yes").code == 0
+    assert "nobody is here to say yes" in one_sentence(project.run(*asked))
+    assert project.run("correct", "--list", "--json").document["corrections"] == []
+    assert project.run(*asked, "--severity", "minor", "--yes").code == 0
     assert text in (tmp_path / f"site/editions/{day}/index.html").read_text()
-    severe = project.ask(*asked, "--severity", "severe", "--yes", "--json").document
+    severe = project.run(*asked, "--severity", "severe", "--yes", "--json").document
     assert (severe["subject"], severe["counts"]) == (
         "Correction: North Quay Reopens Early",
         severe["counts"] | {"accepted": 2},
     )
     assert sum(text in path.read_text() for path in (tmp_path / "outbox").glob("*.eml")) == 2
-    listed = project.ask("correct", "--list", "--json").document["corrections"]
+    listed = project.run("correct", "--list", "--json").document["corrections"]
     assert [each["severity"] for each in listed] == ["severe", "minor"]
-    told = project.ask("explain", "reader1@example.org", "--json").document["editions"]
+    told = project.run("explain", "reader1@example.org", "--json").document["editions"]
     owed = [each for edition in told for each in edition["corrections"]]
     assert [(each["text"], each["state"]) for each in owed] == [(text, "accepted")]
-    again = project.ask("send", "--kind", "correction", "--yes", "--json").document
+    again = project.run("send", "--kind", "correction", "--yes", "--json").document
     assert (again["state"], again["sent_now"]) == ("sent", False)
     assert "has no brief 9" in one_sentence(
-        project.ask("correct", day, "--brief", "9", "--text", text, "--yes")
+        project.run("correct", day, "--brief", "9", "--text", text, "--yes")
     )

@@ -37,7 +37,7 @@ def test_each_item_has_a_place_and_a_reason(tmp_path: Path) -> None:
     write(project, "light", "Bakery Moves Across the Street", "priority: -1")
     write(project, "old", "Bridge Was Painted", "date: 2020-01-01T00:00:00Z")
     (project.root / "briefs" / "blank.txt").write_text("  \n")
-    ran = project.ask("gather", "--explain", "--json")
+    ran = project.run("gather", "--explain", "--json")
     assert ran.code == 0, ran.err
     told = {item["title"] or item["source"]: item for item in ran.document["items"]}
     assert ran.document["outcome"] == "edition"
@@ -57,7 +57,7 @@ def test_each_item_has_a_place_and_a_reason(tmp_path: Path) -> None:
     project.import_readers(1)
     assert project.run("send", "--yes").code == 0
     write(project, "fresh", "Ferry Timetable Grows")
-    again = project.ask("gather", "--explain")
+    again = project.run("gather", "--explain")
     assert again.code == 0, again.err
     text = " ".join(again.out.split())
     assert "An edition had them already (4)" in text
@@ -71,7 +71,7 @@ def test_a_check_says_why_each_brief_stands_where_it_does(tmp_path: Path) -> Non
     project = Project(tmp_path, delivery=_EDITION)
     write(project, "pinned", "Rowers Win the Regatta", "pinned: true\ntopics: [Sport]")
     write(project, "plain", "Library Opens on Sundays")
-    ran = project.ask("check", "--no-browser")
+    ran = project.run("check", "--no-browser")
     assert ran.code == 0, ran.err
     assert "Why here" in ran.out
     assert "pinned; less than an hour old; has analysis" in ran.out

@@ -36,7 +36,7 @@ def _surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ask(project: Project, *words: str) -> Ran:
-    return project.ask(*words)
+    return project.run(*words)
 
 
 def count(project: Project) -> dict[str, int]:
@@ -204,7 +204,7 @@ def test_show_gives_back_what_left_whatever_changed_since(tmp_path: Path, sink: 
         "`newsletter explain late@example.org` says why."
     )
     another = {"NEWSLETTER_SECRET_KEY": "another-key-0123456789abcdef0123456789"}
-    gone = project.ask("show", "--to", "reader1@example.org", env=another)
+    gone = project.run("show", "--to", "reader1@example.org", env=another)
     assert gone.code == 78
     assert "put the old key back, after a comma" in one_sentence(gone)
 

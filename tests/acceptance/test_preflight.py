@@ -37,11 +37,11 @@ def sent(project: Project) -> int:
 
 
 def test_check_shows_every_check_and_lists_the_links(project: Project) -> None:
-    ran = project.ask("check", "--no-browser")
+    ran = project.run("check", "--no-browser")
     assert ran.code == 0, ran.err
     assert "not a quiet day" in ran.out
     assert "https://news.example/editions/" in ran.out
-    document = project.ask("check", "--no-browser", "--json").document
+    document = project.run("check", "--no-browser", "--json").document
     findings = {finding["number"]: finding for finding in document["findings"]}
     assert {number: f for number, f in findings.items() if f["status"] == "fail"} == {}
     assert findings[38]["status"] == "skip"
@@ -50,7 +50,7 @@ def test_check_shows_every_check_and_lists_the_links(project: Project) -> None:
 
 def test_a_fail_stops_a_send_unless_it_is_overridden_by_name(project: Project) -> None:
     spoil(project)
-    checked = project.ask("check", "--no-browser", "--json")
+    checked = project.run("check", "--no-browser", "--json")
     assert checked.code == 1
     failed = [f for f in checked.document["findings"] if f["status"] == "fail"]
     assert [(f["number"], f["name"]) for f in failed] == [(18, CHECK)]
@@ -91,12 +91,12 @@ def test_check_lists_every_fault_of_a_template(project: Project) -> None:
     footer = project.root / "templates" / "partials" / "footer.mjml.j2"
     footer.parent.mkdir(parents=True)
     footer.write_text('<mj-text colour="red">a</mj-text>\n<mj-txt>b</mj-txt>\n')
-    ran = project.ask("check", "--no-browser")
+    ran = project.run("check", "--no-browser")
     assert ran.code == 78
     assert "(and 1 more)" in one_sentence(ran)
     assert "perhaps color is meant" in ran.out
     assert "mj-txt" in ran.out
-    problems = project.ask("check", "--no-browser", "--json").document["problems"]
+    problems = project.run("check", "--no-browser", "--json").document["problems"]
     assert [(Path(p["file"]).name, p["line"]) for p in problems] == [
         ("footer.mjml.j2", 1),
         ("footer.mjml.j2", 2),
@@ -138,7 +138,7 @@ def test_links_are_asked_where_somebody_wants_to_know(project: Project, pages: s
         text = BRIEF.format(title=f"A story that is {name}").replace("had\nbeen", "had been")
         head = f"---\nlink: {pages}/{name}\n---\n"
         (project.root / "briefs" / f"{name}.md").write_text(head + text)
-    ran = project.ask("check", "--no-browser", "--links", "--allow-private", "--json")
+    ran = project.run("check", "--no-browser", "--links", "--allow-private", "--json")
     assert ran.code == 0, ran.err
     links = {link["url"].removeprefix(pages): link for link in ran.document["links"]}
     assert links["/there"]["status"] == 200
@@ -148,6 +148,6 @@ def test_links_are_asked_where_somebody_wants_to_know(project: Project, pages: s
     assert finding["status"] == "warn"
     assert "/gone (404) in 'A story that is gone'" in finding["detail"]
 
-    guarded = project.ask("check", "--no-browser", "--links", "--json")
+    guarded = project.run("check", "--no-browser", "--links", "--json")
     assert {link["status"] for link in guarded.document["links"]} == {None}
     assert "only 80 and 443" in guarded.document["links"][0]["problem"]

@@ -13,7 +13,7 @@ pytestmark = NEEDS_CHROMIUM
 def test_all_thirty_checks_are_made_and_pass(tmp_path: Path) -> None:
     project = Project(tmp_path)
     project.write_brief()
-    ran = project.run("check", "--json", seconds=300)
+    ran = project.run("check", "--json")
     assert ran.code == 0, ran.err
     findings = {finding["number"]: finding for finding in ran.document["findings"]}
     assert set(findings) >= set(range(1, 31))

@@ -278,7 +278,7 @@ def test_an_import_that_is_undone_while_it_runs_stops(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = rows(database)
-    monkeypatch.setattr(importer, "_BATCH_ENTRIES", 1)
+    monkeypatch.setattr(importer, "_BATCH_ENTRIES", 200)
     undone: list[UndoReport] = []
 
     def between(read: int) -> None:

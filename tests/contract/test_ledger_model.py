@@ -31,6 +31,7 @@ from newsletter.errors import IllegalMove, LeaseLost, RefusedError
 from newsletter.store import Database
 from tests.contract.conftest import empty
 from tests.contract.desk import Desk
+from tests.examples import examples
 
 READERS = range(1, 7)
 readers = st.sets(st.sampled_from(READERS), min_size=1)
@@ -295,7 +296,7 @@ def test_ledger_and_model_agree_whatever_happens(backend: Database) -> None:
     run_state_machine_as_test(
         Walk,
         settings=settings(
-            max_examples=int(os.environ.get("NEWSLETTER_TEST_WALKS", "60")),
+            max_examples=int(os.environ.get("NEWSLETTER_TEST_WALKS", examples(60))),
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import random
 import selectors
-import shutil
 import socket
 import ssl
 import time
@@ -38,7 +37,7 @@ from newsletter.smtp.connection import Timeouts
 from newsletter.smtp.protocol import WireLines
 from newsletter.smtp.relay import parse_relay
 from newsletter.smtp.tokens import TokenCommand
-from newsletter.store import Database, open_database
+from newsletter.store import Database
 from newsletter.store.tables import (
     alerts,
     attempts,
@@ -48,6 +47,7 @@ from newsletter.store.tables import (
     subscribers,
     suppressions,
 )
+from tests.databases import open_new_database
 from tests.integration.editions import make_addresser, store_approved_edition
 from tests.integration.runs import Edition
 from tests.relays import HOST, Authority, Script, ScriptedRelay
@@ -328,11 +328,7 @@ class Stage:
     @contextlib.contextmanager
     def _database(self) -> Iterator[Database]:
         self._runs += 1
-        path, fresh = self._directory / f"{self._runs}.db", self._directory / "fresh.db"
-        if not fresh.exists():  # what takes long is done once
-            open_database(f"sqlite:///{fresh}", durability="process").close()
-        shutil.copyfile(fresh, path)
-        database = open_database(f"sqlite:///{path}", durability="process")
+        database = open_new_database(self._directory / f"{self._runs}.db")
         try:
             yield database
         finally:

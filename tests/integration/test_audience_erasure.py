@@ -18,9 +18,10 @@ from newsletter.audience.exporter import export_subscribers
 from newsletter.audience.importer import import_subscribers
 from newsletter.delivery.lifecycle import State
 from newsletter.delivery.sender import Sender
-from newsletter.store import Database, open_database
+from newsletter.store import Database
 from newsletter.store.tables import subscribers
 from tests.audience import PSEUDONYMS
+from tests.databases import open_new_database
 from tests.integration.runs import Edition, Server
 
 READERS = 40
@@ -29,7 +30,7 @@ ACCEPTED, REFUSED, WAITING = (f"reader{number}@example.org" for number in (2, 3,
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    opened = open_database(f"sqlite:///{tmp_path / 'newsletter.db'}", durability="process")
+    opened = open_new_database(tmp_path / "newsletter.db")
     yield opened
     opened.close()
 

@@ -35,10 +35,10 @@ from newsletter.press.afterwards import copy_of
 from newsletter.press.approving import approve, count_audience
 from newsletter.press.site import write_web
 from newsletter.publish import make_ready, prepare, prepare_correction, publish
-from newsletter.store import open_database
 from newsletter.store.audit import Actor
 from newsletter.store.tables import corrections, deliveries, edition_briefs, editions
 from tests.acceptance.project import BRIEF
+from tests.databases import open_new_database
 from tests.integration.test_edition_kinds import DAY, HOUR, NOBODY, STORIES, Paper
 
 TUESDAY, WEDNESDAY = DAY + timedelta(days=1), DAY + timedelta(days=2)
@@ -97,7 +97,7 @@ def read(mail: EmailMessage) -> str:
 
 @pytest.fixture
 def paper(tmp_path: Path) -> Iterator[Desk]:
-    database = open_database(f"sqlite:///{tmp_path}/newsletter.db", durability="process")
+    database = open_new_database(tmp_path / "newsletter.db")
     yield Desk(tmp_path, database)
     database.close()
 

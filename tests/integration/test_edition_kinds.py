@@ -28,8 +28,9 @@ from newsletter.press import Press
 from newsletter.press.approving import approve, count_audience
 from newsletter.publish import Prepared, make_ready, prepare, publish
 from newsletter.settings import Settings
-from newsletter.store import Database, open_database
+from newsletter.store import Database
 from newsletter.store.tables import briefs, deliveries, subscribers
+from tests.databases import open_new_database
 
 STORIES = {  # as unlike as can be: what is alike becomes one story
     "quay": ("North Quay Reopens", "Two ferries came back to their berths a week ahead of plan."),
@@ -139,7 +140,7 @@ def titles(prepared: Prepared) -> list[str]:
 
 @pytest.fixture
 def paper(tmp_path: Path) -> Iterator[Paper]:
-    database = open_database(f"sqlite:///{tmp_path / 'newsletter.db'}", durability="process")
+    database = open_new_database(tmp_path / "newsletter.db")
     made = Paper(tmp_path, database)
     made.add_reader("ada")
     yield made

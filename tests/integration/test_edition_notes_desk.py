@@ -16,8 +16,9 @@ from newsletter.editions.desk import Composed, compose_edition
 from newsletter.editions.model import Note
 from newsletter.editions.shelf import change_state, load_content, read_edition
 from newsletter.settings import EditionSettings, FolderSource, Publication, Settings
-from newsletter.store import Database, open_database
+from newsletter.store import Database
 from newsletter.store.tables import briefs
+from tests.databases import open_new_database
 
 DAY = date(2026, 11, 25)
 NOW = datetime(2026, 11, 25, 7, tzinfo=UTC)
@@ -71,7 +72,7 @@ class Desk:
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
-    database = open_database(f"sqlite:///{tmp_path}/newsletter.db", durability="process")
+    database = open_new_database(tmp_path / "newsletter.db")
     yield Desk(tmp_path, database)
     database.close()
 

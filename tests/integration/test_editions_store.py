@@ -42,8 +42,10 @@ from newsletter.errors import (
     TemporaryError,
 )
 from newsletter.settings import EditionSettings, FeedSource, FolderSource, Publication, Settings
-from newsletter.store import Database, open_database
+from newsletter.store import Database
 from newsletter.store.tables import briefs, deliveries, edition_briefs, editions, gatherings
+from tests.databases import open_new_database
+from tests.examples import examples
 
 MONDAY = date(2026, 3, 2)
 TUESDAY = date(2026, 3, 3)
@@ -69,7 +71,7 @@ NOTE_ON_QUIET_DAYS = SETTINGS.model_copy(update={"edition": EditionSettings(quie
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     path = tmp_path_factory.mktemp("editions") / "newsletter.db"
-    database = open_database(f"sqlite:///{path}", durability="process")
+    database = open_new_database(path)
     yield database
     database.close()
 
@@ -640,7 +642,7 @@ FULL = Brief(
 MOMENTS = st.integers(-(10**12), 10**12).map(lambda milli: SEVEN + timedelta(milliseconds=milli))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(
     start=MOMENTS,
     cut_off=MOMENTS,
@@ -701,7 +703,7 @@ def test_content_of_a_later_format_is_not_guessed_at(
 SECONDS = st.integers(0, 6 * 86_400)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     arrivals=st.lists(st.tuples(SECONDS, st.integers(-86_400, 30 * 3600)), max_size=12),
     makings=st.lists(

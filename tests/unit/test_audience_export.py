@@ -23,6 +23,7 @@ from newsletter.store import Database
 from newsletter.store.database import connect_database
 from newsletter.store.tables import metadata, subscribers, suppressions
 from tests.audience import PSEUDONYMS
+from tests.examples import examples
 
 NOW = datetime(2025, 6, 1, 6, 0, 0, 123456, tzinfo=UTC)
 FORMULA_STARTS = "=+-@\t\r＝＋－＠"
@@ -190,7 +191,7 @@ _ENTRIES = st.builds(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(_ENTRIES, max_size=4), st.sampled_from(["utf-8", "utf-8-sig"]))
 def test_an_export_imports_to_the_same_readers(
     database: Database, entries: list[Entry], encoding: str

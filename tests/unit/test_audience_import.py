@@ -25,6 +25,7 @@ from newsletter.store import Database
 from newsletter.store.database import connect_database
 from newsletter.store.tables import metadata, subscribers, suppressions
 from tests.audience import PSEUDONYMS
+from tests.examples import examples
 
 NOW = datetime(2025, 6, 1, 6, 0, tzinfo=UTC)
 LATER = NOW + timedelta(days=1)
@@ -426,7 +427,7 @@ def test_a_killed_import_leaves_whole_batches_and_can_be_repeated(
 _SCRAPS = rb"""a@b.example =b@b.example " , ; x 7 mon 2025-01-01 active complained""".split()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     st.one_of(
         st.binary(max_size=300),
@@ -460,7 +461,7 @@ _ROWS = st.lists(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(_ROWS)
 def test_where_a_batch_ends_makes_no_difference(
     kept: Database, rows: list[tuple[str, ...]]

@@ -16,6 +16,7 @@ from newsletter.briefs.page import looks_like_html, parse_page
 from newsletter.briefs.text import parse_text
 from newsletter.errors import BriefError
 from newsletter.settings import Vocabulary
+from tests.examples import examples
 
 DEFAULT = Vocabulary()
 SAMPLE = (Path(__file__).parent / "brief_cases" / "sample.txt").read_text()
@@ -160,7 +161,7 @@ def test_entities_are_not_expanded_into_a_bomb_and_no_file_is_read() -> None:
         max_size=20,
     ).map("".join)
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_any_html_gives_briefs_or_the_named_error(html: str) -> None:
     try:
         parsed = parse_page(html.encode(errors="replace"), vocabulary=DEFAULT, file="f.html")

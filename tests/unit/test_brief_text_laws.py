@@ -17,6 +17,7 @@ from newsletter.briefs.oddities import Oddity
 from newsletter.briefs.text import format_text, parse_text
 from newsletter.errors import BriefError
 from newsletter.settings import LensSettings, Vocabulary
+from tests.examples import examples
 
 SAMPLE = (Path(__file__).parent / "brief_cases" / "sample.txt").read_bytes()
 DEFAULT = Vocabulary()
@@ -90,7 +91,7 @@ vocabularies = st.sampled_from([DEFAULT, GERMAN, BARE])
 
 
 @given(brief=briefs, vocabulary=vocabularies)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @example(brief=Brief(title="a", summary="b", topics=("Quick take",)), vocabulary=DEFAULT)
 @example(brief=Brief(title="a", summary="a"), vocabulary=DEFAULT)
 def test_reading_gives_back_every_brief_that_was_written(
@@ -102,7 +103,7 @@ def test_reading_gives_back_every_brief_that_was_written(
 
 
 @given(several=st.lists(briefs | plain_briefs, min_size=1, max_size=4), vocabulary=vocabularies)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_reading_gives_back_several_briefs_of_one_file(
     several: list[Brief], vocabulary: Vocabulary
 ) -> None:
@@ -112,7 +113,7 @@ def test_reading_gives_back_several_briefs_of_one_file(
 
 
 @given(brief=briefs)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_a_document_gives_back_every_brief(brief: Brief) -> None:
     assert brief_from_document(brief_to_document(brief), file="x") == brief
 
@@ -131,7 +132,7 @@ def test_the_sample_round_trips_byte_for_byte_without_a_warning() -> None:
 
 
 @given(data=st.binary(max_size=400))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_any_bytes_give_briefs_or_the_named_error(data: bytes) -> None:
     _briefs_or_error(data)
 
@@ -177,7 +178,7 @@ KINDS_OF_LINES = [
         max_size=15,
     ),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_every_line_of_text_is_in_a_field_or_named_in_a_warning(
     opening: str, kinds: list[str]
 ) -> None:

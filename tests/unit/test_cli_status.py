@@ -15,8 +15,9 @@ from typer.testing import CliRunner
 from newsletter.cli import build_app
 from newsletter.delivery.holder import describe_self
 from newsletter.delivery.lifecycle import State
-from newsletter.store import Database, open_database
+from newsletter.store import Database
 from newsletter.store.tables import alerts, deliveries, editions, runs
+from tests.databases import open_new_database
 
 NOW = datetime(2026, 11, 23, 11, 55, tzinfo=UTC)
 SETTINGS = """
@@ -120,7 +121,7 @@ class Desk:
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     monkeypatch.setenv("NEWSLETTER_SECRET_KEY", "k" * 40)
     monkeypatch.setenv("COLUMNS", "120")
-    database = open_database(f"sqlite:///{tmp_path / 'newsletter.db'}", durability="process")
+    database = open_new_database(tmp_path / "newsletter.db")
     yield Desk(tmp_path, database)
     database.close()
 

@@ -27,6 +27,7 @@ from newsletter.render.preview import decode_part
 from newsletter.render.selection import LARGE_HTML_BYTES, MAX_HTML_BYTES, Selection, Selector
 from newsletter.render.templates import find_templates
 from newsletter.settings import EditionSettings, Publication, Vocabulary
+from tests.examples import examples
 
 PUBLICATION = Publication(
     name="Morning Ledger",
@@ -267,7 +268,7 @@ def mixed_compiled() -> CompiledEdition:
     return compile_it(MIXED)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(chosen=choices())
 def test_every_selection_is_valid_and_says_the_same_in_both_formats(
     chosen: Choices,
@@ -526,7 +527,7 @@ def hostile_briefs(draw: st.DrawFn) -> Brief:
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(hostile_briefs(), HOSTILE)
 def test_hostile_text_is_inert_in_every_field(brief: Brief, text: str) -> None:
     hostile = edition(brief, PLAIN_BRIEF)

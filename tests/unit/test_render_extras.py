@@ -37,6 +37,7 @@ from newsletter.render.preview import decode_part
 from newsletter.render.selection import Selector
 from newsletter.render.templates import find_templates
 from newsletter.settings import EditionSettings, Look, Publication, Vocabulary
+from tests.examples import examples
 
 PUBLICATION = Publication(
     name="Morning Ledger",
@@ -406,7 +407,7 @@ HOSTILE_EDITIONS = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(edition=HOSTILE_EDITIONS, label=HOSTILE.map(clean_line).filter(bool))
 def test_hostile_text_is_inert_in_every_field(alone: Path, edition: Edition, label: str) -> None:
     compiled = compile_edition(

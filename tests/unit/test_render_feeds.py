@@ -20,6 +20,7 @@ from newsletter.render.feeds import build_entry, build_feeds
 from newsletter.render.templates import find_templates
 from newsletter.render.web import FEEDS, FeedLink, Published, Site, open_site
 from newsletter.settings import Publication, Vocabulary
+from tests.examples import examples
 from tests.unit.test_render_compile import HOSTILE, hostile_briefs
 from tests.unit.test_render_web import BRIEF, EDITION, NOON, PLAIN, PUBLICATION, tree
 
@@ -177,7 +178,7 @@ def test_the_same_editions_give_the_same_bytes() -> None:
     assert build() == build()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(hostile_briefs(), HOSTILE)
 def test_hostile_text_is_inert_in_every_field(brief: Brief, text: str) -> None:
     edition: Edition = replace(EDITION, briefs=(brief, BRIEF), subject=text, preheader=text)

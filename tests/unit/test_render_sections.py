@@ -22,6 +22,7 @@ from newsletter.render.templates import find_templates
 from newsletter.render.web import Published, file_of
 from newsletter.render.web_pages import build_pages
 from newsletter.settings import EditionSettings, Vocabulary
+from tests.examples import examples
 from tests.unit.test_render_compile import (
     PUBLICATION,
     VALUES,
@@ -125,7 +126,7 @@ def test_an_edition_without_headings_has_none() -> None:
     assert [story.heading for story in plain.stories] == [""] * 5
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(chosen=choices())
 def test_every_selection_is_valid_and_has_no_heading_without_a_full_brief(chosen: Choices) -> None:
     selection = Selector(compiled()).select(chosen)

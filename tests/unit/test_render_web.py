@@ -48,6 +48,7 @@ from newsletter.render.web import (
 )
 from newsletter.settings import EditionSettings, LensSettings, Publication, Vocabulary
 from tests.demo_edition import print_demo
+from tests.examples import examples
 from tests.unit.test_render_compile import EVIL, HOSTILE, hostile_briefs
 
 DAY = date(2026, 11, 23)
@@ -453,7 +454,7 @@ def test_what_the_cap_on_briefs_left_out_is_not_hidden() -> None:
     assert "found no room" not in pages()[TOP]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(hostile_briefs(), HOSTILE)
 def test_hostile_text_is_inert_in_every_field(brief: Brief, text: str) -> None:
     published = Published(

@@ -26,6 +26,7 @@ from newsletter.render.web import (
     open_site,
 )
 from newsletter.settings import EditionSettings, Look, Vocabulary
+from tests.examples import examples
 from tests.unit.test_render_extras import (
     HOSTILE_EDITIONS,
     HOSTS,
@@ -180,7 +181,7 @@ def test_mail_text_and_page_say_the_same() -> None:
     assert "web page" in same.detail
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(edition=HOSTILE_EDITIONS)
 def test_hostile_text_is_inert(edition: Edition) -> None:
     own = site()

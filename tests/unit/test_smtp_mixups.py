@@ -19,6 +19,7 @@ from newsletter.errors import ConnectionLost
 from newsletter.smtp.connection import Connection, Timeouts
 from newsletter.smtp.protocol import Client, Envelope, Refused, Reply
 from newsletter.smtp.wire import Wire
+from tests.examples import examples
 
 COUNT = 6
 MESSAGE = b"message\r\n" * 5
@@ -211,7 +212,7 @@ _plans = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(_plans)
 @example(Plan(refused={2: "BDAT"}, fault="lost", at=11))
 @example(Plan(refused={2: "BDAT"}, fault="twice", at=9))
@@ -221,7 +222,7 @@ def test_in_a_window_nobody_is_told_what_is_not_so(plan: Plan) -> None:
     check(plan, *asyncio.run(send_in_a_window(plan)))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(_plans)
 @example(Plan(refused={1: "BDAT", 2: "MAIL"}, fault="lost", at=7))
 @example(Plan(refused={1: "BDAT", 2: "RCPT"}, fault="lost", at=7))

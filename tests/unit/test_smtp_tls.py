@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from newsletter.smtp.tls import TlsLayer, build_tls_context, describe_tls_failure
+from tests.examples import examples
 from tests.relays import Authority
 
 NAME = "relay.example"
@@ -74,7 +75,7 @@ def test_a_greeting_in_the_last_packet_of_the_handshake_is_heard(
     assert server.hear(client.pending()) == b"EHLO news.example\r\n"
 
 
-@settings(max_examples=40)  # each is a handshake
+@settings(max_examples=examples(40))  # each is a handshake
 @given(words=st.binary(max_size=40_000), cuts=st.lists(st.integers(0, 50_000), max_size=5))
 def test_packets_do_not_change_what_was_said(
     contexts: tuple[ssl.SSLContext, ssl.SSLContext], words: bytes, cuts: list[int]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from newsletter.briefs.sources import feed_parser
 from newsletter.briefs.sources.entry import Entry, ParsedFeed
 from newsletter.briefs.sources.feed_parser import html_to_text, parse_feed
+from tests.examples import examples
 
 URL = "https://wire.example/feeds/all"
 SIX = datetime(2026, 11, 2, 6, tzinfo=UTC).timestamp()
@@ -278,7 +279,7 @@ def test_a_feed_crosses_to_the_other_process_unchanged() -> None:
     assert ParsedFeed.from_document(json.loads(json.dumps(feed.to_document()))) == feed
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(st.binary(max_size=300), st.booleans())
 def test_any_bytes_give_a_feed_or_none(body: bytes, as_item: bool) -> None:
     if as_item:
@@ -286,7 +287,7 @@ def test_any_bytes_give_a_feed_or_none(body: bytes, as_item: bool) -> None:
     parse(body)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats() | st.integers() | st.text(),

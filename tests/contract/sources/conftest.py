@@ -18,10 +18,11 @@ from newsletter.briefs.gather import SourceReport, gather_sources
 from newsletter.briefs.model import Brief
 from newsletter.settings import Publication, Settings
 from newsletter.store import tables
-from newsletter.store.database import Database, open_database
+from newsletter.store.database import Database
 from tests import postgres
 from tests.contract.sources import stages
 from tests.contract.sources.stages import NAME, PASSWORD, TOKEN, Stage
+from tests.databases import open_new_database
 from tests.integration.gather.conftest import ScriptedWeb
 from tests.integration.servers.conftest import Trust
 from tests.integration.servers.daemon import private_folder
@@ -80,7 +81,7 @@ class Desk:
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     monkeypatch.setenv("WIRE_TOKEN", TOKEN)
     monkeypatch.setenv("MAIL_PASSWORD", PASSWORD)
-    database = open_database(f"sqlite:///{tmp_path / 'newsletter.db'}")
+    database = open_new_database(tmp_path / "newsletter.db")
     yield Desk(tmp_path, database)
     database.close()
 

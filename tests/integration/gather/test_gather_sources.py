@@ -31,7 +31,8 @@ from newsletter.settings import (
     SourceSettings,
 )
 from newsletter.store import tables
-from newsletter.store.database import Database, open_database
+from newsletter.store.database import Database
+from tests.databases import open_new_database
 
 if TYPE_CHECKING:
     from tests.integration.gather.conftest import ScriptedWeb
@@ -45,7 +46,7 @@ BUDGET = "The city council passed a budget of 40 million with a narrow majority.
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    database = open_database(f"sqlite:///{tmp_path / 'newsletter.db'}")
+    database = open_new_database(tmp_path / "newsletter.db")
     yield database
     database.close()
 

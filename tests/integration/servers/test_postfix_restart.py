@@ -82,7 +82,7 @@ def kept(stored: list[Stored]) -> dict[str, set[str]]:
 def test_twenty_connections_at_once(
     tmp_path: Path, start_postfix: StartPostfix, trust: Trust, window: int
 ) -> None:
-    readers = crowd(500)
+    readers = crowd(250)
     postfix = start_postfix(readers=readers)
     publication = make(tmp_path / "publication", postfix, trust, readers, 20, window)
     assert publication.send().counts == {State.ACCEPTED: len(readers)}
