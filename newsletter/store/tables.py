@@ -534,6 +534,7 @@ address_changes = Table(  # a new address that a reader asked for, and whether i
     Column("asked_at", Instant, nullable=False),
     Column("mailed_at", Instant),  # NULL: it is not decided yet whether it is mailed
     Column("changed_at", Instant),  # NULL: not confirmed
+    Column("undoes", BigInteger),  # the change that an old address may take back by this one
     # The link in a mail names it by its number: nobody gets an erased one's.
     sqlite_autoincrement=True,
 )
@@ -800,6 +801,16 @@ posts = Table(  # what webhooks are told, until they said that they have it
         sqlite_where=text("state = 'waiting'"),
         postgresql_where=text("state = 'waiting'"),
     ),
+)
+
+# -- readers' own affairs ------------------------------------------------------------------------
+
+erasures = Table(  # what an erasure had to leave to be done: by the keeper, whatever is restarted
+    "erasures",
+    metadata,
+    Column("pseudonym", Text, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),  # its addresses, encrypted by the signing key
+    Column("until", Instant, nullable=False),
 )
 
 # -- what became of editions -----------------------------------------------------------------------
