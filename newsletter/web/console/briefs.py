@@ -1,8 +1,8 @@
 """One brief: its text, an editor's mends, a person's word on it, and which story it is of.
 
-Every form carries the hash of the text that was looked at. Where it is another by now, nothing is
-stored: whoever mended it gets their own words back in the form, beside what somebody else made
-of it meanwhile.
+What mends or judges a text carries the hash of the one that was looked at. Where it is another by
+now, nothing is stored: whoever mended it gets their own words back in the form, beside what
+somebody else made of it meanwhile.
 """
 
 from __future__ import annotations
