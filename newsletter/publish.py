@@ -32,6 +32,7 @@ from newsletter.editions.corrections import Wrong, build_correction, is_missing_
 from newsletter.editions.desk import Composed, find_released
 from newsletter.editions.lifecycle import RELEASED, UNSENT
 from newsletter.editions.model import Kind
+from newsletter.editions.plan import find_plan
 from newsletter.editions.review import WAITS_FOR_REVIEW
 from newsletter.editions.shelf import (
     EditionRecord,
@@ -50,7 +51,7 @@ from newsletter.press.checking import check_fit_to_send, describe_failed, look_a
 from newsletter.press.composing import compose, gather, render
 from newsletter.press.delivering import check_installation, check_relay, deliver
 from newsletter.press.site import check_web, write_web
-from newsletter.render.preflight import list_failed
+from newsletter.render.preflight import Finding, choose_overridden, list_failed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +71,7 @@ def prepare(
     brief_ids: Sequence[int] = (),
     anew: bool = True,
     closed: bool = False,
+    at: datetime | None = None,
     on_source: Callable[[SourceReport], None] | None = None,
 ) -> Prepared:
     """Gather, compose and render the edition of a day, unless it is approved already.
@@ -78,9 +80,17 @@ def prepare(
     what there is now. It stands as it is for the schedule itself, unless an embargo has ended or
     begun since, or a brief of it has expired; and where no source can be read. What its reviewers
     do not let go is left out of what was gathered: another gathering would bring edits that
-    nobody has seen. `closed` is whether their time is over.
+    nobody has seen. `closed` is whether their time is over. One that somebody planned stands as
+    it is for everybody; a special one can be made for a moment to come, `at`.
     """
     is_by_schedule = not anew
+    if planned := _find_planned(press, day, kind):
+        if brief_ids:
+            raise RefusedError(
+                f"the edition of {planned.name} is made, and planned",
+                mend=f"`newsletter cancel {planned.name}` first, to have other briefs in it",
+            )
+        return _take_standing(press, planned)
     with press.database.reading() as connection:
         found = find_edition(connection, day, kind)
         ready = found if found and found.has_compiled and found.state == "ready" else None
@@ -112,12 +122,19 @@ def prepare(
         kind=kind,
         brief_ids=brief_ids,
         closed=closed,
+        at=at,
     )
     if composed.edition is None:
         return Prepared(composed=composed, reports=reports)
     printed = render(press, composed)
     composed = replace(composed, record=printed.record, edition=printed.edition)
     return Prepared(composed=composed, printed=printed, reports=reports)
+
+
+def _find_planned(press: Press, day: date, kind: Kind) -> EditionRecord | None:
+    with press.database.reading() as connection:
+        found = find_edition(connection, day, kind)
+    return found if found and found.is_planned and found.has_compiled else None
 
 
 def _is_let_go(connection: Connection, press: Press, ready: EditionRecord, *, closed: bool) -> bool:
@@ -202,8 +219,11 @@ def make_ready(press: Press, day: date, kind: Kind = "daily") -> Prepared:
     printed = prepared.printed
     if printed is None or printed.record.state not in UNSENT:
         return prepared
-    if list_failed(printed.findings):
-        return _hold(press, prepared, printed)
+    with press.database.reading() as connection:
+        plan = find_plan(connection, printed.record.id)
+    overridden = choose_overridden(printed.findings, plan.overrides if plan else (), may_pass=True)
+    if failed := [each for each in list_failed(printed.findings) if each not in overridden]:
+        return _hold(press, prepared, printed, failed)
     if printed.record.state == "ready":
         return prepared
     with press.database.writing() as connection:
@@ -215,14 +235,16 @@ def make_ready(press: Press, day: date, kind: Kind = "daily") -> Prepared:
     )
 
 
-def _hold(press: Press, prepared: Prepared, printed: Printed) -> Prepared:
+def _hold(
+    press: Press, prepared: Prepared, printed: Printed, failed: Sequence[Finding]
+) -> Prepared:
     """Hold an edition that fails its preflight, with what failed as the reason."""
     record = printed.record
     with press.database.writing() as connection:
         held = hold_edition(
             connection,
             record.date,
-            f"it fails its preflight: {describe_failed(list_failed(printed.findings))}",
+            f"it fails its preflight: {describe_failed(failed)}",
             record.window,
             press.now(),
             record.kind,

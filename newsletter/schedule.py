@@ -4,6 +4,9 @@ Nothing here remembers anything. Jobs live in memory and are declared from the s
 every start; whether an edition is due, under way or sent is read from its one row per date.
 So a clock that fires twice (an autumn night, two processes, a restart) sends once.
 
+An edition that somebody planned has its own time in that row, and is sent then as it stands; the
+clock looks for such every few seconds. So a plan outlives restarts, and no job is kept of it.
+
 An edition has the date of its send time: one of 23:30 that starts late, after midnight, is
 still that of the day before. The week's round-up is one by the same rules, on its own day.
 """
@@ -28,12 +31,15 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 
 from newsletter.audience.erasure import wipe_traces
+from newsletter.audience.segment import parse_segment
 from newsletter.delivery.inquiry import list_decisions, read_run
 from newsletter.delivery.lifecycle import State
+from newsletter.delivery.results import add_up_editions
 from newsletter.delivery.sender import Sender
 from newsletter.editions.lifecycle import RELEASED, UNDER_WAY
 from newsletter.editions.model import Kind, name_edition
-from newsletter.editions.shelf import find_edition, list_editions
+from newsletter.editions.plan import find_plan, is_time
+from newsletter.editions.shelf import find_edition, list_editions, list_planned
 from newsletter.errors import AlreadyRunning, IllegalMove, NewsletterError, TemporaryError
 from newsletter.events import Event, Masking, about
 from newsletter.press import Press, Printed
@@ -94,6 +100,8 @@ class Keeper:
         self._tasks: dict[asyncio.Task[None], Sender | None] = {}
         """What is under way; with its sender, once there is one."""
         self._threads: set[threading.Thread] = set()
+        self._begun: set[tuple[int, datetime]] = set()
+        """The plans that were taken up here: what came of one stands, and is not tried for ever."""
 
     def stop(self) -> None:
         """End in order: nothing new is begun, answers that are due are awaited."""
@@ -130,9 +138,11 @@ class Keeper:
                     break
                 scheduler.wakeup()
                 self._take_up_resumed()
+                self._take_up_planned()
                 if monotonic() >= erasures_at:
                     erasures_at = monotonic() + _ERASURES_SECONDS
                     self._begin("finish erasures", self._finish_erasures)
+                    self._begin("add up", self._add_up)
         finally:
             scheduler.shutdown(wait=False)
             self.stop()
@@ -197,7 +207,7 @@ class Keeper:
     async def _catch_up(self) -> None:
         """Go on with editions that were under way, and with one whose time has passed."""
         with self._press.database.reading() as connection:
-            recent = list_editions(connection, _RECENT_EDITIONS)
+            recent = list_editions(connection, _RECENT_EDITIONS, with_planned=False)
         for record in reversed(recent):
             if record.state in UNDER_WAY:
                 log.info(
@@ -216,7 +226,7 @@ class Keeper:
         """
         now = self._press.now()
         with self._press.database.reading() as connection:
-            for record in list_editions(connection, _RECENT_EDITIONS):
+            for record in list_editions(connection, _RECENT_EDITIONS, with_planned=False):
                 if record.state == "sending":
                     run = read_run(connection, record.id, now)
                     decided = list_decisions(connection, record.id)
@@ -230,22 +240,42 @@ class Keeper:
                     continue
                 self._begin_sending(record.date, record.kind)
 
+    def _take_up_planned(self) -> None:
+        """Begin what is planned for a moment that has come, and has not long passed."""
+        now, most = self._press.now(), self._press.settings.schedule.max_lateness
+        with self._press.database.reading() as connection:
+            planned = list_planned(connection)
+        for record in planned:
+            assert record.send_at is not None, "that is what it is listed for"
+            key = (record.id, record.send_at)
+            if (
+                key not in self._begun
+                and is_time(record.send_at, now, max(most, _PUNCTUAL))
+                and self._begin_sending(record.date, record.kind)
+            ):
+                self._begun.add(key)
+
+    async def _add_up(self) -> None:
+        """Add up what became of editions that were sent, for whoever looks at them."""
+        await self._in_thread(lambda: add_up_editions(self._press.database, self._press.now()))
+
     async def _finish_erasures(self) -> None:
         """Write the database's file anew where an erasure had to wait for an edition's end."""
         await self._in_thread(lambda: wipe_traces(self._press.database, now=self._press.now()))
 
-    def _begin_sending(self, day: date, kind: Kind) -> None:
-        self._begin(f"send {name_edition(day, kind)}", lambda: self._send(day, kind))
+    def _begin_sending(self, day: date, kind: Kind) -> bool:
+        return self._begin(f"send {name_edition(day, kind)}", lambda: self._send(day, kind))
 
     # -- tasks ---------------------------------------------------------------------------------
 
-    def _begin(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Begin a task, unless it is under way or we are stopping."""
+    def _begin(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
+        """Begin a task, unless it is under way or we are stopping; say whether it began."""
         if self._stopping.is_set() or any(task.get_name() == name for task in self._tasks):
-            return
+            return False
         task = asyncio.create_task(self._guard(name, work), name=name)
         self._tasks[task] = None
         task.add_done_callback(self._tasks.pop)
+        return True
 
     async def _guard(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Let no error of a task end the process: each is one sentence in the log."""
@@ -384,11 +414,16 @@ class Keeper:
     def _is_worthwhile(self, day: date, kind: Kind) -> bool:
         """Tell whether to go on trying: an approved edition knows itself when to give up."""
         settings = self._press.settings
-        schedule = settings.weekly_schedule if kind == "weekly" else settings.schedule
-        if schedule and is_due(schedule, schedule.send_at, day, self._now()):
-            return True
+        weekly = settings.weekly_schedule or settings.schedule
+        schedule = weekly if kind == "weekly" else settings.schedule
         with self._press.database.reading() as connection:
             found = find_edition(connection, day, kind)
+        if found is not None and found.is_planned:
+            most = max(settings.schedule.max_lateness, _PUNCTUAL)
+            return bool(found.send_at and is_time(found.send_at, self._now(), most))
+        by_schedule = kind == "daily" or (kind == "weekly" and settings.weekly_schedule)
+        if by_schedule and is_due(schedule, schedule.send_at, day, self._now()):
+            return True
         return found is not None and found.state in UNDER_WAY
 
     async def _send_once(self, day: date, kind: Kind) -> None:
@@ -400,6 +435,13 @@ class Keeper:
                 "edition %s: is not begun, since it may have been sent before this database was "
                 "restored; `newsletter send --date %s --kind %s` sends it",
                 *(name, day, kind),
+            )
+            return
+        if ahead := self._find_own_time(day, kind):
+            log.info(
+                "edition %s: is sent at %s, its own time",
+                *(name, ahead.astimezone(self._now().tzinfo).strftime("%Y-%m-%d %H:%M %Z")),
+                extra=about(Event.EDITION_WAITS, edition=name),
             )
             return
         prepared = await self._make(day, kind)
@@ -416,6 +458,13 @@ class Keeper:
             log.info("edition %s: is sent already", name, extra=said)
         else:
             await self._deliver(printed)
+
+    def _find_own_time(self, day: date, kind: Kind) -> datetime | None:
+        """Find the moment to come for which an edition is planned, whatever the schedule says."""
+        with self._press.database.reading() as connection:
+            found = find_edition(connection, day, kind)
+        ahead = found.send_at if found is not None and found.is_planned else None
+        return ahead if ahead and ahead > self._press.now() else None
 
     def _may_have_been_sent(self, day: date, kind: Kind) -> bool:
         """Tell whether the database was restored since, and knows nothing of a send."""
@@ -435,10 +484,14 @@ class Keeper:
             if self._stopping.is_set():
                 sender.stop()
 
+        with self._press.database.reading() as connection:
+            plan = find_plan(connection, printed.record.id)
         try:
             delivered = await publish(
-                self._press,
+                replace(self._press, actor=plan.by) if plan else self._press,
                 printed,
+                overrides=plan.overrides if plan else (),
+                segment=parse_segment(plan.segment) if plan and plan.segment else None,
                 at_hours=True,
                 on_start=started,
                 on_progress=self._pulse.follow,

@@ -7,8 +7,9 @@ everything as it was, except for the row that says so. One that is left alone fo
 `patience`) is not asked, and counts as not read.
 
 A brief belongs to the source that brought it first; the same brief from another source adds
-only keys. Its own source may change it until an edition with it is approved. From then on it
-stays as readers got it, and a change is mentioned once.
+only keys. Its own source may change it until an edition with it is approved, but for what an
+editor mended (see `mending`). From then on it stays as readers got it, and a change is mentioned
+once.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from sqlalchemy import Connection, Row, delete, exists, insert, or_, select, upd
 from newsletter import __version__
 from newsletter.briefs.document import brief_from_document, brief_to_document
 from newsletter.briefs.health import Alarm
+from newsletter.briefs.mending import list_changed, merge_documents
 from newsletter.briefs.model import Brief, BriefWarning
 from newsletter.briefs.patience import build_spread, decide_next_attempt
 from newsletter.briefs.sources.identity import Known, Match, build_keys, decide_matches
@@ -381,14 +383,8 @@ class _Shelf:
 
     def load(self, keys: Iterable[str]) -> None:
         """Load every brief that is known by one of the keys."""
-        rows, briefs, taken = tables.brief_keys, tables.briefs, tables.edition_briefs
-        # A draft can still be composed anew, and then with the text as it stands by then.
-        fixed = exists().where(
-            taken.c.brief_id == briefs.c.id,
-            or_(taken.c.position.is_not(None), taken.c.story_id.is_not(None)),  # not left out
-            taken.c.edition_id == tables.editions.c.id,
-            tables.editions.c.state.not_in(("draft", "ready", "held")),
-        )
+        rows, briefs = tables.brief_keys, tables.briefs
+        fixed = is_fixed()
         wanted = sorted(keys)
         for start in range(0, len(wanted), _KEYS_A_QUERY):
             query = (
@@ -402,7 +398,7 @@ class _Shelf:
                     self._briefs[row.id] = Known(
                         brief_id=row.id,
                         source=row.source,
-                        brief=brief_from_document(row.document, file=row.origin),
+                        brief=brief_from_document(_of_source(row), file=row.origin),
                         in_edition=row.in_edition,
                     )
                 self.known[row.key] = self._briefs[row.id]
@@ -426,13 +422,13 @@ class _Shelf:
         if match.replaces:
             self._forget_keys(known.brief_id)
         self._add_keys(known.brief_id, lasting)
-        same = row.document == _to_document(item.brief, published_at=row.published_at)
+        same = _of_source(row) == _to_document(item.brief, published_at=row.published_at)
         if known.source != self._source:
             return "elsewhere", known.brief_id
         if same:
             return "known", known.brief_id
         if not known.in_edition:
-            self._update(item, row)
+            self._update(item, row, is_other=match.replaces)
             return "changed", known.brief_id
         if not any(key in self.known for key in match.keys if key not in lasting):
             self._add_keys(known.brief_id, set(match.keys) - lasting)
@@ -452,11 +448,28 @@ class _Shelf:
         self.new += 1
         return int(self._connection.execute(added).scalar_one())
 
-    def _update(self, item: Item, row: Row[Any]) -> None:
+    def _update(self, item: Item, row: Row[Any], *, is_other: bool) -> None:
+        """Store what a source says now; `is_other` is a story in the place of another."""
         briefs = tables.briefs
         values = self._values(item, otherwise=row.published_at)
+        if is_other:
+            values["source_document"] = None
+        elif row.source_document is not None:
+            values |= self._keep_mends(item, row, values["document"])
         self._connection.execute(update(briefs).where(briefs.c.id == row.id).values(**values))
         self.changed += 1
+
+    def _keep_mends(self, item: Item, row: Row[Any], document: Any) -> dict[str, Any]:
+        """Give the documents of a mended brief whose source has changed it."""
+        was = row.source_document
+        merged = merge_documents(was, row.document, document)
+        mended, changed = list_changed(was, row.document), list_changed(was, document)
+        if both := [field for field in mended if field in changed]:
+            self.warnings.append(
+                f"{item.origin}: was changed after an editor mended it; the editor's words stay in "
+                f"{', '.join(both)}."
+            )
+        return {"document": merged, "source_document": None if merged == document else document}
 
     def _values(self, item: Item, *, otherwise: datetime) -> dict[str, Any]:
         """Give the columns of a brief; an undated one is dated by its file, or `otherwise`."""
@@ -495,8 +508,27 @@ class _Shelf:
             del self.known[key]
 
 
+def is_fixed() -> Any:
+    """Build the condition that an edition has a brief which is not made anew any more.
+
+    A draft can still be composed anew, and then with the text as it stands by then.
+    """
+    briefs, taken = tables.briefs, tables.edition_briefs
+    return exists().where(
+        taken.c.brief_id == briefs.c.id,
+        or_(taken.c.position.is_not(None), taken.c.story_id.is_not(None)),  # not left out
+        taken.c.edition_id == tables.editions.c.id,
+        tables.editions.c.state.not_in(("draft", "ready", "held")),
+    )
+
+
 def _to_document(brief: Brief, *, published_at: datetime) -> Any:
     return brief_to_document(replace(brief, published_at=brief.published_at or published_at))
+
+
+def _of_source(row: Row[Any]) -> Any:
+    """Give a stored brief as its source brought it, whatever an editor mended since."""
+    return row.document if row.source_document is None else row.source_document
 
 
 def _say(item: Item, warning: BriefWarning) -> str:

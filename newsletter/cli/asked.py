@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
 import typer
 from sqlalchemy import Connection
@@ -24,6 +25,14 @@ DateOption = Annotated[
         formats=["%Y-%m-%d"],
         metavar="YYYY-MM-DD",
         help="Editorial date; default today.",
+    ),
+]
+AtOption = Annotated[
+    str,
+    typer.Option(
+        metavar="MOMENT",
+        help='Have `serve` send it then, as it stands: "2026-11-27 15:00" by the publication\'s '
+        "clock, or 15:00 for the next time that it shows that.",
     ),
 ]
 BriefOption = Annotated[
@@ -65,6 +74,31 @@ SegmentOption = Annotated[
         metavar="SEGMENT", help='Only some readers: "topics:markets language:de active:<90d".'
     ),
 ]
+
+
+def parse_moment(text: str, now: datetime, zone: ZoneInfo) -> datetime:
+    """Read a moment, aware UTC: a date with a time, or a time of day alone for the next such.
+
+    Without an offset of its own it is by the clock of `zone`: of an hour that this shows twice
+    the first, and one that it skips as if it had not been put forward. Raises
+    `typer.BadParameter` for any other text.
+    """
+    try:
+        if len(text.strip()) <= len("15:00"):
+            clock = time.fromisoformat(text.strip())
+            day = now.astimezone(zone).date()
+            moment = datetime.combine(day, clock, tzinfo=zone)
+            if moment.timestamp() <= now.timestamp():
+                moment = datetime.combine(day + timedelta(days=1), clock, tzinfo=zone)
+        else:
+            moment = datetime.fromisoformat(text.strip())
+            if len(text.strip()) <= len("2026-11-27"):
+                raise ValueError(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(
+            f'{text!r} is no moment such as "2026-11-27 15:00"', param_hint="--at"
+        ) from None
 
 
 def check_briefs(brief_ids: list[int] | None, kind: Kind) -> tuple[int, ...]:

@@ -32,12 +32,16 @@ def prepare_edition(
     *,
     kind: Kind = "daily",
     brief_ids: Sequence[int] = (),
+    at: datetime | None = None,
     as_json: bool,
 ) -> Printed | None:
-    """Gather, compose and render; say why there is no edition, and give None. Held ones raise."""
+    """Gather, compose and render; say why there is no edition, and give None. Held ones raise.
+
+    A special one can be made for a moment to come, `at`.
+    """
     with session.err.status("Gathering, composing, rendering …"):
         date = day.date() if day else press.today()
-        prepared = prepare(press, date, kind=kind, brief_ids=brief_ids)
+        prepared = prepare(press, date, kind=kind, brief_ids=brief_ids, at=at)
     composed = prepared.composed
     print_remarks(session, prepared.reports)
     _print_left_out(session, composed)

@@ -43,7 +43,7 @@ def waves(
             run = read_run(connection, record.id, now)
             everybody = run.audience if run else 0
         else:
-            release = find_release(press, of, kind)
+            release = find_release(press, of, kind, record.send_at if record else None)
             if release is None:
                 raise RefusedError(
                     "every reader gets such an edition at once",

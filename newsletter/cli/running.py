@@ -27,6 +27,8 @@ from newsletter.watch.watchdog import watching
 
 def serve(ctx: typer.Context) -> None:
     """Keep the schedule, send single mails, serve the readers' pages, until SIGTERM or Ctrl-C."""
+    from newsletter.web.api.orders import ordering
+
     session: Session = ctx.obj
     settings = session.settings
     is_json = settings.log.format == "json"
@@ -45,7 +47,6 @@ def serve(ctx: typer.Context) -> None:
         with ExitStack() as stack:
             stack.enter_context(watching(press, pulse))
             if listen := session.settings.web.listen:
-                from newsletter.web.api.orders import ordering
                 from newsletter.web.app import serving
 
                 address = stack.enter_context(serving(press, listen, pulse, figures))
@@ -55,7 +56,6 @@ def serve(ctx: typer.Context) -> None:
                     settings.publication.url,
                     extra=about(Event.STARTED),
                 )
-                stack.enter_context(ordering(press))
             if (apart := session.settings.metrics.listen) not in ("", "off"):
                 from newsletter.web.app import running
                 from newsletter.web.watching import build_metrics_app
@@ -63,6 +63,7 @@ def serve(ctx: typer.Context) -> None:
                 app = build_metrics_app(figures)
                 address = stack.enter_context(running(app, apart, field="metrics.listen"))
                 logger.info("figures: %s/metrics", address, extra=about(Event.STARTED))
+            stack.enter_context(ordering(press))
             stack.enter_context(telling(press))
             stack.enter_context(listening(press))
             stack.enter_context(couriering(press, build_settler(press)))

@@ -26,6 +26,7 @@ from rich.progress import (
 from newsletter.audience.address import parse_address
 from newsletter.audience.segment import Segment, parse_segment
 from newsletter.cli.asked import (
+    AtOption,
     BriefOption,
     DateOption,
     JsonOption,
@@ -35,6 +36,7 @@ from newsletter.cli.asked import (
     check_briefs,
     confirm,
     find_edition_of,
+    parse_moment,
 )
 from newsletter.cli.edition import (
     Gaps,
@@ -60,6 +62,7 @@ from newsletter.delivery.lifecycle import FINAL, State, count_open
 from newsletter.delivery.sender import Sender
 from newsletter.editions.lifecycle import UNSENT
 from newsletter.editions.model import Kind
+from newsletter.editions.plan import check_moment
 from newsletter.editions.shelf import EditionRecord, read_edition
 from newsletter.errors import AlreadyRunning, AudienceError, RefusedError, TemporaryError
 from newsletter.press import Delivered, Press, Printed
@@ -67,6 +70,7 @@ from newsletter.press.afterwards import retry_unreached
 from newsletter.press.approving import count_audience, nobody_to_mail
 from newsletter.press.checking import check_fit_to_send
 from newsletter.press.delivering import paused, send_test
+from newsletter.press.planning import plan_edition
 from newsletter.publish import publish
 from newsletter.render.preflight import Finding
 
@@ -99,10 +103,19 @@ def send(
     day: DateOption = None,
     kind: KindOption = "daily",
     brief: BriefOption = None,
+    at: AtOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Send the day's edition to every reader it is for, once; also goes on with a stopped send."""
     session: Session = ctx.obj
+    moment = None
+    if at:
+        if test or retry_failed or dry_run:
+            raise typer.BadParameter("is for an edition's first send", param_hint="--at")
+        zone = session.settings.publication.zone
+        moment = parse_moment(at, session.now(), zone)
+        check_moment(moment, session.now())
+        day = day or moment.astimezone(zone)
     brief_ids = check_briefs(brief, kind)
     overrides = tuple(override or ())
     test_email = _parse_test(test, dry_run=dry_run)
@@ -125,7 +138,7 @@ def send(
         if retry_failed:
             _check_tried(press, day, kind)
         printed = prepare_edition(
-            session, press, day, kind=kind, brief_ids=brief_ids, as_json=as_json
+            session, press, day, kind=kind, brief_ids=brief_ids, at=moment, as_json=as_json
         )
         if printed is None:
             return
@@ -155,6 +168,12 @@ def send(
             counts = press.ledger.counts(printed.record.id)
             audience, to_mail = sum(counts.values()), count_open(counts)
             shown = f"{audience:,}"
+        if moment and printed.record.state not in UNSENT:
+            raise RefusedError(
+                f"the edition of {printed.record.name} is {printed.record.state}: it has no time "
+                "to come",
+                mend="leave --at out",
+            )
         gaps = find_gaps(press, printed)
         if not as_json:
             relay = "" if dry_run else ", ".join(map(str, press.relays))
@@ -175,7 +194,13 @@ def send(
         elif printed.record.state == "paused":
             raise paused(printed.record)
         if not yes:
-            _ask(session, printed, to_mail, wanted, as_json=as_json)
+            _ask(session, printed, to_mail, wanted, at=moment, as_json=as_json)
+        if moment:
+            record = plan_edition(
+                press, printed, moment, overrides=overrides, segment=wanted, by_person=True
+            )
+            _print_planned(session, printed, record, as_json=as_json)
+            return
         _deliver(session, press, printed, audience, overrides=overrides, segment=wanted)
         record = _print_outcome(session, press, printed, mailed=True, as_json=as_json)
         _check_end(record)
@@ -278,6 +303,7 @@ def _ask(
     to_mail: int,
     segment: Segment | None = None,
     *,
+    at: datetime | None = None,
     as_json: bool,
 ) -> None:
     """Return on a yes."""
@@ -286,7 +312,8 @@ def _ask(
     only = ", and to nobody else" if segment else ""
     confirm(
         session,
-        f"{'Send' if is_new else 'Go on sending'} to {shown_count(to_mail, 'reader')}{only}?",
+        f"{'Send' if is_new else 'Go on sending'} to {shown_count(to_mail, 'reader')}{only}"
+        + (f" at {_shown_at(session, at)}?" if at else "?"),
         declined="Nobody was mailed. The edition waits: "
         f"`newsletter send {printed.record.options}` asks again.",
         as_json=as_json,
@@ -382,6 +409,26 @@ def _stop_on_signal(sender: Sender) -> None:
 
 
 # -- what is shown ---------------------------------------------------------------------------------
+
+
+def _shown_at(session: Session, at: datetime) -> str:
+    return f"{at.astimezone(session.settings.publication.zone):%a %Y-%m-%d %H:%M %Z}"
+
+
+def _print_planned(
+    session: Session, printed: Printed, record: EditionRecord, *, as_json: bool
+) -> None:
+    assert record.send_at is not None, "it was planned just now"
+    if as_json:
+        planned = {"state": record.state, "send_at": record.send_at.isoformat()}
+        session.print_json(edition_document(printed) | planned)
+        return
+    session.out.print(
+        f"The edition of {record.name} stands as it is; `newsletter serve` sends it at "
+        f"{_shown_at(session, record.send_at)}, to who is a reader then. "
+        f"`newsletter cancel {record.name}` takes that back.",
+        markup=False,
+    )
 
 
 def _print_dry_run(

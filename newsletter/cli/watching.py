@@ -263,6 +263,16 @@ def _what_next(report: _Report, zone: ZoneInfo) -> str:
     command = f"`newsletter send {record.options}`"
     still_open = count_open(counts)
     match record.state:
+        case "draft" | "ready" if record.send_at and record.send_at <= report.at:
+            return (
+                f"its time, {shown_moment(record.send_at, zone)}, has passed; {command} sends it."
+            )
+        case "draft" | "ready" if record.send_at:
+            return (
+                f"stands as it is; `newsletter serve` sends it at "
+                f"{shown_moment(record.send_at, zone)}, {command} at once, "
+                f"`newsletter cancel {record.name}` not at all."
+            )
         case "draft":
             return f"a draft, made anew with the latest briefs until {command} sends it."
         case "ready":
@@ -366,6 +376,7 @@ def _edition_document(report: _Report) -> dict[str, Any]:
         "state": record.state,
         "reason": record.reason,
         "subject": record.subject,
+        "send_at": record.send_at and record.send_at.isoformat(),
         "sent_at": record.sent_at and record.sent_at.isoformat(),
         "not_after": record.not_after and record.not_after.isoformat(),
         "audience": sum(report.counts.values()),

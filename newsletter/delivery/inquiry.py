@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -83,6 +83,10 @@ class Progress:
     """What it waits for, in words; "" while mail flows."""
     parked: int
     """Deliveries that wait for their provider."""
+    replies: Mapping[str, int] = field(default_factory=dict)
+    """Attempts of this run by the first digit of the relay's reply; "" for what was none."""
+    domains: tuple[tuple[str, Mapping[str, int]], ...] = ()
+    """Attempts of this run by outcome, for the domains with the most of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -522,6 +526,8 @@ def _read_progress(document: Mapping[str, Any] | None) -> Progress | None:
         accepted=int(document.get("accepted", 0)),
         waiting=str(document.get("waiting", "")),
         parked=int(document.get("parked", 0)),
+        replies=document.get("replies", {}),
+        domains=tuple((domain, ends) for domain, ends in document.get("domains", ())),
     )
 
 
@@ -587,12 +593,12 @@ _COPY_COLUMNS = (
 _DOUBTED_COPIES = select(*_COPY_COLUMNS).where(*_DOUBTED).order_by(_D.subscriber_id)
 _COPY = select(*_COPY_COLUMNS).where(OF_EDITION, _D.subscriber_id == bindparam("of"))
 _COPY_AT = select(*_COPY_COLUMNS).where(OF_EDITION, _D.email_key == bindparam("at"))
-_SAID = func.replace(_D.reply, _D.email, literal_column("'READER'")).label("said")
+SAID = func.replace(_D.reply, _D.email, literal_column("'READER'")).label("said")
 _REASONS = tuple(
-    select(_D.state, _SAID, func.count())
+    select(_D.state, SAID, func.count())
     .where(OF_EDITION, in_state(*states))
-    .group_by(_D.state, _SAID)
-    .order_by(func.count().desc(), _D.state, _SAID)
+    .group_by(_D.state, SAID)
+    .order_by(func.count().desc(), _D.state, SAID)
     .limit(bindparam("most"))
     for states in (("failed", "in_doubt", "expired", "bounced"), ("deferred",))
 )

@@ -8,6 +8,9 @@
 A status of 2xx is a yes. Anything else is tried again, and each hook for itself: while one does
 not answer the others are told. What waits is in the database, so a killed process loses nothing;
 killed between the yes and its record it tells the same thing, with the same id, once more.
+
+Of several processes on one database one tells a hook at a time: it takes what is due for a while
+(a lease), and its answer counts only while nobody took it over (the fence).
 """
 
 from __future__ import annotations
@@ -15,12 +18,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, update
 
+from newsletter.delivery.holder import is_gone
 from newsletter.errors import SourceError
 from newsletter.store.tables import posts
 
@@ -42,6 +46,9 @@ class Post:
     body: bytes
     attempts: int
     made_at: datetime
+    holder: str
+    fence: int
+    """Counts how often it was taken: an answer of whoever has an older one comes too late."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,10 +91,17 @@ def decide_pause(attempts: int) -> timedelta:
 
 
 def find_due_posts(connection: Connection, now: datetime) -> list[Post]:
-    """Find what each hook is told next: the oldest that is due, one for each hook."""
+    """Find what each hook is told next: the oldest that is due, one for each hook.
+
+    Nothing for a hook that is being told something at this moment, by whatever process.
+    """
+    held = connection.execute(
+        select(_P.hook, _P.holder).where(_P.state == "waiting", _P.leased_until > now)
+    )
+    busy = {row.hook for row in held if not is_gone(row.holder)}
     first = (
         select(func.min(_P.id))
-        .where(_P.state == "waiting", _P.look_at <= now)
+        .where(_P.state == "waiting", _P.look_at <= now, _P.hook.not_in(busy))
         .group_by(_P.hook)
         .scalar_subquery()
     )
@@ -100,18 +114,37 @@ def find_due_posts(connection: Connection, now: datetime) -> list[Post]:
             body=bytes(row.body),
             attempts=row.attempts,
             made_at=row.made_at,
+            holder=row.holder,
+            fence=row.fence,
         )
         for row in rows
     ]
 
 
+def take_post(
+    connection: Connection, post: Post, holder: str, now: datetime, *, lease: timedelta
+) -> Post | None:
+    """Take what was found due, to tell it within the lease; None where another was quicker."""
+    taken = connection.execute(
+        update(posts)
+        .where(_P.id == post.id, _P.state == "waiting", _P.fence == post.fence)
+        .values(holder=holder, leased_until=now + lease, fence=post.fence + 1)
+    )
+    return replace(post, holder=holder, fence=post.fence + 1) if taken.rowcount else None
+
+
 def record_answer(connection: Connection, post: Post, problem: str, now: datetime) -> None:
-    """Record what came of an attempt; `problem` is "" where the hook has it now."""
+    """Record what came of an attempt; `problem` is "" where the hook has it now.
+
+    Nothing where somebody else took it meanwhile, since the lease was over.
+    """
     attempts = post.attempts + 1
     values: dict[str, object] = {
         "attempts": attempts,
         "changed_at": now,
         "said": problem[:_SAID_CHARACTERS],
+        "holder": "",
+        "leased_until": None,
     }
     if not problem:
         values |= {"state": "taken", "body": None}
@@ -119,7 +152,8 @@ def record_answer(connection: Connection, post: Post, problem: str, now: datetim
         values |= {"state": "failed", "body": None}
     else:
         values["look_at"] = min(now + decide_pause(attempts), post.made_at + TRIED_FOR)
-    connection.execute(update(posts).where(_P.id == post.id, _P.state == "waiting").values(values))
+    is_mine = (_P.id == post.id) & (_P.state == "waiting") & (_P.fence == post.fence)
+    connection.execute(update(posts).where(is_mine).values(values))
 
 
 def tell_hook(

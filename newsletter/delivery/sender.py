@@ -41,6 +41,8 @@ LOOK_SECONDS = 0.5
 """How often a run looks whether the edition was paused or cancelled."""
 _RATE_SECONDS = 10.0
 """The rate that is told is that of so many seconds."""
+_DOMAINS_TOLD = 20
+_ENDS = (State.ACCEPTED, State.DEFERRED, State.FAILED, State.IN_DOUBT)
 _SHORTEST_WAIT_SECONDS = 0.02
 _SWITCH_SECONDS = 0.0005
 _GARBAGE = 10_000
@@ -249,6 +251,8 @@ class Sender:
             "connections": desk.connections,
             "parked": desk.parked,
             "waiting": desk.explain_wait(self._around.monotonic()),
+            "replies": _by_class(self._shift.replies),
+            "domains": _by_domain(self._shift.domains),
         }
 
     # -- from the ledger to the desk -----------------------------------------------------------
@@ -313,6 +317,25 @@ class Sender:
                 while condition():
                     self._shift.settled.clear()
                     await self._shift.settled.wait()
+
+
+def _by_class(replies: Counter[tuple[str, str]]) -> dict[str, int]:
+    """Count attempts by the first digit of their reply, whichever relay gave it."""
+    classes: Counter[str] = Counter()
+    for (_, digit), count in replies.items():
+        classes[digit] += count
+    return dict(classes)
+
+
+def _by_domain(attempts: Counter[tuple[str, State]]) -> list[tuple[str, dict[str, int]]]:
+    """Count attempts by domain and outcome, for the domains with the most of them."""
+    totals: Counter[str] = Counter()
+    for (domain, _), count in attempts.items():
+        totals[domain] += count
+    return [
+        (domain, {state.value: attempts[domain, state] for state in _ENDS})
+        for domain, _ in totals.most_common(_DOMAINS_TOLD)
+    ]
 
 
 @contextlib.contextmanager

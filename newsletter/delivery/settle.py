@@ -95,6 +95,15 @@ def note_send(connection: Connection, edition_id: int, *, by: Actor, now: dateti
     note(connection, by, "edition.send", f"edition {record.name}", now=now)
 
 
+def note_plan(
+    connection: Connection, record: EditionRecord, at: datetime, *, by: Actor, now: datetime
+) -> None:
+    """Note that an edition is to be sent at a moment of its own, as it stands."""
+    said = f"to be sent at {at:%Y-%m-%d %H:%M} UTC"
+    _note(connection, record.id, "plan", said, by=by.who, now=now)
+    note(connection, by, "edition.plan", f"edition {record.name}", now=now, detail=said)
+
+
 def take_up(connection: Connection, edition_id: int, *, by: Actor, now: datetime) -> None:
     """Have a running `serve` go on with an edition that nobody sends, as after a pause."""
     if read_edition(connection, edition_id).state == "sending":

@@ -97,6 +97,8 @@ class Shift:
     tally: Counter[State] = field(default_factory=Counter)
     replies: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Replies by relay and first digit; "" for what was no reply."""
+    domains: Counter[tuple[str, State]] = field(default_factory=Counter)
+    """Attempts by the reader's domain and what became of them, as they come."""
     on_progress: Callable[[Counter[State]], None] = lambda _tally: None
     _waiting: list[asyncio.Future[None]] = field(default_factory=list)
 

@@ -496,6 +496,7 @@ class Worker:
         """Keep an outcome for the next commit, and let the desk learn from it if it `is_told`."""
         shift, job = self._shift, letter.job
         shift.replies[self._lane.name, said[:1] if said[:3].isdecimal() else ""] += 1
+        shift.domains[job.reader.domain, verdict.state] += 1
         ended_at = shift.around.now()
         pause = timedelta(0)
         if verdict.state is State.IN_DOUBT:

@@ -14,8 +14,10 @@ from datetime import date, datetime
 from typing import Any, Literal
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     RowMapping,
+    and_,
     delete,
     exists,
     func,
@@ -57,11 +59,18 @@ class EditionRecord:
     created_at: datetime
     sent_at: datetime | None
     has_compiled: bool
+    send_at: datetime | None = None
+    """Its own time, where somebody planned it: it is sent then, as it stands."""
 
     @property
     def name(self) -> str:
         """Its date, and its kind where that is not daily."""
         return name_edition(self.date, self.kind)
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether it waits for a time of its own."""
+        return self.send_at is not None and self.state in UNSENT
 
     @property
     def options(self) -> str:
@@ -86,7 +95,15 @@ class Released:
 _E = editions.c
 _RECORD = (
     *(_E.id, _E.date, _E.kind, _E.state, _E.reason, _E.subject, _E.preheader),
-    *(_E.window_start, _E.cut_off, _E.dated_at, _E.not_after, _E.created_at, _E.sent_at),
+    *(
+        _E.window_start,
+        _E.cut_off,
+        _E.dated_at,
+        _E.not_after,
+        _E.created_at,
+        _E.sent_at,
+        _E.send_at,
+    ),
     _E.compiled.is_not(None).label("has_compiled"),
 )
 
@@ -107,10 +124,24 @@ def read_edition(connection: Connection, edition_id: int) -> EditionRecord:
     return _record(row)
 
 
-def list_editions(connection: Connection, limit: int) -> tuple[EditionRecord, ...]:
-    """List the newest editions, the latest date first."""
+def list_editions(
+    connection: Connection, limit: int, *, with_planned: bool = True
+) -> tuple[EditionRecord, ...]:
+    """List the newest editions, the latest date first; also those that wait for their time."""
     statement = select(*_RECORD).order_by(_E.date.desc(), _E.id.desc()).limit(limit)
+    if not with_planned:
+        statement = statement.where(~_is_planned())
     return tuple(map(_record, connection.execute(statement).mappings()))
+
+
+def list_planned(connection: Connection) -> tuple[EditionRecord, ...]:
+    """List the editions that wait for a time of their own, the next one first."""
+    statement = select(*_RECORD).where(_is_planned()).order_by(_E.send_at, _E.id)
+    return tuple(map(_record, connection.execute(statement).mappings()))
+
+
+def _is_planned() -> ColumnElement[bool]:
+    return and_(_E.send_at.is_not(None), _E.state.in_(sorted(UNSENT)))
 
 
 def list_released(connection: Connection) -> tuple[Released, ...]:
@@ -429,10 +460,11 @@ def retire_unapproved(
 def reopen_dailies(connection: Connection) -> None:
     """Have daily editions that nobody approved give their briefs back: they are to be made again.
 
-    What they were is not to be sent any more, so what was compiled of them is dropped.
+    What they were is not to be sent any more, so what was compiled of them is dropped. One that
+    somebody planned stands.
     """
     unapproved = connection.scalars(
-        select(_E.id).where(_E.kind == "daily", _E.state.in_(sorted(UNSENT)))
+        select(_E.id).where(_E.kind == "daily", _E.state.in_(sorted(UNSENT)), ~_is_planned())
     ).all()
     for edition_id in unapproved:
         _release_briefs(connection, edition_id)
@@ -456,10 +488,16 @@ def _put(
         connection.execute(insert(editions).values(made))
     else:
         _check_replaceable(connection, found := _record(row))
+        if found.is_planned and state != "held":
+            raise RefusedError(
+                f"the edition of {found.name} is planned, and stands as it is",
+                mend=f"`newsletter cancel {found.name}` first, to make it anew",
+            )
         if found.state != state:
             move(found.state, state, name=f"the edition of {day}")
         _release_briefs(connection, found.id)
         fresh = {"state": state, "compiled": None, "dated_at": None, "not_after": None, **values}
+        fresh |= {"send_at": None, "send_how": None}
         connection.execute(update(editions).where(_E.id == found.id).values(fresh))
     return _record(connection.execute(statement).mappings().one())
 

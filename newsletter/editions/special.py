@@ -37,15 +37,18 @@ def compose_special(
     *,
     day: date,
     now: datetime,
+    at: datetime | None = None,
     brief_ids: Sequence[int] = (),
 ) -> Composed:
     """Compose the special edition of `day` of the briefs with these numbers, as a draft.
 
     Without numbers it is made of those that its draft has, else of the pinned ones of the
-    lookback. Raises `RefusedError` for a day to come, for a brief that is not there, that another
+    lookback. It is of what may be sent `at` a moment, now or later. Raises `RefusedError` for a day
+    that has not begun by then, for a brief that is not there, that another
     edition has, or that may not be sent now, and where there is no brief at all.
     """
     rules = settings.edition
+    at = now if at is None else max(at, now)
     with database.writing() as connection:
         if released := find_released(connection, day, "special"):
             return released
@@ -53,14 +56,14 @@ def compose_special(
         reopen_dailies(connection)
         found = find_edition(connection, day, "special")
         edition_id = None if found is None else found.id
-        cut_off = decide_cut_off(day, now=now, zone=settings.publication.zone)
-        window = Window(start=cut_off - rules.lookback, cut_off=cut_off)
+        cut_off = decide_cut_off(day, now=at, zone=settings.publication.zone)
+        window = Window(start=min(now, cut_off) - rules.lookback, cut_off=cut_off)
         named = brief_ids or (list_claims(connection, edition_id) if edition_id else ())
         if named:
-            chosen = load_named(connection, named, at=now, edition_id=edition_id)
+            chosen = load_named(connection, named, at=at, edition_id=edition_id)
         else:
             on_offer = load_candidates(
-                connection, window, made_at=now, beginning=None, lookback=rules.lookback
+                connection, window, made_at=at, beginning=None, lookback=rules.lookback
             )
             chosen = tuple(each for each in on_offer.chosen if each.brief.pinned)
         if not chosen:

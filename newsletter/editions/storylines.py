@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Literal
 
@@ -17,6 +18,38 @@ from newsletter.store.tables import briefs, edition_briefs, editions, story_rule
 
 REMEMBERED = timedelta(days=14)
 """How long after an edition a story is known again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A brief that an edition tells, or names beside the one that tells its story."""
+
+    brief_id: int
+    title: str
+    source: str
+    story_id: int
+    leads: bool
+
+
+def list_pieces(connection: Connection, edition_id: int) -> tuple[Piece, ...]:
+    """List the pieces of an edition's stories: those that lead, in its order, then the others."""
+    claims = edition_briefs.c
+    rows = connection.execute(
+        select(briefs.c.id, briefs.c.document, briefs.c.source, claims.story_id, claims.position)
+        .join_from(edition_briefs, briefs)
+        .where(claims.edition_id == edition_id, claims.story_id.is_not(None))
+        .order_by(claims.position.is_(None), claims.position, briefs.c.id)
+    )
+    return tuple(
+        Piece(
+            brief_id=row.id,
+            title=row.document["title"],
+            source=row.source,
+            story_id=row.story_id,
+            leads=row.position is not None,
+        )
+        for row in rows
+    )
 
 
 def load_rules(connection: Connection) -> tuple[Rule, ...]:

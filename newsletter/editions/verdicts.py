@@ -40,6 +40,8 @@ class Reviewed:
     origin: str
     published_at: datetime
     document: Mapping[str, Any]
+    source_document: Mapping[str, Any] | None
+    """As its source has it, where an editor mended it."""
     warnings: Sequence[Mapping[str, Any]]
     brief: Brief
     content_hash: str
@@ -69,6 +71,7 @@ def load_reviewed(
                 origin=row.origin,
                 published_at=row.published_at,
                 document=row.document,
+                source_document=row.source_document,
                 warnings=row.warnings,
                 brief=brief,
                 content_hash=name,

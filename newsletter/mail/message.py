@@ -89,11 +89,12 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class _ReaderSlot:
-    """A slot that is filled for each reader, in a part of the given kind."""
+    """A slot that is filled for each reader, and where it stands in a plan: by kind of part."""
 
     name: str
     default: str
-    escaped: bool
+    plain: tuple[int, ...]
+    html: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +105,8 @@ class _Plan:
     """As sent, with nothing where a slot is."""
     canonical: list[bytes]
     """The same as DKIM hashes it; empty where nobody signs."""
-    slots: tuple[tuple[int, _ReaderSlot], ...]
-    """Where each slot is in both."""
+    slots: tuple[_ReaderSlot, ...]
+    """Each slot once: a value that stands beside every brief is made once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,19 +217,17 @@ class Addresser:
         )
         body: list[bytes] = [*plan.wire]
         canonical = plan.canonical.copy()
-        encoded: dict[str, bytes] = {}
-        for place, slot in plan.slots:
+        for slot in plan.slots:
             value = values.get(slot.name)
             if value is None:
                 value = clean_text(reader.fields.get(slot.name.removeprefix("fields."), ""))
             value = value or slot.default
-            if slot.escaped and _NEEDS_ESCAPE.search(value):
-                value = html.escape(value)
-            if (lines := encoded.get(value)) is None:  # most stand in both parts
-                lines = encoded[value] = encode_value(value)
-            body[place] = lines
-            if canonical:
-                canonical[place] = canonical_body(lines)
+            lines = encode_value(value)
+            _fill(body, canonical, slot.plain, lines)
+            if slot.html:
+                if _NEEDS_ESCAPE.search(value):
+                    lines = encode_value(html.escape(value))
+                _fill(body, canonical, slot.html, lines)
         header = [WireLines.check(fields)]
         if self._signers:
             body_hash = hash_body(canonical)
@@ -286,7 +285,8 @@ class Addresser:
         )
         values = {"web_url": self._letterhead.web_url}
         edge = b"\r\n--" + self._boundary
-        steps: list[list[bytes] | _ReaderSlot] = [[]]
+        steps: list[list[bytes]] = [[]]
+        places: dict[tuple[str, str], dict[str, list[int]]] = {}
         for kind, nodes in self._parts:
             if form == "text" and kind == "html":
                 continue
@@ -297,19 +297,30 @@ class Addresser:
                 pieces = chain(around[0], pieces, around[1] if kind == "html" else [])
             for piece in pieces:
                 if isinstance(piece, Slot):
-                    steps.append(_ReaderSlot(piece.name, piece.default, kind == "html"))
-                elif isinstance(last := steps[-1], list):
-                    last.append(piece)
+                    at = places.setdefault((piece.name, piece.default), {"plain": [], "html": []})
+                    at[kind].append(len(steps))
+                    steps += [], []
                 else:
-                    steps.append([piece])
-        plan = [b"".join(step) if isinstance(step, list) else step for step in steps]
+                    steps[-1].append(piece)
+        wire = [WireLines.check(b"".join(s)) if s else WireLines() for s in steps]
         return _Plan(
-            wire=[WireLines.check(p) if isinstance(p, bytes) else WireLines() for p in plan],
-            canonical=[canonical_body(p) if isinstance(p, bytes) else b"" for p in plan]
-            if self._signers
-            else [],
-            slots=tuple((n, p) for n, p in enumerate(plan) if isinstance(p, _ReaderSlot)),
+            wire=wire,
+            canonical=[canonical_body(lines) for lines in wire] if self._signers else [],
+            slots=tuple(
+                _ReaderSlot(name, default, tuple(at["plain"]), tuple(at["html"]))
+                for (name, default), at in places.items()
+            ),
         )
+
+
+def _fill(body: list[bytes], canonical: list[bytes], places: tuple[int, ...], lines: bytes) -> None:
+    """Put a value where its slot stands; into the canonical form where somebody signs."""
+    for place in places:
+        body[place] = lines
+    if canonical:
+        signed = canonical_body(lines)
+        for place in places:
+            canonical[place] = signed
 
 
 def _uses_feedback(piece: Piece | str) -> bool:

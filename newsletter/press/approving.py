@@ -70,7 +70,7 @@ def approve(
                 f"the edition of {record.date} cannot be sent: {_describe_barred(press, barred)}",
                 mend="make it again, which leaves that out, and look at it before you send it",
             )
-        _check_reviewed(connection, press, record, by_person=by_person)
+        check_reviewed(connection, press, record, by_person=by_person)
         content = load_content(connection, record.id)
         repeats = list_dates_repeated(content)
         audience = press.ledger.enrol(
@@ -123,29 +123,33 @@ def build_plan(
     connection: Connection, press: Press, record: EditionRecord, now: datetime
 ) -> Callable[[Mapping[Hour, int]], tuple[Wave, ...]] | None:
     """Give what plans an edition's waves; None where hours are not for this kind, or are off."""
-    release = find_release(press, record.date, record.kind)
+    release = find_release(press, record.date, record.kind, record.send_at)
     if release is None:
         return None
     rate = read_rate(connection) if release.by_the_hour else 0
     return partial(plan_waves, release=release, now=now, per_second=rate)
 
 
-def find_release(press: Press, day: date, kind: Kind) -> Release | None:
-    """Say when an edition is there by the schedule; None for one that readers get at once."""
+def find_release(
+    press: Press, day: date, kind: Kind, send_at: datetime | None = None
+) -> Release | None:
+    """Say when an edition is there, by schedule or own time; None where all get it at once."""
     settings = press.settings
     schedule = settings.weekly_schedule if kind == "weekly" else settings.schedule
     if kind not in ("daily", "weekly") or schedule is None or schedule.reader_hours == "off":
         return None
     publication = settings.publication
     at = datetime.combine(day, schedule.send_at, tzinfo=publication.zone)
+    if send_at is not None:
+        at = send_at.astimezone(publication.zone)
     return Release(
         at=at.astimezone(UTC),
-        own=Hour(zone=publication.timezone, clock=f"{schedule.send_at:%H:%M}"),
+        own=Hour(zone=publication.timezone, clock=f"{at:%H:%M}"),
         by_the_hour=schedule.reader_hours == "by",
     )
 
 
-def _check_reviewed(
+def check_reviewed(
     connection: Connection, press: Press, record: EditionRecord, *, by_person: bool
 ) -> None:
     """Refuse an edition that its reviewers do not let go."""

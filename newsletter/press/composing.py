@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import date
+from datetime import date, datetime
 
 from newsletter.briefs.gather import SourceReport, gather_sources
 from newsletter.editions.desk import Composed, compose_edition
@@ -44,8 +44,11 @@ def compose(
     kind: Kind = "daily",
     brief_ids: Sequence[int] = (),
     closed: bool = False,
+    at: datetime | None = None,
 ) -> Composed:
     """Compose the edition of a day from what was gathered; `brief_ids` are a special one's.
+
+    That one may be made for a moment to come, `at`.
 
     Once the review is `closed`, the daily one is made of what is approved.
     """
@@ -54,7 +57,7 @@ def compose(
         return compose_weekly(press.database, press.settings, day=day, now=now)
     if kind == "special":
         return compose_special(
-            press.database, press.settings, day=day, now=now, brief_ids=brief_ids
+            press.database, press.settings, day=day, now=now, at=at, brief_ids=brief_ids
         )
     return compose_edition(
         press.database, press.settings, day=day, now=now, reports=reports, closed=closed
@@ -104,4 +107,5 @@ def lay_out(press: Press, edition: Edition, story_ids: Sequence[int] = ()) -> Co
         settings=settings.edition,
         look=settings.look,
         story_ids=story_ids,
+        has_muting=bool(settings.web.listen),
     )

@@ -7,11 +7,20 @@ import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
 
 from newsletter.briefs.fetcher import call
 from newsletter.briefs.gather import describe_us
 from newsletter.delivery.feed import forget_old, has_new, number_new
-from newsletter.delivery.posting import Post, find_due_posts, give_up, record_answer, tell_hook
+from newsletter.delivery.holder import describe_self
+from newsletter.delivery.posting import (
+    Post,
+    find_due_posts,
+    give_up,
+    record_answer,
+    take_post,
+    tell_hook,
+)
 from newsletter.errors import ConfigurationError, NewsletterError
 from newsletter.press import Press
 from newsletter.settings import VARIABLE, Webhook, read_environment
@@ -22,6 +31,8 @@ LOOK_SECONDS = 1.0
 _TIDY_EVERY = 600
 """Looks between two tidyings."""
 _STOP_SECONDS = 5.0
+_SPARE = timedelta(seconds=30)
+"""What a lease lasts longer than the request that it is for."""
 
 
 class Teller:
@@ -47,7 +58,7 @@ class Teller:
                 is_new = number_new(connection, tuple(self._hooks.values()), now()) > 0
         with database.reading() as connection:
             due = find_due_posts(connection, now())
-        mine = [post for post in due if post.hook in self._hooks]
+        mine = list(filter(None, (self._take(post) for post in due if post.hook in self._hooks)))
         if not mine:
             return 0
         with ThreadPoolExecutor(len(mine), thread_name_prefix="webhook") as pool:
@@ -59,6 +70,11 @@ class Teller:
         with self._press.database.writing() as connection:
             forget_old(connection, now - self._press.settings.api.keep)
             give_up(connection, frozenset(self._hooks), now)
+
+    def _take(self, post: Post) -> Post | None:
+        lease = self._hooks[post.hook].timeout + _SPARE
+        with self._press.database.writing() as connection:
+            return take_post(connection, post, describe_self(), self._press.now(), lease=lease)
 
     def _tell(self, post: Post) -> bool:
         hook, now = self._hooks[post.hook], self._press.now()

@@ -35,8 +35,11 @@ def compile_edition(
     settings: EditionSettings,
     look: Look = SHIPPED_LOOK,
     story_ids: Sequence[int] = (),
+    has_muting: bool = False,
 ) -> CompiledEdition:
     """Lay an edition out for all its readers; `story_ids` are its briefs' stories.
+
+    With `has_muting` each brief links to the page where its story or topic is muted.
 
     The same arguments give the same bytes. What a template sees is `context.Context` and the
     functions of `markers.Markers`. Raises `TemplateError` for a fault in a template.
@@ -47,6 +50,7 @@ def compile_edition(
         vocabulary=vocabulary,
         look=look,
         has_feedback=settings.feedback_link and bool(edition.briefs),
+        has_muting=has_muting,
     )
     prefix = derive_prefix(repr(context))
     days = (

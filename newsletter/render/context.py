@@ -262,6 +262,7 @@ class EditionView:
     corrections: tuple[CorrectionView, ...]
     watching: tuple[WatchedView, ...]
     has_feedback: bool
+    has_muting: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,10 +306,12 @@ def build_context(
     look: Look = SHIPPED_LOOK,
     column_pixels: int = COLUMN_PIXELS,
     has_feedback: bool = False,
+    has_muting: bool = False,
 ) -> Context:
     """Turn an edition into what its templates see; pictures are fitted into that column.
 
-    `has_feedback` is whether there is a page to say what one thinks of it.
+    `has_feedback` is whether there is a page to say what one thinks of it, `has_muting` whether
+    there is one to leave out a brief's story or topic for a while.
     """
     briefs = tuple(
         _brief(brief, n, vocabulary, column_pixels, edition.placing(n), publication)
@@ -336,6 +339,7 @@ def build_context(
                 _watched(watched, n, publication) for n, watched in enumerate(edition.watching)
             ),
             has_feedback=has_feedback,
+            has_muting=has_muting,
         ),
         publication=PublicationView(
             name=clean_line(publication.name),

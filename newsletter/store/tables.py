@@ -133,6 +133,7 @@ briefs = Table(
     Column("not_before", Instant, index=True),  # the document's embargo
     Column("document", Document, nullable=False),  # the brief in the published JSON schema
     Column("warnings", Document, nullable=False),
+    Column("source_document", Document),  # as its source has it; NULL: nobody mended it since
     Index("ix_briefs_published_at", "published_at"),
 )
 
@@ -164,6 +165,8 @@ editions = Table(
     Column("not_after", Instant),
     Column("created_at", Instant, nullable=False),
     Column("sent_at", Instant),
+    Column("send_at", Instant),  # its own time, where it has one: then it is sent as it stands
+    Column("send_how", Document),  # with that: whose word it was, and what they said of it
     UniqueConstraint("date", "kind"),
 )
 
@@ -406,7 +409,7 @@ decisions = Table(  # what an operator decided about an edition, or about one re
     Column("subscriber_id", BigInteger),  # NULL: about the whole edition
     Column("decided_at", Instant, nullable=False),
     Column("decided_by", Text, nullable=False),
-    # send | pause | resume | cancel | resolve | retry_failed | override | segment
+    # send | plan | pause | resume | cancel | resolve | retry_failed | override | segment
     Column("action", Text, nullable=False),
     Column("detail", Text, nullable=False, server_default=""),
 )
@@ -779,6 +782,10 @@ posts = Table(  # what webhooks are told, until they said that they have it
     Column("made_at", Instant, nullable=False),
     Column("look_at", Instant, nullable=False),
     Column("changed_at", Instant, nullable=False),
+    # Who tells it at this moment, until when at most, and how often it was taken to be told.
+    Column("holder", Text, nullable=False, server_default=""),
+    Column("leased_until", Instant),
+    Column("fence", Integer, nullable=False, server_default="0"),
     UniqueConstraint("hook", "number"),
     Index(
         "ix_posts_open",
@@ -786,4 +793,14 @@ posts = Table(  # what webhooks are told, until they said that they have it
         sqlite_where=text("state = 'waiting'"),
         postgresql_where=text("state = 'waiting'"),
     ),
+)
+
+# -- what became of editions -----------------------------------------------------------------------
+
+results = Table(  # added up once an edition was sent; see delivery.results
+    "results",
+    metadata,
+    Column("edition_id", ForeignKey("editions.id"), primary_key=True),
+    Column("made_at", Instant, nullable=False),
+    Column("document", Document, nullable=False),
 )

@@ -146,7 +146,7 @@ class _Stored(Collector):
             labels=["edition", "state"],
         )
         queue, has_latest, last_sent = 0, False, None
-        for record in list_editions(connection, _RECENT_EDITIONS):
+        for record in list_editions(connection, _RECENT_EDITIONS, with_planned=False):
             last_sent = max(filter(None, (last_sent, record.sent_at)), default=None)
             is_under_way = record.state in UNDER_WAY
             if not is_under_way and (has_latest or record.dated_at is None):

@@ -22,7 +22,7 @@ from newsletter.delivery.lifecycle import State
 from newsletter.editions.lifecycle import UNDER_WAY
 from newsletter.editions.model import Kind as EditionKind
 from newsletter.editions.model import name_edition
-from newsletter.editions.shelf import EditionRecord, find_edition, list_editions
+from newsletter.editions.shelf import EditionRecord, find_edition, list_editions, list_planned
 from newsletter.press import Press
 from newsletter.settings import Schedule, Settings
 from newsletter.store.tables import OPEN_STATES, beats, deliveries
@@ -112,7 +112,7 @@ def _look_at_editions(
     connection: Connection, press: Press, pulse: Pulse, memory: Memory, since: datetime
 ) -> Iterator[Alarm]:
     now, rules = press.now(), press.settings.alerts
-    records = list_editions(connection, _RECENT_EDITIONS)
+    records = list_editions(connection, _RECENT_EDITIONS, with_planned=False)
     courses = {
         record.name: _read_course(connection, record, memory, now)
         for record in records
@@ -145,12 +145,16 @@ def _list_due(connection: Connection, press: Press, since: datetime) -> Iterator
         due_at = find_past_due(schedule, schedule.send_at, now, grace=settings.alerts.grace)
         if due_at is None or now - max(due_at, since) < settings.alerts.grace:
             continue
+        record = find_edition(connection, due_at.date(), kind)
+        if record is not None and record.send_at is not None:
+            continue  # it has a time of its own
         if due_at + schedule.max_lateness >= since:
-            yield Due(
-                name=name_edition(due_at.date(), kind),
-                due_at=due_at,
-                record=find_edition(connection, due_at.date(), kind),
-            )
+            yield Due(name=name_edition(due_at.date(), kind), due_at=due_at, record=record)
+    for record in list_planned(connection):
+        assert record.send_at is not None, "that is what it is listed for"
+        late = now - max(record.send_at, since)
+        if settings.alerts.grace <= late < _LATELY + settings.alerts.grace:
+            yield Due(name=record.name, due_at=record.send_at, record=record)
 
 
 def _look_at_gathering(

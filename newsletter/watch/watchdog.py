@@ -107,7 +107,7 @@ class Watchdog:
 
     def _build_ends(self) -> _Ends:
         with self._press.database.reading() as connection:
-            records = list_editions(connection, _RECENT_EDITIONS)
+            records = list_editions(connection, _RECENT_EDITIONS, with_planned=False)
         return _Ends({record.name: (record.state, record.reason) for record in records})
 
     def _tell(self) -> None:

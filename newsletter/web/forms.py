@@ -12,6 +12,9 @@ from starlette.requests import Request
 
 MAX_FORM_BYTES = 16_384
 _MAX_FIELDS = 100
+TEAM_FORM_BYTES = 1_000_000
+"""What somebody who is logged in may send: a whole brief, percent-encoded."""
+_TEAM_FIELDS = 1_000
 
 
 async def read_form(request: Request) -> Mapping[str, str]:
@@ -23,29 +26,32 @@ async def read_form(request: Request) -> Mapping[str, str]:
     return dict(pairs)
 
 
-async def read_pairs(request: Request) -> list[tuple[str, str]]:
+async def read_pairs(request: Request, *, by_team: bool = False) -> list[tuple[str, str]]:
     """Read the fields of a form in their order, each as often as it was sent."""
+    most_bytes, most_fields = MAX_FORM_BYTES, _MAX_FIELDS
+    if by_team:
+        most_bytes, most_fields = TEAM_FORM_BYTES, _TEAM_FIELDS
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_FORM_BYTES:
+        if len(body) > most_bytes:
             return []
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        return await _read_multipart(request, bytes(body))
+        return await _read_multipart(request, bytes(body), most_fields)
     try:
-        return parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS)
+        return parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=most_fields)
     except ValueError:
         return []
 
 
-async def _read_multipart(request: Request, body: bytes) -> list[tuple[str, str]]:
+async def _read_multipart(request: Request, body: bytes, most_fields: int) -> list[tuple[str, str]]:
     async def stream() -> AsyncGenerator[bytes, None]:
         yield body
         yield b""
 
     try:
-        parser = MultiPartParser(request.headers, stream(), max_files=0, max_fields=_MAX_FIELDS)
+        parser = MultiPartParser(request.headers, stream(), max_files=0, max_fields=most_fields)
         form: FormData = await parser.parse()
     except (MultiPartException, FormParserError, KeyError, ValueError):
         return []

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +153,31 @@ def test_a_cancellation_after_a_sender_was_killed_lists_what_it_left(
     assert sum(cancelled["counts"].values()) == 400
     may_have_it = cancelled["counts"]["accepted"] + cancelled["counts"]["in_doubt"]
     assert cancelled["counts"]["accepted"] <= sink.accepted.total() <= may_have_it
+
+
+def test_an_edition_is_planned_shown_and_withdrawn(tmp_path: Path) -> None:
+    project = Project(tmp_path / "publication")
+    project.write_brief()
+    project.import_readers(2)
+    day = (datetime.now(UTC) + timedelta(days=3)).date()
+    words = ("send", "--kind", "special", "--at", f"{day} 15:00")
+    refused = project.run(*words, "--yes")
+    assert "no brief is named for a special edition" in refused.err
+    planned = project.run(*words, "--brief", "1", "--yes", "--json")
+    assert planned.code == 0, planned.err
+    assert planned.document["send_at"] == f"{day}T15:00:00+00:00"
+    assert planned.document["state"] == "ready"
+    moved = project.run("send", "--kind", "special", "--at", f"{day} 16:30", "--yes")
+    assert f"sends it at {day:%a} {day} 16:30 UTC" in " ".join(moved.out.split())
+    status = project.run("status")
+    told = " ".join(status.out.split())
+    assert f"sends it at {day} 16:30" in told, told
+    assert project.run("status", "--json").document["editions"][0]["send_at"] is not None
+    assert not list((project.root / "outbox").glob("*.eml"))
+    withdrawn = project.run("cancel", f"{day}-special", "--yes")
+    assert withdrawn.code == 0, withdrawn.err
+    late = project.run("send", "--at", "2020-01-01 10:00", "--yes")
+    assert "has passed" in late.err
 
 
 def test_a_draft_is_cancelled_after_a_question(tmp_path: Path) -> None:

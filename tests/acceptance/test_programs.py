@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +13,9 @@ import pytest
 
 from newsletter.store import open_database
 from newsletter.store.audit import Actor
-from newsletter.web.console.keys import make_key
+from newsletter.web.api.gate import Caller
+from newsletter.web.api.orders import find_order, store_order
+from newsletter.web.console.keys import Key, make_key
 from tests.acceptance.project import Project
 from tests.receiver import Receiver
 
@@ -96,3 +99,41 @@ def test_an_order_is_carried_out_by_serve_though_it_is_killed(
     (counts,) = ran.document["counts"].values()
     assert counts == {"taken": len(kinds)}
     assert ran.document["posts"] == []
+
+
+def test_an_order_is_carried_out_by_a_serve_that_does_not_listen(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    other_day = (now + timedelta(days=3)).strftime("%a").lower()
+    project = Project(tmp_path / "publication")
+    project.config.write_text(project.config.read_text() + f'[schedule]\ndays = "{other_day}"\n')
+    project.write_brief()
+    project.import_readers(2)
+    key = Key(
+        id=1,
+        name="desk",
+        scopes=("send",),
+        made_at=now,
+        made_by="test",
+        used_at=None,
+        ended_at=None,
+    )
+    with closing(open_database(f"sqlite:///{project.root / 'newsletter.db'}")) as database:
+        order = store_order(
+            database,
+            Caller(key=key, address="192.0.2.1"),
+            "once",
+            "send",
+            f"{now:%Y-%m-%d}",
+            {},
+            {},
+            check=lambda _: None,
+            now=now,
+        )
+        with project.running("serve", env={"NEWSLETTER_WEB__LISTEN": ""}):
+            end = time.monotonic() + 120
+            while len(list((project.root / "outbox").glob("*.eml"))) < 2:
+                found = find_order(database, 1, order.id)
+                assert time.monotonic() < end, found
+                assert found is not None
+                assert found.state != "refused", found
+                time.sleep(0.1)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 
 from newsletter.delivery.feed import list_events, number_new
-from newsletter.delivery.posting import find_due_posts, record_answer
+from newsletter.delivery.holder import describe_self
+from newsletter.delivery.posting import find_due_posts, record_answer, take_post
 from newsletter.errors import RefusedError
 from newsletter.settings import Webhook
 from newsletter.store import Database
@@ -22,6 +23,7 @@ from newsletter.web.api.orders import store_order
 from newsletter.web.console.keys import Key
 
 NOW = datetime(2026, 11, 26, 6, tzinfo=UTC)
+LEASE = timedelta(seconds=40)
 HOOKS = tuple(
     Webhook.model_validate({"url": f"https://{name}.example/", "secret": "{S}"})
     for name in ("desk", "archive")
@@ -127,3 +129,33 @@ def test_a_token_is_of_its_key_and_of_one_thing(backend: Database) -> None:
     assert order(backend, {"overrides": []}, key=2) != first
     with pytest.raises(RefusedError, match="used for something else"):
         order(backend, {"overrides": ["links"]})
+
+
+def test_a_thing_is_told_by_whoever_took_it_and_by_nobody_beside(backend: Database) -> None:
+    with backend.writing() as connection:
+        tell_of_readers(connection, [7, 8], "unsubscribed", now=NOW)
+        number_new(connection, HOOKS[:1], NOW)
+        (due,) = find_due_posts(connection, NOW)
+        mine = take_post(connection, due, "one", NOW, lease=LEASE)
+        assert mine is not None
+        assert take_post(connection, due, "two", NOW, lease=LEASE) is None
+        assert find_due_posts(connection, NOW) == [], "nor is the next thing told out of turn"
+        # The first stood still until its lease was over; what it then says counts no more.
+        (left,) = find_due_posts(connection, NOW + LEASE)
+        theirs = take_post(connection, left, "two", NOW + LEASE, lease=LEASE)
+        assert theirs is not None
+        record_answer(connection, mine, "it answered 500", NOW + LEASE)
+        assert find_due_posts(connection, NOW + LEASE) == []
+        record_answer(connection, theirs, "", NOW + LEASE)
+        (following,) = find_due_posts(connection, NOW + LEASE)
+    assert (due.number, left.number, following.number) == (1, 1, 2)
+
+
+def test_what_a_process_left_that_is_gone_is_taken_over_at_once(backend: Database) -> None:
+    machine, number, _ = describe_self().split("|")
+    with backend.writing() as connection:
+        tell_of_readers(connection, [7], "unsubscribed", now=NOW)
+        number_new(connection, HOOKS[:1], NOW)
+        (due,) = find_due_posts(connection, NOW)
+        assert take_post(connection, due, f"{machine}|{number}|1", NOW, lease=LEASE)
+        assert [post.number for post in find_due_posts(connection, NOW)] == [1]

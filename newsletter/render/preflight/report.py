@@ -108,12 +108,14 @@ def list_failed(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(finding for finding in findings if finding.status == "fail")
 
 
-def choose_overridden(findings: Sequence[Finding], overrides: Iterable[str]) -> tuple[Finding, ...]:
+def choose_overridden(
+    findings: Sequence[Finding], overrides: Iterable[str], *, may_pass: bool = False
+) -> tuple[Finding, ...]:
     """Find the failed checks that an operator overrides, each by its name or number.
 
     Names are taken as a person types them: capitals do not matter, and hyphens may stand for
     blanks. Raises `RefusedError` for one that is no failing check, since who types it believes
-    something about the edition that is not so.
+    something about the edition that is not so; unless it `may_pass` by now.
     """
     failed = list_failed(findings)
     chosen: dict[int, Finding] = {}
@@ -122,6 +124,8 @@ def choose_overridden(findings: Sequence[Finding], overrides: Iterable[str]) -> 
             f for f in findings if _plain_name(asked) in (_plain_name(f.name), str(f.number))
         ]
         failing = [finding for finding in matching if finding in failed]
+        if not failing and may_pass:
+            continue
         if not failing:
             listed = ", ".join(f"{f.number} {f.name!r}" for f in failed)
             raise RefusedError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -17,6 +17,7 @@ from newsletter.delivery import settle
 from newsletter.delivery.inquiry import count_states, list_reasons, load_waves, read_run
 from newsletter.delivery.words import explain_outcome
 from newsletter.editions.content import edition_to_document
+from newsletter.editions.plan import check_moment
 from newsletter.editions.review import hash_edition
 from newsletter.editions.shelf import EditionRecord, find_edition, load_content, read_edition
 from newsletter.press import Press
@@ -133,6 +134,7 @@ def add_editions(router: APIRouter, press: Press) -> None:
             "window_start": record.window.start,
             "cut_off": record.window.cut_off,
             "dated_at": record.dated_at,
+            "send_at": record.send_at,
             "sent_at": record.sent_at,
             "content_hash": find_hash(connection, record),
             "audience": run.audience if run else 0,
@@ -158,13 +160,19 @@ def add_sends(router: APIRouter, press: Press) -> None:
     ) -> Any:
         """Have an edition sent, once for each Idempotency-Key; see what became of it at /sends.
 
-        Where none is there it is made first. What waits for review is not sent.
+        Where none is there it is made first. What waits for review is not sent. With `at` the order
+        is done once the edition is made, and planned for that moment.
         """
         wanted = asked or models.SendAsked()
         if wanted.segment:
             parse_segment(wanted.segment)
         day, kind = split_name(name)
-        check_day(day, press.today())
+        if wanted.at is None:
+            check_day(day, press.today())
+        else:
+            check_moment(wanted.at, press.now())
+        if wanted.briefs and kind != "special":
+            raise HTTPException(HTTPStatus.CONFLICT, "Only a special edition is made of briefs.")
         content = seen.strip('"') if seen else ""
 
         def check(connection: Connection) -> None:
@@ -173,7 +181,15 @@ def add_sends(router: APIRouter, press: Press) -> None:
             record = find_edition(connection, day, kind)
             check_match(request, f'"{find_hash(connection, record) if record else ""}"')
 
-        given = {"overrides": wanted.overrides, "segment": wanted.segment, "seen": content}
+        given: dict[str, Any] = {
+            "overrides": wanted.overrides,
+            "segment": wanted.segment,
+            "seen": content,
+        }
+        if wanted.at:
+            given["at"] = wanted.at.astimezone(UTC).isoformat()
+        if wanted.briefs:
+            given["briefs"] = wanted.briefs
         return take(caller_of(request), token, "send", name, given, check)
 
     @router.post("/editions/{name}/test", **taken)

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import Query
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
 TEXT = r"^[^\x00]*$"
 """PostgreSQL keeps no NUL in a text."""
@@ -76,6 +76,7 @@ class Edition(BaseModel):
     window_start: datetime
     cut_off: datetime
     dated_at: datetime | None
+    send_at: datetime | None = Field(description="Its own time, where somebody planned it.")
     sent_at: datetime | None
     content_hash: str = Field(description="Of what readers get; If-Match of a send takes it.")
     audience: int
@@ -127,6 +128,12 @@ class SendAsked(Sent):
     )
     segment: Annotated[str, Field(max_length=500)] = Field(
         default="", description="Only these readers, as `newsletter send --segment` has it."
+    )
+    at: AwareDatetime | None = Field(
+        default=None, description="When it is sent, on its own date, as it stands; null: at once."
+    )
+    briefs: Annotated[list[Number], Field(max_length=60)] = Field(
+        default=[], description="The briefs that a special edition is made of, by number."
     )
 
 

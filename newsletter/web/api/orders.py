@@ -19,10 +19,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, or_, select, update
@@ -43,6 +43,7 @@ from newsletter.errors import (
 )
 from newsletter.press import Press, Printed
 from newsletter.press.delivering import send_test
+from newsletter.press.planning import plan_edition
 from newsletter.publish import prepare, print_standing, release
 from newsletter.store import Database
 from newsletter.store.audit import Actor, hash_document, note
@@ -260,17 +261,17 @@ def _end(connection: Connection, number: int, state: str, said: str, now: dateti
 
 
 def _send(press: Press, order: Order) -> str:
+    at = datetime.fromisoformat(order.asked["at"]) if order.asked.get("at") else None
+    segment = parse_segment(order.asked["segment"]) if order.asked.get("segment") else None
+    overrides = order.asked.get("overrides", ())
+    if at is not None:
+        if not _is_planned(press, order, at):
+            printed = _print(press, order, at)
+            plan_edition(press, printed, at, overrides=overrides, segment=segment)
+        return f"The edition is planned, to be sent at {at:%Y-%m-%d %H:%M} UTC."
     printed = _print(press, order)
     if printed.record.state in ("draft", "ready"):
-        segment = order.asked.get("segment")
-        asyncio.run(
-            release(
-                press,
-                printed,
-                overrides=order.asked.get("overrides", ()),
-                segment=parse_segment(segment) if segment else None,
-            )
-        )
+        asyncio.run(release(press, printed, overrides=overrides, segment=segment))
     with press.database.writing() as connection:
         record = read_edition(connection, printed.record.id)
         if record.state == "approved":
@@ -278,6 +279,13 @@ def _send(press: Press, order: Order) -> str:
         elif record.state not in RELEASED:
             raise RefusedError(f"the edition of {record.name} is {record.state}")
     return f"The edition is {record.state}."
+
+
+def _is_planned(press: Press, order: Order, at: datetime) -> bool:
+    """Tell whether that was done before a process died that carried it out."""
+    with press.database.reading() as connection:
+        record = find_edition(connection, *split_name(order.edition))
+    return record is not None and record.is_planned and record.send_at == at
 
 
 def _mail_test(press: Press, order: Order) -> str:
@@ -288,7 +296,7 @@ def _mail_test(press: Press, order: Order) -> str:
     return words
 
 
-def _print(press: Press, order: Order) -> Printed:
+def _print(press: Press, order: Order, at: datetime | None = None) -> Printed:
     """Give the edition: the one that was seen, or made anew where none was named."""
     day, kind = split_name(order.edition)
     with press.database.reading() as connection:
@@ -302,11 +310,13 @@ def _print(press: Press, order: Order) -> Printed:
             return print_standing(press, record)
     if record is not None and record.state in RELEASED:
         return print_standing(press, record)
-    return _make(press, day, kind)
+    return _make(press, day, kind, order.asked.get("briefs", ()), at)
 
 
-def _make(press: Press, day: Any, kind: Kind) -> Printed:
-    prepared = prepare(press, day, kind=kind)
+def _make(
+    press: Press, day: date, kind: Kind, brief_ids: Sequence[int], at: datetime | None
+) -> Printed:
+    prepared = prepare(press, day, kind=kind, brief_ids=brief_ids, at=at)
     if prepared.printed is None:
         composed = prepared.composed
         why = composed.record.reason if composed.record else ""

@@ -11,6 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from newsletter.errors import ConfigurationError, NewsletterError, TemporaryError
 from newsletter.press import Press
+from newsletter.web.console.briefs import add_briefs
 from newsletter.web.console.editions import add_editions
 from newsletter.web.console.entering import add_entrance
 from newsletter.web.console.gate import Gate
@@ -50,6 +51,7 @@ def build_console(press: Press, root: str) -> FastAPI:
     )
     add_entrance(app, press, frame, vault)
     add_today(app, press, frame)
+    add_briefs(app, press, frame)
     add_editions(app, press, frame)
     add_preview(app, press, frame)
     add_live(app, press)

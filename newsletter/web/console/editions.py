@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, cast
 
 from fastapi import FastAPI, Request
@@ -31,6 +31,7 @@ from newsletter.delivery.inquiry import (
     read_run,
 )
 from newsletter.delivery.lifecycle import State, count_open
+from newsletter.delivery.results import Result, find_result
 from newsletter.delivery.words import explain_outcome
 from newsletter.editions.lifecycle import RELEASED, UNSENT
 from newsletter.editions.manifest import find_manifest
@@ -49,10 +50,12 @@ from newsletter.press.afterwards import settle as settle_doubts
 from newsletter.press.approving import count_audience
 from newsletter.press.checking import look_at
 from newsletter.press.delivering import send_test
+from newsletter.press.planning import plan_edition
 from newsletter.press.site import write_web
 from newsletter.publish import print_standing, release
 from newsletter.render.preflight import list_failed
 from newsletter.store.audit import list_entries, note
+from newsletter.web.console.charts import ENDS, build_time_chart, list_classes
 from newsletter.web.console.gate import Visit
 from newsletter.web.console.pages import Frame
 
@@ -128,10 +131,14 @@ def add_editions(app: FastAPI, press: Press, frame: Frame) -> None:
                 "alerts": list_alerts(connection, record.id),
                 "decisions": list_decisions(connection, record.id),
                 "unreached": count_unreached(connection, record.id),
+                "result": find_result(connection, record.id),
                 "manifest": find_manifest(connection, record),
                 "entries": list_entries(connection, 30, target=f"edition {record.name}"),
                 "done": done,
             }
+        result: Result | None = shown["result"]
+        shown["over_time"] = build_time_chart(result.minutes) if result else None
+        shown["classes"] = list_classes(result.replies) if result else []
         return frame.show("edition.html.j2", visit, **shown)
 
     # -- before it is sent -------------------------------------------------------------------------
@@ -157,6 +164,7 @@ def add_editions(app: FastAPI, press: Press, frame: Frame) -> None:
             seen=seen,
             review=review,
             audience=count_audience(press, printed),
+            zone=press.settings.publication.timezone,
             relays=[str(relay) for relay in press.relays],
             findings=[f for f in printed.findings if f.status in ("fail", "warn")],
             passed=sum(f.status == "pass" for f in printed.findings),
@@ -196,6 +204,22 @@ def add_editions(app: FastAPI, press: Press, frame: Frame) -> None:
             return show_send(visit, name, said=str(error))
         with database.writing() as connection:
             settle.note_send(connection, printed.record.id, by=visit.actor, now=press.now())
+        return frame.lead(f"/editions/{name}")
+
+    @app.post("/editions/{name}/plan")
+    def plan(request: Request, name: str) -> Response:
+        visit: Visit = request.state.visit
+        printed = take_printed(visit, name)
+        try:
+            local = datetime.fromisoformat(visit.form.get("at", ""))
+            at = local.replace(tzinfo=press.settings.publication.zone).astimezone(UTC)
+        except (ValueError, OverflowError):
+            raise InputError("nothing was planned", mend="say when, by date and time") from None
+        overrides = [value for key, value in visit.pairs if key == "override"]
+        try:
+            plan_edition(whose(visit), printed, at, overrides=overrides, by_person=True)
+        except RefusedError as error:
+            return show_send(visit, name, said=str(error))
         return frame.lead(f"/editions/{name}")
 
     @app.post("/editions/{name}/review")
@@ -340,6 +364,14 @@ def describe_live(record: EditionRecord, run: RunView | None, tally: Tally) -> d
         "finish_at": finish,
         "waiting": progress.waiting if progress else "",
         "sender": shown_holder(run.holder) if run and run.is_alive else "",
+        "replies": ", ".join(
+            f"{count:,} {name} ({meaning})"
+            for name, meaning, count, _ in list_classes(progress.replies if progress else {})
+        ),
+        "domains": [
+            [domain, *(f"{ends.get(end, 0):,}" for end in ENDS)]
+            for domain, ends in (progress.domains if progress else ())
+        ],
     }
 
 

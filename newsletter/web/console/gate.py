@@ -127,7 +127,7 @@ class Gate:
         )
         pairs: tuple[tuple[str, str], ...] = ()
         if request.method != "GET":
-            pairs = tuple(await read_pairs(request))
+            pairs = tuple(await read_pairs(request, by_team=session is not None))
             if request.headers.get("origin", "").lower() != own:
                 raise HTTPException(
                     HTTPStatus.FORBIDDEN,

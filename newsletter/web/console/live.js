@@ -1,5 +1,17 @@
 // Shows a send as it moves. Without this the page says how it stood when it was loaded.
 "use strict";
+const cell = (name, text, isNumber) => {
+  const made = document.createElement(name);
+  if (name === "th") made.scope = "row";
+  if (isNumber) made.className = "number";
+  made.textContent = text;
+  return made;
+};
+const row = (texts) => {
+  const made = document.createElement("tr");
+  made.append(...texts.map((text, at) => cell(at ? "td" : "th", text, at > 0)));
+  return made;
+};
 for (const place of document.querySelectorAll("[data-live]")) {
   const began = place.dataset.state;
   const source = new EventSource(place.dataset.live);
@@ -9,7 +21,13 @@ for (const place of document.querySelectorAll("[data-live]")) {
       const text = String(live[part.dataset.value] ?? "");
       if (part.textContent !== text) part.textContent = text;
     }
-    for (const line of place.querySelectorAll("[data-if]")) line.hidden = !live[line.dataset.if];
+    for (const line of place.querySelectorAll("[data-if]")) {
+      const told = live[line.dataset.if];
+      line.hidden = Array.isArray(told) ? told.length === 0 : !told;
+    }
+    for (const body of place.querySelectorAll("[data-rows]")) {
+      body.replaceChildren(...live[body.dataset.rows].map(row));
+    }
     const bar = place.querySelector("progress");
     if (bar) { bar.max = live.audience || 1; bar.value = live.audience - live.open; }
     if (live.state !== began) { source.close(); location.reload(); }

@@ -35,7 +35,7 @@ HEADERS = {
 
 
 _WAYS = (
-    ("Today", "/", ("today", "brief")),
+    ("Today", "/", ("today", "brief", "mend")),
     ("Editions", "/editions", ("editions", "edition", "send", "cancel", "preview", "preflight")),
     ("Readers", "/readers", ("readers", "reader")),
     ("Sources", "/sources", ("sources",)),

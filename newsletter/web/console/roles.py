@@ -13,7 +13,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 
 MEANING: Mapping[Role, str] = {
     "viewer": "sees everything",
-    "editor": "also approves and rejects briefs, orders the edition, and makes it anew",
+    "editor": "also mends, approves and rejects briefs, orders the edition, and makes it anew",
     "sender": "also approves, sends, tests, pauses, resumes and cancels editions, and settles",
     "admin": "also looks after the team",
 }
@@ -29,6 +29,9 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("GET", "/"): "viewer",
     ("POST", "/gather"): "editor",
     ("GET", "/briefs/{brief_id}"): "viewer",
+    ("GET", "/briefs/{brief_id}/edit"): "editor",
+    ("POST", "/briefs/{brief_id}/edit"): "editor",
+    ("POST", "/briefs/{brief_id}/story"): "editor",
     ("POST", "/briefs/{brief_id}/judge"): "editor",
     ("POST", "/briefs/{brief_id}/move"): "editor",
     ("GET", "/editions"): "viewer",
@@ -40,6 +43,7 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("POST", "/editions/{name}/check"): "editor",
     ("GET", "/editions/{name}/send"): "sender",
     ("POST", "/editions/{name}/send"): "sender",
+    ("POST", "/editions/{name}/plan"): "sender",
     ("POST", "/editions/{name}/review"): "sender",
     ("POST", "/editions/{name}/test"): "sender",
     ("POST", "/editions/{name}/pause"): "sender",

@@ -8,13 +8,13 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from newsletter.editions.shelf import find_edition
 from newsletter.press.delivering import deliver as hand_over
@@ -143,6 +143,46 @@ def test_a_test_copy_is_mailed_once_and_to_nobody_else(stage: Stage) -> None:
     with stage.database.reading() as connection:
         kept = connection.scalars(select(orders.c.asked)).all()
     assert "editor" not in repr(kept)
+
+
+def test_a_special_is_planned_and_planned_once(stage: Stage) -> None:
+    program = stage.program()
+    at = (stage.clock.now + timedelta(days=2)).replace(microsecond=0)
+    name = f"{at:%Y-%m-%d}-special"
+    (first, *_) = program.get("briefs").json()["briefs"]
+    asked = {"at": at.isoformat(), "briefs": [first["id"]]}
+    answer = program.post(f"editions/{name}/send", headers={"Idempotency-Key": "1"}, json=asked)
+    assert answer.status_code == 202, answer.text
+    assert stage.carry_out() == 1
+    done = state(stage, program, answer)
+    assert (done["state"], done["said"]) == (
+        "done",
+        f"The edition is planned, to be sent at {at:%Y-%m-%d %H:%M} UTC.",
+    )
+    with stage.database.writing() as connection:  # its process died before it said so
+        again = {"state": "waiting", "asked": asked, "look_at": stage.clock.now}
+        connection.execute(update(orders).values(again))
+    assert stage.carry_out() == 1
+    assert state(stage, program, answer)["state"] == "done"
+    edition = program.get(f"editions/{name}").json()
+    assert datetime.fromisoformat(edition["send_at"]) == at
+    assert edition["state"] == "ready"
+    assert stage.count(deliveries) == 0
+
+
+def test_a_moment_that_has_passed_is_no_order(stage: Stage) -> None:
+    program = stage.program()
+    for asked, status in (
+        ({"at": (stage.clock.now - timedelta(minutes=1)).isoformat()}, 409),
+        ({"at": "9999-12-31T23:59:59-12:00"}, 409),
+        ({"at": "2026-11-27T15:00:00"}, 422),  # by whose clock?
+        ({"briefs": [1]}, 409),
+    ):
+        name = f"{stage.clock.now:%Y-%m-%d}"
+        headers = {"Idempotency-Key": "1"}
+        answer = program.post(f"editions/{name}/send", headers=headers, json=asked)
+        assert answer.status_code == status, answer.text
+    assert stage.count(orders) == 0
 
 
 def test_what_waits_for_review_is_not_sent_by_a_program(stage: Stage) -> None:

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -162,6 +163,21 @@ def test_the_worker_tells_by_itself(stage: Stage) -> None:
     with Receiver() as receiver, telling(with_hooks(stage, receiver.url)):
         leave(stage, 1, 2, 3)
         assert receiver.wait_for(3, 60)
+
+
+def test_two_that_tell_at_once_tell_each_thing_once(stage: Stage) -> None:
+    def slow(_before: int) -> int:
+        time.sleep(0.05)
+        return 204
+
+    with Receiver(says=slow) as receiver:
+        press = with_hooks(stage, receiver.url)
+        with telling(press), telling(press), telling(press):
+            leave(stage, 1, 2, 3)
+            end = time.monotonic() + 60
+            while counts(stage) != {"taken": 3} and time.monotonic() < end:
+                time.sleep(0.05)
+        assert [call.headers["webhook-id"] for call in receiver.calls] == ["1", "2", "3"]
 
 
 DIES = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -41,20 +42,28 @@ def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def stage(gathered: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    monkeypatch.setenv("NEWSLETTER_SECRET_KEY", KEY)
-    (tmp_path / "news.db").write_bytes((gathered.root / "newsletter.db").read_bytes())
-    settings = load_settings(gathered.config)
-    delivery = settings.delivery.model_copy(update={"relay": f"eml:{tmp_path / 'outbox'}"})
-    kept = settings.database.model_copy(update={"installation": str(tmp_path / ".installation")})
-    settings = settings.model_copy(update={"delivery": delivery, "database": kept})
-    database = open_database(f"sqlite:///{tmp_path / 'news.db'}", durability="process")
-    clock = Clock(datetime.now(UTC))
-    press = Press(settings, database, clock)
-    with serving(press, "127.0.0.1:0") as address:
-        app = build_console(press, "/console")
-        opened = Stage(address=address, database=database, clock=clock, press=press, app=app)
+def stage(gathered: Project, tmp_path: Path) -> Iterator[Stage]:
+    with open_stage(gathered, tmp_path) as opened:
         yield opened
-        for client in opened.clients:
-            client.close()
-    database.close()
+
+
+@contextmanager
+def open_stage(gathered: Project, folder: Path) -> Iterator[Stage]:
+    """Serve a copy of what was gathered, whose files are in a folder."""
+    (folder / "news.db").write_bytes((gathered.root / "newsletter.db").read_bytes())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NEWSLETTER_SECRET_KEY", KEY)
+        settings = load_settings(gathered.config)
+        delivery = settings.delivery.model_copy(update={"relay": f"eml:{folder / 'outbox'}"})
+        kept = settings.database.model_copy(update={"installation": str(folder / ".installation")})
+        settings = settings.model_copy(update={"delivery": delivery, "database": kept})
+        database = open_database(f"sqlite:///{folder / 'news.db'}", durability="process")
+        clock = Clock(datetime.now(UTC))
+        press = Press(settings, database, clock)
+        with serving(press, "127.0.0.1:0") as address:
+            app = build_console(press, "/console")
+            opened = Stage(address=address, database=database, clock=clock, press=press, app=app)
+            yield opened
+            for client in opened.clients:
+                client.close()
+        database.close()

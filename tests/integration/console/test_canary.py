@@ -89,7 +89,12 @@ def poisoned(stage: Stage) -> Stage:
             )
         )
         document = {**brief.document, "title": CANARY, "summary": CANARY}
-        connection.execute(update(briefs).where(briefs.c.id == brief.id).values(document=document))
+        source_document = {**document, "update": CANARY}
+        connection.execute(
+            update(briefs)
+            .where(briefs.c.id == brief.id)
+            .values(document=document, source_document=source_document)
+        )
         connection.execute(update(subscribers).values(fields={CANARY: CANARY}))
         make_key(connection, "k", ["send"], actor=TEST, now=now)
     stage.invite("Ada", "admin")
@@ -136,6 +141,7 @@ def test_a_canary_is_inert_on_every_page(poisoned: Stage) -> None:
         "/",
         "/audit",
         "/briefs/{brief_id}",
+        "/briefs/{brief_id}/edit",
         "/editions",
         "/editions/{name}",
         "/readers",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 from sqlalchemy import select, update
@@ -37,6 +37,36 @@ def gather(stage: Stage, person: Person) -> date:
     """Look at the day, whose edition is made."""
     person.get("/console/")
     return stage.press.today()
+
+
+def test_an_edition_is_planned_as_it_stands(stage: Stage) -> None:
+    ed, sue = stage.enter("Ed", "editor"), stage.enter("Sue", "sender")
+    ed.get("/console/")
+    assert ed.post("/console/gather").status_code == 303
+    day = gather(stage, ed)
+    later = stage.clock.now.astimezone(stage.press.settings.publication.zone) + timedelta(minutes=9)
+    at = f"{later:%Y-%m-%dT%H:%M}"
+    first = ed.page.xpath("//ol[@class='told']/li/@id")[0].removeprefix("brief-")
+    path = f"/console/editions/{day}/plan"
+    assert ed.post(path, at=at).status_code == 403
+    sue.get(f"/console/editions/{day}/send")
+    token = seen(sue)
+    assert sue.post(path, at="soon", seen=token).status_code == 409
+    sue.get(f"/console/editions/{day}/send")
+    assert sue.post(path, at="2020-01-01T10:00", seen=token).status_code == 409
+    assert "has passed" in sue.text
+    assert sue.post(path, at=at, seen="0" * 64).status_code == 503
+    sue.get(f"/console/editions/{day}/send")
+    assert sue.post(path, at=at, seen=token).status_code == 303
+    send_at = edition(stage).send_at
+    assert send_at is not None
+    assert f"{send_at.astimezone(later.tzinfo):%Y-%m-%dT%H:%M}" == at
+    sue.get(f"/console/editions/{day}")
+    assert "as it stands" in sue.text
+    ed.get("/console/")
+    assert ed.post(f"/console/briefs/{first}/move", move="down").status_code == 409
+    assert "is planned, and stands as it is" in ed.text
+    assert edition(stage).is_planned
 
 
 def test_a_day_from_the_gathering_to_the_result(stage: Stage) -> None:
