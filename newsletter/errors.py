@@ -17,6 +17,7 @@
         ├── ConnectionLost           a connection ended; it knows whether the final dot had left
         ├── AlreadyRunning           another process sends this edition
         ├── LeaseLost                another process took this edition over
+        ├── SecondPersonNeeded       nobody but the one who asked has said yes
         ├── UnfamiliarDatabase       the database may be an older copy; a person must say
         └── StorageError             the database or the disk refused a write
 
@@ -151,6 +152,10 @@ class TemporaryError(NewsletterError):
     """Try again later: nothing is lost."""
 
     exit_code = 75
+
+
+class SecondPersonNeeded(TemporaryError):
+    """A send to so many waits for the word of somebody other than the one who asks."""
 
 
 class UnfamiliarDatabase(TemporaryError):

@@ -50,6 +50,7 @@ from newsletter.press.approving import approve, check_allowed
 from newsletter.press.checking import check_fit_to_send, describe_failed, look_at
 from newsletter.press.composing import compose, gather, render
 from newsletter.press.delivering import check_installation, check_relay, deliver
+from newsletter.press.seconding import check_seconded
 from newsletter.press.site import check_web, write_web
 from newsletter.render.preflight import Finding, choose_overridden, list_failed
 
@@ -292,7 +293,8 @@ async def release(
 ) -> None:
     """Do all of `publish` but the delivery: approve an edition unless it is approved.
 
-    Its pages are there before the first mail leaves, since every mail links to them.
+    Its pages are there before the first mail leaves, since every mail links to them. Raises
+    `SecondPersonNeeded` where it has to wait for somebody else, who is asked by that.
     """
     if printed.record.state in UNSENT:
         if press.settings.edition.browser_checks:
@@ -301,6 +303,14 @@ async def release(
         check_installation(press)
         await check_relay(press)
         check_web(press, printed)
+        check_seconded(
+            press,
+            printed,
+            overrides=[finding.name for finding in overridden],
+            segment=segment,
+            by_person=by_person,
+            at_once=not at_hours,
+        )
         try:
             approve(
                 press,

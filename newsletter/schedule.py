@@ -30,7 +30,7 @@ from typing import Any, TypeVar
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 
-from newsletter.audience.erasure import wipe_traces
+from newsletter.audience.erasure import finish_erasures, wipe_traces
 from newsletter.audience.segment import parse_segment
 from newsletter.delivery.inquiry import list_decisions, read_run
 from newsletter.delivery.lifecycle import State
@@ -260,8 +260,8 @@ class Keeper:
         await self._in_thread(lambda: add_up_editions(self._press.database, self._press.now()))
 
     async def _finish_erasures(self) -> None:
-        """Write the database's file anew where an erasure had to wait for an edition's end."""
-        await self._in_thread(lambda: wipe_traces(self._press.database, now=self._press.now()))
+        """Do what an erasure had to leave, and write the database's file anew where it waited."""
+        await self._in_thread(lambda: _finish_erasures(self._press))
 
     def _begin_sending(self, day: date, kind: Kind) -> bool:
         return self._begin(f"send {name_edition(day, kind)}", lambda: self._send(day, kind))
@@ -518,6 +518,11 @@ class Keeper:
 
     def _find_due_day(self, at: time) -> date | None:
         return find_due_day(self._press.settings.schedule, at, self._now())
+
+
+def _finish_erasures(press: Press) -> None:
+    finish_erasures(press.database, now=press.now(), pseudonyms=press.pseudonyms)
+    wipe_traces(press.database, now=press.now())
 
 
 def _describe_fault(error: Exception) -> str:

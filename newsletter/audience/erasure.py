@@ -6,6 +6,10 @@
     3  find what else names the address (replies, alerts, decisions, other readers' fields)
     4  rewrite the database's file: what SQLite deletes stays in its pages and its log
 
+A relay may answer ten minutes later, and a process may end before that. So what steps 2 and 3
+have to look for is kept, sealed, from step 1 on until both are done, and `finish_erasures` goes on
+with them: what `newsletter serve` does once a minute.
+
 Counts stay as they were: a copy is still a copy, only nobody's. Its `email_key` is the
 pseudonym from step 1 on, which is suppressed, so no message to them is begun after that
 (G7), and the sender needs to know nothing of erasures.
@@ -22,7 +26,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -34,6 +38,7 @@ from sqlalchemy import (
     delete,
     exists,
     func,
+    insert,
     or_,
     select,
     text,
@@ -57,6 +62,7 @@ from newsletter.store.tables import (
     decisions,
     deliveries,
     editions,
+    erasures,
     import_changes,
     imports,
     link_asks,
@@ -94,6 +100,8 @@ TRACES = "the database's file may hold traces still"
 _CODES = re.compile(r"[2-5]\d\d(?:[ -]\d\.\d{1,3}\.\d{1,3})?(?![\d.])")
 _ASCII = re.compile(r"[\x21-\x7e]+")
 _UNDER_WAY = ("leased", "sending")
+_UNFINISHED_FOR = timedelta(minutes=15)
+"""How long a copy that was under way may name its reader: a relay has ten minutes to answer."""
 _PATIENCE_SECONDS = 30.0
 _PAUSE_SECONDS = 0.25
 _Copy = tuple[int, int]
@@ -163,6 +171,7 @@ def erase_reader(
         if number is not None:
             delete_answers_of(connection, number, pseudonyms)
             _delete_reader(connection, number)
+        _keep_unfinished(connection, pseudonym, found, now(), pseudonyms)
         if by:
             target = "no reader" if number is None else f"reader {number}"
             note(connection, by, "reader.erase", target, now=now())
@@ -173,6 +182,8 @@ def erase_reader(
         sleep(_PAUSE_SECONDS)
         patience -= _PAUSE_SECONDS
     mentions = _replace_mentions(database, sorted(found), pseudonym)
+    if not is_under_way:
+        _forget_unfinished(database, pseudonym)
     return Erasure(
         was_reader=number is not None,
         copies=len(copies),
@@ -180,6 +191,63 @@ def erase_reader(
         is_under_way=is_under_way,
         has_traces=not wipe_traces(database, now=now(), sleep=sleep),
     )
+
+
+def finish_erasures(database: Database, *, now: datetime, pseudonyms: Pseudonyms) -> int:
+    """Go on with what erasures left to be done; tell how many are unfinished still.
+
+    Idempotent. An address that is somebody's again by a new consent is left alone.
+    """
+    with database.reading() as connection:
+        left = connection.execute(select(erasures)).all()
+    unfinished = 0
+    for row in left:
+        with database.reading() as connection:
+            copies = _list_copies_at(connection, row.pseudonym)
+        # Asked before the rest: what is not under way now has said all that it will say.
+        is_under_way = _is_under_way(database, row.pseudonym, copies, now)
+        with database.writing() as connection:
+            found = _leave_taken(connection, pseudonyms.unseal(row.sealed))
+            for edition, reader in copies:
+                for table in (deliveries, attempts):
+                    _shorten_replies(connection, table, edition, reader)
+            connection.execute(
+                update(suppressions)
+                .where(suppressions.c.email_key == row.pseudonym)
+                .values(detail=TRACES)
+            )
+        if found:
+            _replace_mentions(database, sorted(found), row.pseudonym)
+        if is_under_way and now < row.until:
+            unfinished += 1
+        else:
+            _forget_unfinished(database, row.pseudonym)
+    return unfinished
+
+
+def _keep_unfinished(
+    connection: Connection,
+    pseudonym: str,
+    found: set[str],
+    now: datetime,
+    pseudonyms: Pseudonyms,
+) -> None:
+    """Keep what is looked for until it is certain that nothing names it any more."""
+    mine = erasures.c.pseudonym == pseudonym
+    before = connection.scalar(select(erasures.c.sealed).where(mine))
+    if before is not None:
+        found = found | _leave_taken(connection, pseudonyms.unseal(before))
+        connection.execute(delete(erasures).where(mine))
+    connection.execute(
+        insert(erasures).values(
+            pseudonym=pseudonym, sealed=pseudonyms.seal(found), until=now + _UNFINISHED_FOR
+        )
+    )
+
+
+def _forget_unfinished(database: Database, pseudonym: str) -> None:
+    with database.writing() as connection:
+        connection.execute(delete(erasures).where(erasures.c.pseudonym == pseudonym))
 
 
 def wipe_traces(

@@ -5,6 +5,8 @@
              not be mailed, or is somebody's, is passed over in silence
     confirm  one transaction: the reader has the new address from then on, with their number, and
              so their consent, choices and history; the old address is kept out of imports
+    undo     the old address is told, and its link is a wish to move back that needs no mail to
+             confirm it: if somebody else took a reader's link, the reader has their address again
 
 Copies that are still to be sent follow the reader: one that was never begun goes to the new
 address. One that was begun goes where it went before, since all tries are the same bytes (G5);
@@ -16,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection, and_, delete, insert, select, update
 
@@ -41,6 +44,8 @@ from newsletter.store.tables import (
 )
 
 CONFIRM_WITHIN = timedelta(days=7)
+UNDO_WITHIN = timedelta(days=30)
+"""How long the old address may take a move back."""
 MOVED = f"{BY_THEMSELVES}, for another address"
 """Why an address is kept out that its reader gave up; asked for again, it is theirs again."""
 
@@ -60,6 +65,8 @@ class Wish:
     """Whether its reader is on the list."""
     is_done: bool
     """Whether it was confirmed."""
+    undoes: int | None = None
+    """The wish that it takes back; None for one that a reader asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +75,8 @@ class Moved:
 
     former: Address
     wish: Wish
+    undo: int | None = None
+    """The number of the wish that takes it back; None for what takes one back itself."""
 
 
 def ask_to_move(
@@ -78,7 +87,7 @@ def ask_to_move(
     Of a reader's wishes the last one counts; one that is asked for again is still that one.
     """
     _w = address_changes.c
-    mine = and_(_w.subscriber_id == subscriber_id, _w.changed_at.is_(None))
+    mine = and_(_asked_by(subscriber_id), _w.changed_at.is_(None))
     connection.execute(delete(address_changes).where(mine, _w.email_key != address.key))
     if connection.scalar(select(_w.id).where(mine)) is None:
         connection.execute(
@@ -148,6 +157,14 @@ def find_wish(connection: Connection, number: int) -> Wish | None:
         language=row.choices.get("language", ""),
         is_active=row.status == "active",
         is_done=row.changed_at is not None,
+        undoes=row.undoes,
+    )
+
+
+def _asked_by(subscriber_id: int) -> Any:
+    """Find what a reader asked for by themselves: no wish that an old address may take back."""
+    return and_(
+        address_changes.c.subscriber_id == subscriber_id, address_changes.c.undoes.is_(None)
     )
 
 
@@ -187,7 +204,32 @@ def move(
         .values(former_key=row.email_key, changed_at=now)
     )
     _take_copies_along(connection, wish)
-    return Moved(former=Address(row.email, row.email_key), wish=wish)
+    former = Address(row.email, row.email_key)
+    if wish.undoes is None:
+        return Moved(former=former, wish=wish, undo=_note_undo(connection, wish, former, now))
+    # Whoever had taken the reader's link may have asked for yet another address.
+    _w = address_changes.c
+    connection.execute(
+        delete(address_changes).where(_asked_by(wish.subscriber_id), _w.changed_at.is_(None))
+    )
+    return Moved(former=former, wish=wish)
+
+
+def _note_undo(connection: Connection, wish: Wish, former: Address, now: datetime) -> int | None:
+    """Note the wish that takes a move back; it counts as mailed, since `moved` tells its link."""
+    number: int | None = connection.scalar(
+        insert(address_changes)
+        .values(
+            subscriber_id=wish.subscriber_id,
+            email=former.email,
+            email_key=former.key,
+            asked_at=now,
+            mailed_at=now,
+            undoes=wish.number,
+        )
+        .returning(address_changes.c.id)
+    )
+    return number
 
 
 def _take_copies_along(connection: Connection, wish: Wish) -> None:

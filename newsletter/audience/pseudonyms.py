@@ -8,19 +8,25 @@ was to be sent bear it as their `email_key`: to the sender they are copies of a 
 A voice is the same for what a reader says of one brief, under a key of its own: neither an
 address nor what they said of another brief can be told from it.
 
+While an erasure is unfinished its addresses are kept sealed: encrypted, so that no file names them.
+
 Pseudonyms are made with the newest key and looked for with all of them. Who takes an old key
 out of the ring forgets the erasures that were made with it.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 PREFIX = "erased:"
 _USE = b"newsletter:erased address"
 _VOICE_USE = b"newsletter:voice"
+_SEAL_USE = b"newsletter:unfinished erasure"
 _MAC_BYTES = 16
 
 
@@ -32,6 +38,8 @@ class Pseudonyms:
         self._voice_keys = tuple(
             hmac.digest(secret, _VOICE_USE, hashlib.sha256) for secret in secrets
         )
+        seals = (hmac.digest(secret, _SEAL_USE, hashlib.sha256) for secret in secrets)
+        self._seal = MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in seals])
 
     def make(self, email_key: str) -> str:
         """Give the pseudonym of an address, by the newest key."""
@@ -46,6 +54,17 @@ class Pseudonyms:
         said = f"{subscriber_id}/{edition_id}/{number}".encode()
         digests = (hmac.digest(key, said, hashlib.sha256) for key in self._voice_keys)
         return tuple(digest[:_MAC_BYTES].hex() for digest in digests)
+
+    def seal(self, addresses: Iterable[str]) -> bytes:
+        """Encrypt addresses, by the newest key."""
+        return self._seal.encrypt("\n".join(sorted(addresses)).encode())
+
+    def unseal(self, sealed: bytes) -> set[str]:
+        """Decrypt what `seal` gave; nothing where the key is gone."""
+        try:
+            return set(self._seal.decrypt(sealed).decode().split("\n"))
+        except InvalidToken:
+            return set()
 
 
 def _make(key: bytes, email_key: str) -> str:

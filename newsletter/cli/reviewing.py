@@ -34,6 +34,9 @@ from newsletter.editions.verdicts import (
 )
 from newsletter.editions.window import local_date
 from newsletter.errors import RefusedError, TemporaryError
+from newsletter.press import Press
+from newsletter.press.seconding import ask_for_its_time
+from newsletter.publish import print_standing
 
 _HASH_CHARACTERS = 8
 """How much of a hash people see: enough to tell a brief's texts apart."""
@@ -214,10 +217,13 @@ def edition(
                 declined="Nothing was approved.",
                 as_json=as_json,
             )
+        waits = False
         if said is None:
             with database.writing() as connection:
                 by, now = session.actor, session.now()
                 approve_edition(connection, record.id, rules, by=by, now=now, seen=seen)
+            press = Press(session.settings, database, session.now, by)
+            waits = record.has_compiled and ask_for_its_time(press, print_standing(press, record))
     if as_json:
         document = {"date": record.date.isoformat(), "kind": record.kind, "hash": seen}
         session.print_json(document | {"verdict": "approved", "changed": said is None})
@@ -228,6 +234,8 @@ def edition(
         "other content, that waits for approval.",
         markup=False,
     )
+    if waits:
+        session.out.print("It is sent once another person confirms it in the console.")
 
 
 # -- the steps -------------------------------------------------------------------------------------

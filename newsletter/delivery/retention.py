@@ -24,6 +24,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, delete, exists, func, or_, select, text, update
 
 from newsletter.audience.erasure import wipe_traces
+from newsletter.audience.moving import UNDO_WITHIN
 from newsletter.delivery.lifecycle import State
 from newsletter.settings import Retention
 from newsletter.store import Database
@@ -97,8 +98,11 @@ def _prune(database: Database, retention: Retention, now: datetime) -> Iterator[
         old = (_u.state != "confirmed") & (_u.asked_at < since)
         yield from _delete(database, "pending", sign_ups, _u.id, old)
         _c = address_changes.c
-        old = _c.changed_at.is_(None) & (_c.asked_at < since)
+        old = _c.changed_at.is_(None) & _c.undoes.is_(None) & (_c.asked_at < since)
         yield from _delete(database, "pending", address_changes, _c.id, old)
+    _c = address_changes.c  # what an old address may not take back any more
+    old = _c.changed_at.is_(None) & _c.undoes.is_not(None) & (_c.asked_at < now - UNDO_WITHIN)
+    yield from _delete(database, "pending", address_changes, _c.id, old)
     if since := _limit(now, retention.attempts):
         old = ~_OPEN_NOTICE & (notices.c.changed_at < since)
         yield from _delete(database, "notices", notices, notices.c.id, old)

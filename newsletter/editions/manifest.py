@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, or_, select, update
 
 from newsletter.editions.review import hash_edition
+from newsletter.editions.seconding import Ask
 from newsletter.editions.shelf import EditionRecord
 from newsletter.store.audit import Actor, hash_document, note
 from newsletter.store.tables import audit, edition_briefs, editions, manifests, reviews
@@ -41,10 +42,12 @@ def seal_edition(
     audience: int,
     overridden: Sequence[str],
     segment: str,
+    seconded: Ask | None = None,
 ) -> None:
     """Store the manifest of an edition and note its approval; to be called last with that.
 
-    `templates` is the hash of the templates, `overridden` are checks that somebody answers for.
+    `templates` is the hash of the templates, `overridden` are checks that somebody answers for,
+    `seconded` is whose two words a send to many has.
     """
     document = {
         "edition": record.name,
@@ -56,7 +59,7 @@ def seal_edition(
         "segment": segment,
         "templates_sha256": templates,
         "checks_overridden": list(overridden),
-        "approvals": _list_approvals(connection, record.id),
+        "approvals": [*_list_approvals(connection, record.id), *_list_words(seconded)],
         **_hash_edition(connection, record.id),
     }
     if connection.scalar(select(manifests.c.edition_id).where(_of(record.id))) is None:
@@ -132,6 +135,27 @@ def _list_approvals(connection: Connection, edition_id: int) -> list[dict[str, A
             "sha256": row.content_hash,
         }
         for row in latest.values()
+    ]
+
+
+def _list_words(ask: Ask | None) -> list[dict[str, Any]]:
+    """List who asked for a send and who confirmed it; nobody where one was enough."""
+    if ask is None or ask.confirmed_at is None:
+        return []
+    words = (
+        ("the send, asked for", ask.asked_by, ask.asked_from, ask.asked_at),
+        ("the send, confirmed", ask.confirmed_by, ask.confirmed_from, ask.confirmed_at),
+    )
+    return [
+        {
+            "of": what,
+            "by": who,
+            "from": origin,
+            "at": at.isoformat(),
+            "audience": ask.audience,
+            "sha256": ask.content_hash,
+        }
+        for what, who, origin, at in words
     ]
 
 

@@ -46,6 +46,8 @@ class Purpose(Enum):
     """Says when a form was shown; names the wording that it asked consent to."""
     MOVE = b"m"
     """Confirms a new address, for a week; names the wish in place of a subscriber."""
+    UNDO = b"b"
+    """Takes a change of address back, for a month; names the wish to, likewise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from newsletter.editions.following import note_approved
 from newsletter.editions.manifest import seal_edition
 from newsletter.editions.model import Kind, list_dates_referred_to, list_dates_repeated
 from newsletter.editions.search import index_edition
+from newsletter.editions.seconding import Ask, find_confirmed
 from newsletter.editions.shelf import (
     EditionRecord,
     change_state,
@@ -26,7 +27,7 @@ from newsletter.editions.shelf import (
     store_letterhead,
 )
 from newsletter.editions.verdicts import approve_edition, find_unsendable, read_rules
-from newsletter.errors import RefusedError, TemporaryError
+from newsletter.errors import RefusedError, SecondPersonNeeded, TemporaryError
 from newsletter.press import Press, Printed
 from newsletter.press.addressing import letterhead_of
 from newsletter.render.preflight import Finding
@@ -52,7 +53,8 @@ def approve(
     it holds a brief that is under embargo by now, has expired, or is rejected: made again it has
     it no more. Where it is a person's yes (`by_person`) it is kept as the review of the press's
     actor; the schedule, which is nobody, sends no brief that waits for one. With `at_hours` each
-    reader's copy is due at the hour that they chose; without, at once.
+    reader's copy is due at the hour that they chose; without, at once. Raises
+    `SecondPersonNeeded` where the audience is one that two persons have to say yes to.
     """
     now = press.now()
     letterhead = letterhead_of(press, record, now)
@@ -86,6 +88,15 @@ def approve(
         )
         if not audience:
             raise nobody_to_mail(record.kind, segment)
+        seconded = _find_second(
+            connection,
+            press,
+            record,
+            at_once=not at_hours,
+            audience=audience,
+            segment=segment,
+            overridden=overridden,
+        )
         last = max((wave.due_at for wave in load_waves(connection, record.id)), default=now)
         store_letterhead(
             connection,
@@ -114,6 +125,7 @@ def approve(
             audience=audience,
             overridden=told,
             segment=str(segment or ""),
+            seconded=seconded,
         )
         index_edition(connection, record.id)
     return audience
@@ -165,6 +177,41 @@ def check_reviewed(
             f'the edition of {record.date} cannot be sent: "{left.brief.title[:60]}" {why}',
             mend="make it again, which leaves that out, and look at it before you send it",
         )
+
+
+def _find_second(
+    connection: Connection,
+    press: Press,
+    record: EditionRecord,
+    *,
+    at_once: bool,
+    audience: int,
+    segment: Segment | None,
+    overridden: Sequence[Finding],
+) -> Ask | None:
+    """Find the two persons who let a send go to so many; None where one is enough."""
+    above = press.settings.review.second_person_above
+    if not above or audience <= above:
+        return None
+    found = find_confirmed(
+        connection,
+        record.id,
+        at_once=at_once,
+        audience=audience,
+        segment=str(segment or ""),
+        overrides=[finding.name for finding in overridden],
+    )
+    if found is None:
+        raise SecondPersonNeeded(describe_lonely(record, audience), mend="send it again")
+    return found
+
+
+def describe_lonely(record: EditionRecord, audience: int) -> str:
+    """Say what a send to so many readers lacks. Pure."""
+    return (
+        f"the edition of {record.name} as it stands would go to {audience:,} readers, and waits "
+        "for a second person's word"
+    )
 
 
 def count_audience(press: Press, printed: Printed, segment: Segment | None = None) -> int:

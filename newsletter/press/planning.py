@@ -15,6 +15,7 @@ from newsletter.errors import RefusedError, TemporaryError
 from newsletter.press import Press, Printed
 from newsletter.press.approving import check_reviewed, count_audience, nobody_to_mail
 from newsletter.press.checking import check_fit_to_send
+from newsletter.press.seconding import ask_for_its_time
 
 
 def plan_edition(
@@ -31,6 +32,7 @@ def plan_edition(
     A person's yes (`by_person`) is kept as their review of it. Raises `RefusedError` for a moment
     that is no use, for an edition that was approved, that fails its preflight, or that nobody
     would get; `TemporaryError` where it was composed anew meanwhile, or waits for its reviewers.
+    Where it needs a second person's word, this asks for that.
     """
     now, record = press.now(), printed.record
     check_moment(at, now)
@@ -40,7 +42,7 @@ def plan_edition(
             f"the edition of {record.name} cannot be sent on {day}",
             mend="an edition is sent on its own date",
         )
-    check_fit_to_send(printed, overrides)
+    overridden = check_fit_to_send(printed, overrides)
     if not count_audience(press, printed, segment):
         raise nobody_to_mail(record.kind, segment)
     plan = Plan(
@@ -63,4 +65,7 @@ def plan_edition(
         check_reviewed(connection, press, record, by_person=False)
         store_plan(connection, record.id, plan)
         note_plan(connection, found, at, by=press.actor, now=now)
-        return read_edition(connection, record.id)
+        planned = read_edition(connection, record.id)
+    names = [finding.name for finding in overridden]
+    ask_for_its_time(press, printed, overrides=names, segment=segment)
+    return planned

@@ -42,15 +42,24 @@ def build_settler(press: Press) -> Callable[[], None]:
 
 
 def tell_former_address(press: Press, connection: Connection, moved: Moved, shown: str) -> None:
-    """Tell a reader's former address that mail goes elsewhere from now on, to one `shown` so."""
-    now = press.now()
+    """Tell a reader's former address that mail goes elsewhere from now on, to one `shown` so.
+
+    It gets a link to take that back, unless taking back is what was done.
+    """
+    now, publication = press.now(), press.settings.publication
+    fields = {"new_address": shown}
+    if moved.undo is not None:
+        token = sign_until_later(
+            moved.undo, Purpose.UNDO, now, keyring=press.keyring, list_id=publication.list_id
+        )
+        fields["undo_url"] = f"{publication.url}/a/{token}/back"
     notice = Notice(
         kind="moved",
         address=moved.former,
         dedupe=f"moved {moved.wish.number}",
         not_after=now + _OF_USE,
         language=moved.wish.language,
-        fields={"new_address": shown},
+        fields=fields,
     )
     enqueue(connection, notice, now)
 

@@ -118,6 +118,16 @@ class Review(Section):
         description="Fewest approved briefs; with fewer, and others waiting, the edition is held "
         "until somebody approves them.",
     )
+    second_person_above: int = Field(
+        default=0,
+        ge=0,
+        description="Readers above which an edition needs two persons: who sends it, by the "
+        "console, the command line or the API, waits until another member of the team, a sender "
+        "or admin, confirms in the console what both saw. For the schedule one approves it as it "
+        "stands, or plans it, and another confirms; without both by schedule.send_at it waits, "
+        "and that is told, until it is too late for it. Any edit voids both words; 0 = one is "
+        "enough.",
+    )
     name_approvers: bool = Field(
         default=False,
         description="Whether a brief's page names who approved it; otherwise it says an editor.",

@@ -28,6 +28,8 @@ from newsletter.store.tables import audit, audit_head, to_micros, write_document
 
 BEGINNING = "0" * 64
 """What the first entry follows."""
+COMMAND_LINE = "command line"
+"""The origin of what was done there."""
 _PAGE = 1_000
 
 
@@ -37,7 +39,7 @@ class Actor:
 
     who: str
     """A name of the team, user@host of the command line, or the schedule."""
-    origin: str = "command line"
+    origin: str = COMMAND_LINE
     """Else a network address."""
 
 

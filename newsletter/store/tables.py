@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Date,
@@ -25,6 +26,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -532,6 +534,7 @@ address_changes = Table(  # a new address that a reader asked for, and whether i
     Column("asked_at", Instant, nullable=False),
     Column("mailed_at", Instant),  # NULL: it is not decided yet whether it is mailed
     Column("changed_at", Instant),  # NULL: not confirmed
+    Column("undoes", BigInteger),  # the change that an old address may take back by this one
     # The link in a mail names it by its number: nobody gets an erased one's.
     sqlite_autoincrement=True,
 )
@@ -642,7 +645,12 @@ members = Table(  # who may use the console
     Column("setup_until", Instant),
     Column("created_at", Instant, nullable=False),
     Column("disabled_at", Instant),
+    # let in by the command line: their password is taken where others' are not
+    Column("by_command", Boolean, nullable=False, server_default=false()),
+    Column("identity", Text),  # a provider and what it knows them by
+    Column("is_mapped", Boolean, nullable=False, server_default=false()),  # the role is its word
     CheckConstraint("role IN ('viewer', 'editor', 'sender', 'admin')", name="role"),
+    Index("ix_members_identity", "identity", unique=True),
     sqlite_autoincrement=True,  # what one did is never another's
 )
 
@@ -795,6 +803,16 @@ posts = Table(  # what webhooks are told, until they said that they have it
     ),
 )
 
+# -- readers' own affairs ------------------------------------------------------------------------
+
+erasures = Table(  # what an erasure had to leave to be done: by the keeper, whatever is restarted
+    "erasures",
+    metadata,
+    Column("pseudonym", Text, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),  # its addresses, encrypted by the signing key
+    Column("until", Instant, nullable=False),
+)
+
 # -- what became of editions -----------------------------------------------------------------------
 
 results = Table(  # added up once an edition was sent; see delivery.results
@@ -803,4 +821,33 @@ results = Table(  # added up once an edition was sent; see delivery.results
     Column("edition_id", ForeignKey("editions.id"), primary_key=True),
     Column("made_at", Instant, nullable=False),
     Column("document", Document, nullable=False),
+)
+
+# -- two persons ---------------------------------------------------------------------------------
+
+asks = Table(  # a send to many that somebody asked for, and who else said yes to it
+    "asks",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("edition_id", ForeignKey("editions.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("content_hash", Text, nullable=False),  # an edit makes it another: both words are void
+    Column("at_once", Boolean, nullable=False),  # else by the schedule
+    Column("by_person", Boolean, nullable=False),
+    Column("audience", BigInteger, nullable=False),  # as it was counted last
+    Column("segment", Text, nullable=False),
+    Column("overrides", Document, nullable=False),
+    Column("asked_by", Text, nullable=False),
+    Column("asked_from", Text, nullable=False),
+    Column("asked_at", Instant, nullable=False),
+    Column("confirmed_by", Text),
+    Column("confirmed_from", Text),
+    Column("confirmed_at", Instant),
+)
+
+sign_ons = Table(  # browsers on their way to the provider and back; each comes back once
+    "sign_ons",
+    metadata,
+    Column("token_hash", Text, primary_key=True),
+    Column("onward", Text, nullable=False),
+    Column("begun_at", Instant, nullable=False, index=True),
 )

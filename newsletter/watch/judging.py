@@ -22,6 +22,7 @@ from newsletter.errors import (
     NewsletterError,
     RelayRefusedUs,
     RelayUnavailable,
+    SecondPersonNeeded,
     StorageError,
     UnfamiliarDatabase,
 )
@@ -188,6 +189,8 @@ def explain_fault(fault: Exception | None) -> tuple[Cause, str]:
         return (Cause.DISK if is_full else Cause.DATABASE), said
     if isinstance(fault, RelayRefusedUs):
         return Cause.RELAY_REFUSES, said
+    if isinstance(fault, SecondPersonNeeded):
+        return Cause.APPROVAL, said
     if isinstance(fault, RelayUnavailable):
         return Cause.RELAY_UNREACHABLE, said
     if isinstance(fault, NewsletterError) and fault.field in ("delivery.relay", "relays"):

@@ -11,51 +11,59 @@ from __future__ import annotations
 
 import json
 import threading
-import time
+from http import HTTPStatus
 
-from fastapi import APIRouter
-from starlette.background import BackgroundTask
+from fastapi import APIRouter, Request
+from limits import RateLimitItem, RateLimitItemPerHour
 from starlette.responses import Response
 
 from newsletter.audience.choosing import Chooser, find_chooser
 from newsletter.audience.erasure import erase_reader
 from newsletter.audience.holdings import read_holdings
+from newsletter.audience.signing_up import name_counted
 from newsletter.mail.tokens import Purpose
 from newsletter.press import Press
+from newsletter.press.signing_up import derive_secret
+from newsletter.store.limits import take
 from newsletter.web.leaving import mask
 from newsletter.web.pages import Pages, read_claim
+from newsletter.web.visitor import Visitors
 
-_AGAIN_SECONDS = 60.0
-_TIMES_AGAIN = 15  # a relay may take ten minutes for its last answer
+PER_NETWORK: tuple[RateLimitItem, ...] = (RateLimitItemPerHour(30),)
+"""How often one network may ask for either."""
 
 
 def build_affairs(press: Press, pages: Pages) -> APIRouter:
     """Build the pages of what is held, and of erasing it."""
     router = APIRouter()
     erasing = threading.Lock()
+    visitors = Visitors(press.settings)
+    secret = derive_secret(press)
 
     def find(token: str) -> Chooser | None:
         claim = read_claim(press, token, Purpose.PREFERENCES)
         return find_chooser(press.database, claim.subscriber_id) if claim else None
 
-    def erase(email: str) -> bool:
-        """Erase; tell whether nothing is left to be done."""
-        with erasing:  # each writes the database's file anew
-            done = erase_reader(press.database, email, now=press.now, pseudonyms=press.pseudonyms)
-        return not (done.is_under_way or done.has_traces)
+    def has_room(request: Request) -> bool:
+        """Count a request against its network, whose work is more than a page's."""
+        network = name_counted(secret, "affairs", visitors.read_network(request))
+        with press.database.writing() as connection:
+            return take(connection, PER_NETWORK, network, now=press.now())
 
-    def erase_again(email: str) -> None:
-        """Go on where an edition that is being sent left something to be done."""
-        for _ in range(_TIMES_AGAIN):
-            time.sleep(_AGAIN_SECONDS)
-            if erase(email):
-                return
+    def show_crowded(chooser: Chooser) -> Response:
+        return pages.show(
+            "too_many.html.j2",
+            language=chooser.reader.choices.language,
+            status=HTTPStatus.TOO_MANY_REQUESTS,
+        )
 
     @router.post("/p/{token}/held")
-    def show_held(token: str) -> Response:
+    def show_held(token: str, request: Request) -> Response:
         chooser = find(token)
         if chooser is None:
             return pages.show_damaged()
+        if not has_room(request):
+            return show_crowded(chooser)
         with press.database.reading() as connection:
             held = read_holdings(connection, chooser.reader.email, pseudonyms=press.pseudonyms)
         return Response(
@@ -83,15 +91,16 @@ def build_affairs(press: Press, pages: Pages) -> APIRouter:
         )
 
     @router.post("/p/{token}/erase")
-    def do_erase(token: str) -> Response:
+    def do_erase(token: str, request: Request) -> Response:
         chooser = find(token)
         if chooser is None:
             return pages.show_damaged()
-        email = chooser.reader.email
-        is_done = erase(email)
-        answer = pages.show("erased.html.j2", language=chooser.reader.choices.language)
-        if not is_done:
-            answer.background = BackgroundTask(erase_again, email)
-        return answer
+        if not has_room(request):
+            return show_crowded(chooser)
+        with erasing:  # each writes the database's file anew; the schedule does what it leaves
+            erase_reader(
+                press.database, chooser.reader.email, now=press.now, pseudonyms=press.pseudonyms
+            )
+        return pages.show("erased.html.j2", language=chooser.reader.choices.language)
 
     return router

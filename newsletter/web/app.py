@@ -31,6 +31,7 @@ from newsletter.web.console.app import build_console
 from newsletter.web.feedback import build_feedback
 from newsletter.web.leaving import build_leaving
 from newsletter.web.links import build_links
+from newsletter.web.muting import build_muting
 from newsletter.web.pages import Pages
 from newsletter.web.preferences import build_preferences
 from newsletter.web.search import build_search
@@ -56,6 +57,7 @@ def build_app(press: Press, pulse: Pulse | None = None, figures: Figures | None 
     pages_only = (
         build_leaving(press, pages),
         build_preferences(press, pages),
+        build_muting(press, pages),
         build_affairs(press, pages),
         build_links(press, pages),
         build_feedback(press, pages),
@@ -86,7 +88,7 @@ def build_app(press: Press, pulse: Pulse | None = None, figures: Figures | None 
 
     @app.exception_handler(HTTPException)
     async def refuse(request: Request, error: HTTPException) -> Response:
-        if request.url.path.startswith(f"{api}/"):
+        if request.url.path.startswith(f"{pages.root}/api/"):
             return answer_problem(error.status_code, f"{error.detail}.", error.headers)
         return pages.show("damaged.html.j2", status=error.status_code)
 

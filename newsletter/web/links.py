@@ -6,6 +6,8 @@ GET  /p/TOKEN/address   asks for the address to read at from now on
 POST /p/TOKEN/address   takes it: the same answer for every address
 GET  /a/TOKEN           the page behind the link in the mail to that address; changes nothing
 POST /a/TOKEN           the reader has the new address from here on; the old one is told
+GET  /a/TOKEN/back      the page behind the link in that mail; changes nothing
+POST /a/TOKEN/back      the reader has the old address again
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from starlette.responses import Response
 from newsletter.audience.address import Address, parse_address
 from newsletter.audience.choosing import Chooser, find_chooser
 from newsletter.audience.links import store_link_ask
-from newsletter.audience.moving import CONFIRM_WITHIN, ask_to_move, find_wish, move
+from newsletter.audience.moving import CONFIRM_WITHIN, UNDO_WITHIN, ask_to_move, find_wish, move
 from newsletter.audience.signing_up import name_counted
 from newsletter.errors import AudienceError
 from newsletter.mail.tokens import Purpose
@@ -139,12 +141,14 @@ def build_links(press: Press, pages: Pages) -> APIRouter:
 
         return await run_in_threadpool(act)
 
-    def show_new(token: str, *, is_pressed: bool) -> Response:
-        """Show what a link to a new address leads to, and do what its button says."""
-        claim = read_claim(press, token, Purpose.MOVE)
+    def show_new(token: str, purpose: Purpose, *, is_pressed: bool) -> Response:
+        """Show what a link to an address leads to, and do what its button says."""
+        claim = read_claim(press, token, purpose)
         if claim is None:
             return pages.show_damaged()
-        if is_pressed and claim.is_fresh(press.now(), CONFIRM_WITHIN):
+        is_undo = purpose is Purpose.UNDO
+        is_fresh = claim.is_fresh(press.now(), UNDO_WITHIN if is_undo else CONFIRM_WITHIN)
+        if is_pressed and is_fresh:
             with press.database.writing() as connection:
                 moved = move(
                     connection,
@@ -157,25 +161,34 @@ def build_links(press: Press, pages: Pages) -> APIRouter:
                     tell_former_address(press, connection, moved, shown)
         with press.database.reading() as connection:
             wish = find_wish(connection, claim.subscriber_id)
-        if wish is None:
+        if wish is None or (wish.undoes is not None) != is_undo:
             return pages.show_damaged()
-        is_open = claim.is_fresh(press.now(), CONFIRM_WITHIN) and not is_pressed
+        is_open = is_fresh and not is_pressed
         if not (wish.is_done or (is_open and wish.is_active)):
             return pages.show_damaged()
+        asks = "move_back.html.j2" if is_undo else "move_confirm.html.j2"
         return pages.show(
-            "moved.html.j2" if wish.is_done else "move_confirm.html.j2",
+            "moved.html.j2" if wish.is_done else asks,
             language=wish.language,
             address=mask(wish.address.email),
-            confirm_url=f"{pages.root}/a/{token}",
+            confirm_url=f"{pages.root}/a/{token}" + ("/back" if is_undo else ""),
         )
 
     @router.get("/a/{token}")
     def look(token: str) -> Response:
-        return show_new(token, is_pressed=False)
+        return show_new(token, Purpose.MOVE, is_pressed=False)
 
     @router.post("/a/{token}")
     def confirm(token: str) -> Response:
-        return show_new(token, is_pressed=True)
+        return show_new(token, Purpose.MOVE, is_pressed=True)
+
+    @router.get("/a/{token}/back")
+    def look_back(token: str) -> Response:
+        return show_new(token, Purpose.UNDO, is_pressed=False)
+
+    @router.post("/a/{token}/back")
+    def go_back(token: str) -> Response:
+        return show_new(token, Purpose.UNDO, is_pressed=True)
 
     return router
 

@@ -6,19 +6,27 @@ import io
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Column, LargeBinary, Text, insert, select, text, type_coerce, update
+from sqlalchemy import Column, LargeBinary, Text, delete, insert, select, text, type_coerce, update
 
 from newsletter.audience.address import parse_address
 from newsletter.audience.entry import Entry
-from newsletter.audience.erasure import NAMING, TRACES, Erasure, erase_reader, wipe_traces
+from newsletter.audience.erasure import (
+    NAMING,
+    TRACES,
+    Erasure,
+    erase_reader,
+    finish_erasures,
+    wipe_traces,
+)
 from newsletter.audience.holdings import read_holdings
 from newsletter.audience.importer import import_subscribers
 from newsletter.audience.pseudonyms import PREFIX, Pseudonyms
 from newsletter.audience.subscribers import add_subscriber, remove_subscriber
-from newsletter.delivery.entries import Grant, Intent
+from newsletter.delivery.entries import Grant, Intent, Outcome
 from newsletter.delivery.inquiry import tell_story
 from newsletter.delivery.lifecycle import State
 from newsletter.errors import AudienceError
@@ -30,6 +38,7 @@ from newsletter.store.tables import (
     decisions,
     deliveries,
     editions,
+    erasures,
     metadata,
     runs,
     subscribers,
@@ -62,6 +71,7 @@ KEYS = {  # columns that an address may stand in, but that erasure deletes the r
     *("sign_ups.wording", "sign_ups.confirmed_wording"),
     *("alarms.kind", "alarms.causes", "tellings.what", "tellings.way", "beats.name"),
     "limit_hits.key",  # a keyed hash
+    *("erasures.pseudonym", "erasures.sealed"),  # a keyed hash, and what is encrypted
     "link_asks.email_key",
 }
 
@@ -289,6 +299,70 @@ def test_what_stays_under_way_is_said(desk: Desk) -> None:
     # A sender that died has nothing in its hands.
     done = erase(desk.database, now=lambda: NOW + timedelta(hours=1))
     assert (done.is_under_way, done.has_traces) == (False, False)
+
+
+def test_what_a_relay_says_later_names_nobody_whatever_was_restarted(desk: Desk) -> None:
+    edition_id, run, ada = lease_ada(desk)
+    number = ada.reader.subscriber_id
+    intent = Intent(subscriber_id=number, number=1, via="relay #1")
+    assert desk.ledger().record(run, [], [intent], NOW) == {number: Grant.GIVEN}
+    assert erase(desk.database).is_under_way
+    assert KEY not in all_text(desk.database).lower()
+    # From here on nobody remembers the address: what is done comes from the database alone.
+    later = NOW + timedelta(seconds=5)
+    assert finish_erasures(desk.database, now=later, pseudonyms=PSEUDONYMS) == 1
+    said = Outcome(
+        subscriber_id=number,
+        number=1,
+        via="relay #1",
+        state=State.FAILED,
+        reply=f"550 5.1.1 <{ADA}> is not known here",
+        started_at=NOW,
+        ended_at=later,
+        next_attempt_at=later,
+        intended=True,
+    )
+    desk.ledger().record(run, [said], [], later)
+    assert KEY in all_text(desk.database).lower()
+    assert finish_erasures(desk.database, now=later, pseudonyms=PSEUDONYMS) == 0
+    assert KEY not in all_text(desk.database).lower()
+    with desk.database.reading() as connection:
+        assert connection.execute(select(erasures)).all() == []
+        assert "550 5.1.1" in connection.scalars(select(deliveries.c.reply)).all()
+    assert desk.ledger().counts(edition_id)[State.FAILED] == 1
+    assert wipe_traces(desk.database, now=NOW + timedelta(hours=1))
+    for path in files_of(desk.database):
+        assert KEY.encode() not in path.read_bytes().lower()
+
+
+def files_of(database: Database) -> list[Path]:
+    """List the files of a database on SQLite; PostgreSQL's are its server's."""
+    if not database.is_sqlite:
+        return []
+    main = Path(str(database.engine.url.database))
+    return sorted(main.parent.glob(f"{main.name}*"))
+
+
+def test_who_signed_up_anew_meanwhile_is_left_alone(desk: Desk) -> None:
+    lease_ada(desk)
+    assert erase(desk.database).is_under_way
+    with desk.database.writing() as connection:
+        connection.execute(delete(suppressions))
+        connection.execute(
+            insert(alerts).values(kind="x", sentence=f"{KEY} wrote to us", raised_at=NOW)
+        )
+    load(desk.database, f"email,consent_source\n{ADA},form\n")
+    later = NOW + timedelta(hours=1)
+    assert finish_erasures(desk.database, now=later, pseudonyms=PSEUDONYMS) == 0
+    assert KEY in all_text(desk.database).lower()
+
+
+def test_a_keeper_without_the_key_forgets_what_it_cannot_read(desk: Desk) -> None:
+    lease_ada(desk)
+    assert erase(desk.database).is_under_way
+    others = Pseudonyms([b"another key" * 4])
+    assert finish_erasures(desk.database, now=NOW, pseudonyms=others) == 1
+    assert finish_erasures(desk.database, now=NOW + timedelta(hours=1), pseudonyms=others) == 0
 
 
 def test_a_bounce_that_is_told_afterwards_names_nobody(desk: Desk) -> None:

@@ -34,7 +34,7 @@ from newsletter.store.limits import take
 from newsletter.store.tables import write_document
 from newsletter.web.api.problems import HEADERS, answer_error, answer_problem
 from newsletter.web.api.scopes import NEEDS
-from newsletter.web.console.keys import Key, find_key
+from newsletter.web.console.keys import Key, find_key, name_holder
 
 log = logging.getLogger("newsletter.web")
 
@@ -51,7 +51,7 @@ class Caller:
     @property
     def actor(self) -> Actor:
         """Who is noted for what is done."""
-        return Actor(who=f"key {self.key.name}", origin=self.address)
+        return Actor(who=name_holder(self.key.name), origin=self.address)
 
     @property
     def source(self) -> str:

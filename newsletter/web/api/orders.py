@@ -11,7 +11,9 @@ a time have an edition, and gives each reader one copy. What is approved is note
 at once, and the schedule's process delivers it, as it does for the console. A test copy is mailed
 at most once: one that was under way when its process died is refused.
 
-A program is nobody: what waits for review is not sent because a program says so.
+A program is nobody: what waits for review is not sent because a program says so. A send to so
+many that it needs a second person's word waits for that, as the edition stood when it was asked
+for, and is refused where the edition is another by then.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ from newsletter.errors import (
     NewsletterError,
     RefusedError,
     RelayUnavailable,
+    SecondPersonNeeded,
     StorageError,
 )
 from newsletter.press import Press, Printed
@@ -221,20 +224,9 @@ def _carry_out(press: Press, order: Order) -> bool:
         is_over = press.now() - order.asked_at >= press.settings.api.send_within
         if is_over or order.kind == "test":
             return _finish(press, order, "refused", str(error))
-        with press.database.writing() as connection:
-            now = press.now()
-            connection.execute(
-                update(orders)
-                .where(_O.id == order.id)
-                .values(
-                    state="waiting",
-                    holder="",
-                    said=str(error),
-                    look_at=now + _AGAIN,
-                    changed_at=now,
-                )
-            )
-        return False
+        return _put_back(press, order, str(error))
+    except SecondPersonNeeded as error:
+        return _put_back(press, order, str(error), keep=True)
     except NewsletterError as error:
         return _finish(press, order, "refused", str(error))
     except Exception as error:
@@ -242,6 +234,30 @@ def _carry_out(press: Press, order: Order) -> bool:
         log.debug("where it failed", exc_info=error)
         return _finish(press, order, "refused", "A fault of this program; it is in the log.")
     return _finish(press, order, "done", said)
+
+
+def _put_back(press: Press, order: Order, said: str, *, keep: bool = False) -> bool:
+    """Have one tried again later; with `keep` only as the edition stands now."""
+    with press.database.writing() as connection:
+        now = press.now()
+        asked = dict(order.asked)
+        if keep:
+            record = find_edition(connection, *split_name(order.edition))
+            assert record is not None
+            asked["seen"] = read_edition_hash(connection, record.id)
+        connection.execute(
+            update(orders)
+            .where(_O.id == order.id)
+            .values(
+                state="waiting",
+                holder="",
+                said=said,
+                asked=asked,
+                look_at=now + _AGAIN,
+                changed_at=now,
+            )
+        )
+    return False
 
 
 def _finish(press: Press, order: Order, state: str, said: str) -> bool:

@@ -21,6 +21,7 @@ from newsletter.web.console.pages import HEADERS, Frame
 from newsletter.web.console.preview import add_preview
 from newsletter.web.console.proofs import Vault
 from newsletter.web.console.readers import add_readers
+from newsletter.web.console.signing_on import add_sign_on
 from newsletter.web.console.team import add_team
 from newsletter.web.console.today import add_today
 
@@ -50,6 +51,7 @@ def build_console(press: Press, root: str) -> FastAPI:
         dependencies=[Depends(Gate(press, root).admit)],
     )
     add_entrance(app, press, frame, vault)
+    add_sign_on(app, press, frame, vault)
     add_today(app, press, frame)
     add_briefs(app, press, frame)
     add_editions(app, press, frame)

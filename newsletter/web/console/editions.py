@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from newsletter.audience.address import parse_address
+from newsletter.audience.segment import parse_segment
 from newsletter.delivery import settle
 from newsletter.delivery.holder import shown_holder
 from newsletter.delivery.inquiry import (
@@ -36,6 +37,7 @@ from newsletter.delivery.words import explain_outcome
 from newsletter.editions.lifecycle import RELEASED, UNSENT
 from newsletter.editions.manifest import find_manifest
 from newsletter.editions.model import parse_edition_name
+from newsletter.editions.seconding import confirm_ask, find_confirmed, list_open
 from newsletter.editions.shelf import EditionRecord, find_edition, list_editions, read_edition
 from newsletter.editions.verdicts import (
     approve_edition,
@@ -43,7 +45,7 @@ from newsletter.editions.verdicts import (
     read_edition_hash,
     read_rules,
 )
-from newsletter.errors import InputError, RefusedError, TemporaryError
+from newsletter.errors import InputError, RefusedError, SecondPersonNeeded, TemporaryError
 from newsletter.press import Press, Printed
 from newsletter.press.afterwards import retry_unreached
 from newsletter.press.afterwards import settle as settle_doubts
@@ -51,12 +53,15 @@ from newsletter.press.approving import count_audience
 from newsletter.press.checking import look_at
 from newsletter.press.delivering import send_test
 from newsletter.press.planning import plan_edition
+from newsletter.press.seconding import ask_for_its_time
 from newsletter.press.site import write_web
 from newsletter.publish import print_standing, release
 from newsletter.render.preflight import list_failed
-from newsletter.store.audit import list_entries, note
+from newsletter.store.audit import Actor, list_entries, note
 from newsletter.web.console.charts import ENDS, build_time_chart, list_classes
 from newsletter.web.console.gate import Visit
+from newsletter.web.console.keys import is_behind
+from newsletter.web.console.members import is_sender
 from newsletter.web.console.pages import Frame
 
 _LISTED = 60
@@ -154,8 +159,15 @@ def add_editions(app: FastAPI, press: Press, frame: Frame) -> None:
                 )
             seen = read_edition_hash(connection, record.id)
             review = find_said_of_edition(connection, record.id)
+            asked = list_open(connection, record.id)
         printed = print_standing(press, record)
         failed = list_failed(printed.findings)
+        audience = count_audience(press, printed)
+        above = press.settings.review.second_person_above
+        with database.reading() as connection:
+            confirmed = find_confirmed(
+                connection, record.id, at_once=False, audience=audience, segment="", overrides=()
+            )
         return frame.show(
             "send.html.j2",
             visit,
@@ -163,7 +175,16 @@ def add_editions(app: FastAPI, press: Press, frame: Frame) -> None:
             record=record,
             seen=seen,
             review=review,
-            audience=count_audience(press, printed),
+            asked=[
+                (each, count_audience(press, printed, parse_segment(each.segment)))
+                if each.segment
+                else (each, audience)
+                for each in asked
+            ],
+            two_above=above if 0 < above < audience else 0,
+            confirmed=confirmed,
+            is_asked=any(not each.at_once for each in asked),
+            audience=audience,
             zone=press.settings.publication.timezone,
             relays=[str(relay) for relay in press.relays],
             findings=[f for f in printed.findings if f.status in ("fail", "warn")],
@@ -202,6 +223,8 @@ def add_editions(app: FastAPI, press: Press, frame: Frame) -> None:
             asyncio.run(release(mine, printed, overrides=overrides, by_person=True))
         except RefusedError as error:
             return show_send(visit, name, said=str(error))
+        except SecondPersonNeeded as error:
+            return show_send(visit, name, said=str(error), kind="done")
         with database.writing() as connection:
             settle.note_send(connection, printed.record.id, by=visit.actor, now=press.now())
         return frame.lead(f"/editions/{name}")
@@ -237,7 +260,55 @@ def add_editions(app: FastAPI, press: Press, frame: Frame) -> None:
                 now=press.now(),
                 seen=visit.form.get("seen", "-"),
             )
+        ask_for_its_time(whose(visit), print_standing(press, record))
         return frame.lead(f"/editions/{name}/send")
+
+    @app.post("/editions/{name}/confirm")
+    def confirm(request: Request, name: str) -> Response:
+        """Be the second person: what was asked for at once is sent by this."""
+        visit: Visit = request.state.visit
+        printed = take_printed(visit, name)
+        if visit.form.get("sure") != "yes":
+            return show_send(visit, name, said="Say that you are sure; nobody was mailed.")
+        number, seen_audience = (
+            int(value) if value.isdecimal() else 0
+            for value in (visit.form.get("ask", ""), visit.form.get("audience", ""))
+        )
+        with database.reading() as connection:
+            asked = list_open(connection, printed.record.id)
+            found = next((each for each in asked if each.id == number), None)
+            if found and is_behind(connection, found.asked_by, visit.member.name):
+                raise RefusedError(
+                    "a key that you made asked for this", mend="somebody else has to confirm it"
+                )
+            if found and not is_sender(connection, found.asked_by):
+                raise RefusedError(f"{found.asked_by} may not send any more")
+        segment = parse_segment(found.segment) if found and found.segment else None
+        audience = count_audience(press, printed, segment)
+        with database.writing() as connection:
+            ask = confirm_ask(
+                connection,
+                number,
+                printed.record.id,
+                seen=visit.form.get("seen", "-"),
+                seen_audience=seen_audience,
+                audience=audience,
+                by=visit.actor,
+                now=press.now(),
+            )
+        if not ask.at_once:
+            said = "Confirmed: the schedule sends it at its time."
+            return show_send(visit, name, said=said, kind="done")
+        asker = Actor(who=ask.asked_by, origin=ask.asked_from)
+        mine = replace(press, actor=asker)
+        asyncio.run(
+            release(
+                mine, printed, overrides=ask.overrides, segment=segment, by_person=ask.by_person
+            )
+        )
+        with database.writing() as connection:
+            settle.note_send(connection, printed.record.id, by=visit.actor, now=press.now())
+        return frame.lead(f"/editions/{name}")
 
     @app.post("/editions/{name}/test")
     def test(request: Request, name: str) -> Response:

@@ -33,6 +33,7 @@ from newsletter.web.console.members import (
     renew_codes,
     set_up,
     take_code,
+    takes_password,
 )
 from newsletter.web.console.pages import Frame
 from newsletter.web.console.proofs import Vault, build_address, draw, find_step, show_secret
@@ -55,22 +56,27 @@ def add_entrance(app: FastAPI, press: Press, frame: Frame, vault: Vault) -> None
     @app.get("/login")
     def ask(request: Request) -> Response:
         visit: Visit = request.state.visit
-        onward = _check_onward(request.query_params.get("next", ""), frame.root)
+        onward = check_onward(request.query_params.get("next", ""), frame.root)
         if visit.session:
             return frame.lead("/")
-        return frame.show("login.html.j2", visit, onward=onward, problem="", email="")
+        return show_login(visit, onward=onward, problem="", email="")
+
+    def show_login(visit: Visit, *, status: int = 200, **shown: str) -> Response:
+        oidc = settings.console.oidc
+        provider = oidc.name if oidc.issuer else ""
+        return frame.show(
+            "login.html.j2", visit, status=status, provider=provider, only=oidc.only, **shown
+        )
 
     @app.post("/login")
     def log_in(request: Request) -> Response:
         visit: Visit = request.state.visit
         form, now = visit.form, press.now()
         email = form.get("email", "").strip()[:320]
-        onward = _check_onward(form.get("next", ""), frame.root)
+        onward = check_onward(form.get("next", ""), frame.root)
 
         def refuse(problem: str, status: int) -> Response:
-            return frame.show(
-                "login.html.j2", visit, status=status, onward=onward, problem=problem, email=email
-            )
+            return show_login(visit, status=status, onward=onward, problem=problem, email=email)
 
         with database.reading() as connection:
             kept = find_kept(connection, email=email)
@@ -84,12 +90,13 @@ def add_entrance(app: FastAPI, press: Press, frame: Frame, vault: Vault) -> None
             answer = refuse(f"Too many tries; the next one is read in {seconds:,} seconds.", 429)
             answer.headers["Retry-After"] = str(seconds)
             return answer
-        if not is_right(kept, form.get("password", "")[:1000]) or kept is None:
+        is_known = is_right(kept, form.get("password", "")[:1000])
+        if not is_known or kept is None or not takes_password(kept.member, settings.console):
             return refuse(_WRONG, 403)
         with database.writing() as connection:
             is_taken = take_code(connection, kept, form.get("code", "")[:100], vault=vault, now=now)
             if is_taken:
-                token = _enter(connection, visit, kept, now=now)
+                token = enter(connection, visit, kept, now=now)
                 forgive(connection, buckets)
                 forget_old(connection, settings.console, now)
                 actor = Actor(who=kept.member.name, origin=visit.address)
@@ -97,19 +104,25 @@ def add_entrance(app: FastAPI, press: Press, frame: Frame, vault: Vault) -> None
         if not is_taken:
             return refuse(_WRONG, 403)
         answer = frame.lead(onward.removeprefix(frame.root) or "/")
-        _remember(answer, visit, press, kept, token)
+        remember(answer, visit, press, kept, token)
         return answer
 
     @app.get("/setup/{token}")
     def ask_to_set_up(request: Request, token: str) -> Response:
         return show_setup(request.state.visit, token, problem="")
 
+    def find_with_link(connection: Connection, token: str) -> Kept | None:
+        kept = find_invited(connection, token, press.now())
+        return kept if kept and takes_password(kept.member, settings.console) else None
+
     def show_setup(visit: Visit, token: str, *, problem: str) -> Response:
         with database.reading() as connection:
-            kept = find_invited(connection, token, press.now())
+            kept = find_with_link(connection, token)
         secret = vault.open(kept.second_factor) if kept else None
         if kept is None or secret is None:
             text = "This link was used already, or is too old. Ask for a new one."
+            if settings.console.oidc.only:
+                text = f"Log in with {settings.console.oidc.name}: passwords are not taken here."
             return frame.show("told.html.j2", visit, status=404, title="No such link", text=text)
         issuer = settings.publication.name
         return frame.show(
@@ -127,7 +140,7 @@ def add_entrance(app: FastAPI, press: Press, frame: Frame, vault: Vault) -> None
         visit: Visit = request.state.visit
         form, now = visit.form, press.now()
         with database.reading() as connection:
-            kept = find_invited(connection, token, now)
+            kept = find_with_link(connection, token)
         secret = vault.open(kept.second_factor) if kept else None
         if kept is None or secret is None:
             return show_setup(visit, token, problem="")
@@ -148,9 +161,9 @@ def add_entrance(app: FastAPI, press: Press, frame: Frame, vault: Vault) -> None
             member, codes = set_up(connection, token, hashed, step, actor=actor, now=now)
             kept = find_kept(connection, member_id=member.id)
             assert kept is not None
-            entered = _enter(connection, visit, kept, now=now)
+            entered = enter(connection, visit, kept, now=now)
         answer = frame.show("codes.html.j2", visit, codes=codes)
-        _remember(answer, visit, press, kept, entered)
+        remember(answer, visit, press, kept, entered)
         return answer
 
     @app.post("/logout")
@@ -204,7 +217,7 @@ def add_entrance(app: FastAPI, press: Press, frame: Frame, vault: Vault) -> None
             assert kept is not None
             token = open_session(connection, visit.member.id, now=now)
         answer = frame.lead("/you")
-        _remember(answer, visit, press, kept, token)
+        remember(answer, visit, press, kept, token)
         return answer
 
     @app.post("/you/codes")
@@ -217,20 +230,21 @@ def add_entrance(app: FastAPI, press: Press, frame: Frame, vault: Vault) -> None
         return frame.show("codes.html.j2", visit, codes=codes)
 
 
-def _enter(connection: Connection, visit: Visit, kept: Kept, *, now: datetime) -> str:
+def enter(connection: Connection, visit: Visit, kept: Kept, *, now: datetime) -> str:
     """Open a session in the place of whatever session the browser had."""
     if visit.cookies["session"]:
         end_session(connection, visit.cookies["session"])
     return open_session(connection, kept.member.id, now=now)
 
 
-def _remember(answer: Response, visit: Visit, press: Press, kept: Kept, token: str) -> None:
+def remember(answer: Response, visit: Visit, press: Press, kept: Kept, token: str) -> None:
+    """Have the browser keep its session, and that it has logged in."""
     visit.keep(answer, "session", token)
     visit.keep(answer, "known", mark_browser(press.keyring, kept), lasting=True)
     visit.keep(answer, "form", "")
 
 
-def _check_onward(path: str, root: str) -> str:
+def check_onward(path: str, root: str) -> str:
     """Give where to go after the login if that is a page of the console, else "". Pure."""
     is_ours = path.startswith(f"{root}/") and path.isprintable() and path.isascii()
     return path if is_ours and "\\" not in path and "//" not in path else ""

@@ -40,7 +40,7 @@ from newsletter.web.visitor import choose_address
 
 FORM_FIELD = "form_token"
 _YEAR_SECONDS = 365 * 86_400
-_COOKIES = ("session", "form", "known")
+_COOKIES = ("session", "form", "known", "flow")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

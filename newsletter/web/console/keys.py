@@ -47,6 +47,17 @@ class Key:
     ended_at: datetime | None
 
 
+def name_holder(name: str) -> str:
+    """Name what a key of this name is noted as. Pure."""
+    return f"key {name}"
+
+
+def is_behind(connection: Connection, who: str, member: str) -> bool:
+    """Tell whether what a key did may be a member's doing, who made one of that name."""
+    made = select(api_keys.c.name).where(api_keys.c.made_by == member)
+    return who in {name_holder(name) for name in connection.scalars(made)}
+
+
 def make_key(
     connection: Connection, name: str, scopes: Iterable[str], *, actor: Actor, now: datetime
 ) -> str:

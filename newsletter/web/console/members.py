@@ -16,7 +16,8 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from newsletter.audience.address import parse_address
 from newsletter.errors import InputError, RefusedError
 from newsletter.settings import Settings
-from newsletter.store.audit import Actor, note
+from newsletter.settings.console import Console
+from newsletter.store.audit import COMMAND_LINE, Actor, note
 from newsletter.store.tables import members, recovery_codes, sessions
 from newsletter.web.console.proofs import (
     Vault,
@@ -29,7 +30,7 @@ from newsletter.web.console.proofs import (
     make_recovery_codes,
     make_token,
 )
-from newsletter.web.console.roles import ROLES, Role
+from newsletter.web.console.roles import ROLES, Role, may
 
 SETUP_WITHIN = timedelta(days=2)
 """How long a link that sets up is good for."""
@@ -48,13 +49,19 @@ class Member:
     disabled_at: datetime | None
     setup_until: datetime | None
     has_password: bool
+    has_identity: bool
+    """Whether a provider that members sign on by knows them."""
+    is_mapped: bool
+    """Whether their role is the provider's to say."""
+    by_command: bool
+    """Whether their link was made on the command line."""
 
     @property
     def state(self) -> str:
         """Whether they can log in: "active", "invited" or "disabled"."""
         if self.disabled_at:
             return "disabled"
-        return "active" if self.has_password else "invited"
+        return "active" if self.has_password or self.has_identity else "invited"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,10 +111,23 @@ def read_member(connection: Connection, member_id: int) -> Member:
     return _member(row)
 
 
+def is_sender(connection: Connection, name: str) -> bool:
+    """Tell whether somebody may send; a name that is no member's is not judged here."""
+    row = connection.execute(select(members).where(_M.name == name)).mappings().one_or_none()
+    return row is None or (row["disabled_at"] is None and may(row["role"], "sender"))
+
+
 def find_kept(connection: Connection, *, email: str = "", member_id: int = 0) -> Kept | None:
     """Find what is kept of an address, or of a member."""
     of_them = _M.id == member_id if member_id else _M.email_key == email.strip().lower()
     return _kept(connection.execute(select(members).where(of_them)).mappings().one_or_none())
+
+
+def find_known(connection: Connection, identity: str) -> Member | None:
+    """Find whom a provider knows by a name of its own."""
+    row = connection.execute(select(members).where(_M.identity == identity)).mappings()
+    found = row.one_or_none()
+    return None if found is None else _member(found)
 
 
 def find_invited(connection: Connection, token: str, now: datetime) -> Kept | None:
@@ -168,6 +188,7 @@ def add_member(
             setup_hash=hash_token(token),
             setup_until=now + SETUP_WITHIN,
             created_at=now,
+            by_command=actor.origin == COMMAND_LINE,
         )
         .returning(_M.id)
     ).scalar_one()
@@ -176,12 +197,54 @@ def add_member(
     return read_member(connection, added), token
 
 
+def add_known(
+    connection: Connection,
+    email: str,
+    identity: str,
+    role: Role,
+    *,
+    vault: Vault,
+    actor: Actor,
+    now: datetime,
+) -> Member:
+    """Add somebody whom a provider vouches for, in a role that is its to say from then on.
+
+    Their name is from their address: what they call themselves may be somebody else's name.
+    """
+    address = parse_address(email)
+    local, _, domain = address.email.rpartition("@")
+    is_taken = connection.scalar(select(_M.id).where(func.lower(_M.name) == local.lower()))
+    name = f"{local} ({domain})" if is_taken else local
+    member, _ = add_member(
+        connection, name[:_NAME_CHARACTERS], email, role, vault=vault, actor=actor, now=now
+    )
+    connection.execute(
+        update(members)
+        .where(_M.id == member.id)
+        .values(identity=identity, is_mapped=True, setup_hash="", setup_until=None)
+    )
+    return read_member(connection, member.id)
+
+
+def bind_identity(
+    connection: Connection, member: Member, identity: str, *, actor: Actor, now: datetime
+) -> None:
+    """Keep what a provider knows a member by; raises `RefusedError` where that is somebody else."""
+    is_free = (_M.id == member.id) & _M.identity.is_(None)
+    if not connection.execute(update(members).where(is_free).values(identity=identity)).rowcount:
+        raise RefusedError(
+            f"the provider knows {member.name} as somebody else than you",
+            mend="an admin's new link forgets that",
+        )
+    note(connection, actor, "team.identity", _target(member.id), now=now)
+
+
 def reset_member(
     connection: Connection, member: Member, *, vault: Vault, actor: Actor, now: datetime
 ) -> str:
     """Take password, second factor and sessions away; return the token of a new link.
 
-    It also lets in who was disabled.
+    It also lets in who was disabled, and forgets what a provider knew them by.
     """
     token = make_token()
     _end_all(connection, member.id)
@@ -196,6 +259,8 @@ def reset_member(
             setup_hash=hash_token(token),
             setup_until=now + SETUP_WITHIN,
             disabled_at=None,
+            by_command=actor.origin == COMMAND_LINE,
+            identity=None,
         )
     )
     note(connection, actor, "team.reset", _target(member.id), now=now, detail=f"was {member.state}")
@@ -306,6 +371,11 @@ def write_setup_url(settings: Settings, token: str, *, here: bool = False) -> st
 # -- judging ---------------------------------------------------------------------------------------
 
 
+def takes_password(member: Member, settings: Console) -> bool:
+    """Tell whether a member's password is taken; else they sign on by the provider. Pure."""
+    return not settings.oidc.only or (member.by_command and member.role == "admin")
+
+
 def is_right(kept: Kept | None, password: str) -> bool:
     """Tell whether a password is theirs; it takes as long for nobody's."""
     hashed = kept.password if kept and not kept.member.disabled_at else ""
@@ -401,4 +471,7 @@ def _member(row: Any) -> Member:
         disabled_at=row["disabled_at"],
         setup_until=row["setup_until"],
         has_password=bool(row["password"]),
+        has_identity=bool(row["identity"]),
+        is_mapped=row["is_mapped"],
+        by_command=row["by_command"],
     )

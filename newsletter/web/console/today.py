@@ -14,6 +14,7 @@ from newsletter.briefs.watch import load_facts
 from newsletter.editions.desk import list_waiting
 from newsletter.editions.lifecycle import UNDER_WAY, UNSENT
 from newsletter.editions.placing import Move, list_fixed, move_brief
+from newsletter.editions.seconding import list_open
 from newsletter.editions.shelf import find_edition, list_editions
 from newsletter.editions.storylines import Piece, list_pieces
 from newsletter.editions.verdicts import (
@@ -71,6 +72,7 @@ def add_today(app: FastAPI, press: Press, frame: Frame) -> None:
                     )
                     for each in load_told(connection, record.id, read_rules(settings))
                 ]
+            asked = list_open(connection, record.id) if record and told else ()
             waiting = list_waiting(connection, settings, now=now)
             said = find_said_of_edition(connection, record.id) if record and told else None
             under_way = [
@@ -86,6 +88,7 @@ def add_today(app: FastAPI, press: Press, frame: Frame) -> None:
             day=press.today(),
             record=record,
             said=said,
+            asked=asked,
             told=told,
             waiting=[each for each in waiting if each.brief_id not in in_edition],
             waits_in=sum(each.reviewed.judgement.state == "waiting" for each in told),

@@ -98,6 +98,7 @@ def test_what_is_no_brief_is_said_in_one_sentence(stage: Stage, body: bytes) -> 
 def test_an_unknown_path_is_a_problem_too(stage: Stage) -> None:
     assert is_problem(stage.client().get("nothing"), 404)
     assert is_problem(stage.client().delete("briefs"), 405)
+    assert is_problem(stage.client().get("/api/v2/briefs"), 404)
 
 
 def test_a_key_has_a_limit_of_its_own(stage: Stage) -> None:

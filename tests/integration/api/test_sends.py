@@ -16,9 +16,11 @@ import httpx2
 import pytest
 from sqlalchemy import func, select, update
 
+from newsletter.editions.seconding import confirm_ask, list_open
 from newsletter.editions.shelf import find_edition
 from newsletter.press.delivering import deliver as hand_over
 from newsletter.publish import make_ready
+from newsletter.store.audit import Actor
 from newsletter.store.tables import decisions, deliveries, editions, orders, runs
 from newsletter.web.api.orders import carry_out_due
 from tests.integration.api.stage import Stage
@@ -198,6 +200,42 @@ def test_what_waits_for_review_is_not_sent_by_a_program(stage: Stage) -> None:
     assert stage.count(runs) == 0
 
 
+def test_what_needs_a_second_person_waits_for_one_as_it_was_asked_for(stage: Stage) -> None:
+    review = stage.press.settings.review.model_copy(update={"second_person_above": 2})
+    settings = stage.press.settings.model_copy(update={"review": review})
+    object.__setattr__(stage.press, "settings", settings)
+    program, other = stage.program(), stage.program()
+    first, second = send(stage, program), send(stage, other)
+    assert stage.carry_out() == 0
+    told = state(stage, program, first)
+    assert told["state"] == "waiting"
+    assert "waits for a second person" in told["said"]
+    stage.clock.now += 2 * settings.api.send_within
+    assert stage.carry_out() == 0, "a person takes the time that they take"
+    assert stage.count(runs) == 0
+
+    day = stage.press.today()
+    with stage.database.writing() as connection:
+        record = find_edition(connection, day)
+        assert record is not None
+        ask = list_open(connection, record.id)[0]
+        confirm_ask(
+            connection,
+            ask.id,
+            record.id,
+            seen=ask.content_hash,
+            seen_audience=3,
+            audience=3,
+            by=Actor(who="Ben"),
+            now=stage.clock.now,
+        )
+    stage.clock.now += timedelta(minutes=1)
+    assert stage.carry_out() == 2
+    assert state(stage, program, first)["state"] == "done"
+    assert state(stage, other, second)["state"] == "done"
+    assert stage.count(runs) == 1
+
+
 def test_pausing_and_cancelling_are_told_and_change_nothing_twice(stage: Stage) -> None:
     program, name = stage.program(), stage.press.today().isoformat()
     assert program.post(f"editions/{name}/pause").status_code == 404
@@ -225,7 +263,7 @@ if os.environ.get("NEWSLETTER_TEST_API") == "all":
 
 DIES = """
 import os, signal, sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 import newsletter.web.api.orders as made
 from newsletter.press import Press

@@ -24,7 +24,8 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.write_brief()
     project.write_brief("second.txt", "Library Opens on Sundays")
     project.import_readers(3)
-    ran = project.run("send", "--yes", env={"NEWSLETTER_EDITION__FEEDBACK_LINK": "true"})
+    pages = {"NEWSLETTER_EDITION__FEEDBACK_LINK": "true", "NEWSLETTER_WEB__LISTEN": "[::1]:8000"}
+    ran = project.run("send", "--yes", env=pages)
     assert ran.code == 0, ran.err
     return project
 

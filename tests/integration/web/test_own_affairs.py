@@ -254,6 +254,71 @@ def test_a_reader_moves_and_all_stays_theirs(stage: Stage, relay: Server) -> Non
     assert left.status == "unsubscribed", "the links of old mails still are the reader's"
 
 
+def move(stage: Stage, relay: Server, email: str = NEW) -> str:
+    """Move a reader; give the path by which their old address takes it back."""
+    ask_to_move(stage, email)
+    work(stage, relay)
+    (confirm,) = paths(mailed(relay, email)[1], "a")
+    assert stage.web.post(confirm).status_code == 200
+    work(stage, relay)
+    (back,) = re.findall(r"https://news\.example(/a/[\w-]+/back)", mailed(relay, READER)[1])
+    return str(back)
+
+
+def test_the_old_address_takes_a_move_back(stage: Stage, relay: Server) -> None:
+    before = find_subscriber(stage.database, READER)
+    assert before
+    back = move(stage, relay)
+    assert back in mailed(relay, READER)[2]
+    # Who took the reader's link asks for yet another address, and has a wish open.
+    ask_to_move(stage, "third@example.net")
+    stage.clock.now += 29 * DAY
+    everything = stage.everything()
+    page = stage.web.get(back)
+    assert "r…@example.org" in page.text
+    assert NEW not in page.text
+    assert stage.everything() == everything
+    assert stage.web.get(back.removesuffix("/back")).status_code == 404
+    assert stage.web.post(back.removesuffix("/back")).status_code == 404
+    assert stage.everything() == everything
+    for _again in range(2):
+        assert "r…@example.org" in stage.web.post(back).text
+    after = find_subscriber(stage.database, READER)
+    assert after
+    assert (after.id, after.choices, after.status) == (before.id, before.choices, "active")
+    assert find_subscriber(stage.database, NEW) is None
+    with stage.database.reading() as connection:
+        wishes = connection.execute(select(address_changes)).all()
+    assert all(wish.changed_at for wish in wishes), "no wish of whoever had the link is open"
+    # The other address is told, and gets no link to take that back in turn.
+    work(stage, relay)
+    told = [decode_message(content)[0] for content in relay.contents[NEW]]
+    (said,) = (plain for plain in told if "r…@example.org" in plain)
+    assert "/a/" not in said
+
+
+def test_a_move_is_taken_back_for_a_month_and_by_who_reads_still(
+    stage: Stage, relay: Server
+) -> None:
+    back = move(stage, relay)
+    stage.clock.now += 31 * DAY
+    for method in ("GET", "POST"):
+        assert stage.web.request(method, back).status_code == 404
+    stage.clock.now -= 2 * DAY
+    stage.web.post(stage.link())
+    assert stage.web.post(back).status_code == 404
+    assert find_subscriber(stage.database, READER) is None
+
+
+def test_one_network_asks_for_few_of_the_dear_pages(stage: Stage) -> None:
+    answers = [stage.web.post(f"{link_of(stage)}/held") for _ in range(31)]
+    assert [answer.status_code for answer in answers] == [200] * 30 + [429]
+    assert stage.web.post(f"{link_of(stage)}/erase").status_code == 429
+    assert stage.status() == "active"
+    stage.clock.now += timedelta(hours=1, minutes=1)
+    assert stage.web.post(f"{link_of(stage)}/erase").status_code == 200
+
+
 def test_nothing_tells_whether_a_new_address_can_be_had(stage: Stage, relay: Server) -> None:
     gone = "gone@example.org"
     remove_subscriber(stage.database, gone, now=stage.clock.now, pseudonyms=stage.press.pseudonyms)
