@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -22,6 +23,16 @@ os.environ["NEWSLETTER_EDITION__BROWSER_CHECKS"] = "false"
 # A loaded machine is slow at times, and that is no failure. The runs are the same every time.
 settings.register_profile("newsletter", deadline=None, derandomize=True, max_examples=examples(100))
 settings.load_profile("newsletter")
+
+
+def pytest_collection_finish() -> None:
+    """Leave what all tests share to the collector no more: it would look at it again and again.
+
+    A run in this process finds that seen to, where it would else look through everything.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, *gc.get_threshold()[1:])
 
 
 @pytest.fixture

@@ -164,6 +164,16 @@ def _write_date(day: date, locale: Locale, skeleton: str) -> str:
 
 def _read_catalogue(path: Path) -> Catalog:
     try:
+        written = path.stat()
+    except OSError as error:
+        raise TemplateError(f"cannot be read ({error})", file=path) from None
+    return _parse_catalogue(path, written.st_mtime_ns, written.st_size)
+
+
+@lru_cache(maxsize=64)
+def _parse_catalogue(path: Path, _written_ns: int, _bytes: int) -> Catalog:
+    """Parse a catalogue; one that has not been written since is parsed once: it takes long."""
+    try:
         Locale.parse(path.stem, sep="-")
         with path.open("rb") as file:
             catalog = read_po(file, locale=path.stem.replace("-", "_"), abort_invalid=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Annotated
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -18,8 +19,13 @@ _URL = re.compile(
 _MAX_URL_CHARACTERS = 500
 
 
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
 def _check_zone(value: str) -> str:
-    if value not in available_timezones():
+    if value not in _zones():
         raise ValueError('must be an IANA time zone such as "Europe/Berlin"')
     return value
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, date, datetime
+from itertools import product
 
 import pytest
 
@@ -20,6 +22,13 @@ NEEDS_CHROMIUM = [
     pytest.mark.browser,
     pytest.mark.skipif(bool(find_fault(axe=True)), reason=find_fault(axe=True) or "all is there"),
 ]
+
+_BOTH = [(320, "dark"), (1280, "light")]
+_ALL = list(product((320, 1280), ("light", "dark")))
+LOOKS = pytest.mark.parametrize(
+    ("width", "scheme"), _ALL if os.environ.get("NEWSLETTER_TEST_LOOKS") == "all" else _BOTH
+)
+"""Each width in pixels and each colour scheme; with NEWSLETTER_TEST_LOOKS=all each with each."""
 
 
 def make_html() -> str:

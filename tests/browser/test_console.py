@@ -16,7 +16,7 @@ from newsletter.editions.shelf import change_state, find_edition
 from newsletter.press.delivering import deliver
 from newsletter.render.browser import find_chromium
 from newsletter.store.tables import deliveries
-from tests.browser.chromium import NEEDS_CHROMIUM
+from tests.browser.chromium import LOOKS, NEEDS_CHROMIUM
 from tests.browser.test_reader_pages import FLAGS, judge, press_to
 from tests.integration.console.conftest import gathered, quick_hashes, stage  # noqa: F401
 from tests.integration.console.stage import PASSWORD, Stage
@@ -64,7 +64,7 @@ def send(page: Page, stage: Stage) -> None:  # noqa: F811
     page.get_by_role("heading", name="How far it is").wait_for()
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(320, "dark"), (1280, "light")])
+@LOOKS
 def test_every_page_is_for_everybody(
     browser: Browser,
     stage: Stage,  # noqa: F811

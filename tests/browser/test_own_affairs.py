@@ -5,13 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Literal
 
-import pytest
 from playwright.sync_api import Browser, BrowserContext
 
 from newsletter.audience.subscribers import find_subscriber
 from newsletter.mail.tokens import Purpose, sign_until_later
 from newsletter.press.settling import build_settler
-from tests.browser.chromium import NEEDS_CHROMIUM
+from tests.browser.chromium import LOOKS, NEEDS_CHROMIUM
 from tests.browser.test_reader_pages import (  # noqa: F401 - fixtures
     address,
     browser,
@@ -40,8 +39,7 @@ def wish(stage: Stage, email: str = "new@example.net") -> str:  # noqa: F811
     return f"/a/{token}"
 
 
-@pytest.mark.parametrize("width", [320, 1280])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@LOOKS
 def test_every_page_is_for_everybody(
     browser: Browser,  # noqa: F811
     stage: Stage,  # noqa: F811

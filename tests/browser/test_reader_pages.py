@@ -15,7 +15,7 @@ from newsletter.audience.subscribers import find_subscriber
 from newsletter.mail import decode_message
 from newsletter.render.browser import find_chromium
 from newsletter.store.tables import answers
-from tests.browser.chromium import NEEDS_CHROMIUM
+from tests.browser.chromium import LOOKS, NEEDS_CHROMIUM
 from tests.integration.web.conftest import sent, stage  # noqa: F401 - fixtures
 from tests.integration.web.stage import Stage
 
@@ -49,8 +49,7 @@ def judge(page: Page) -> list[str]:
     return [f"{v['id']}: {v['help']}" for v in found if v["impact"] in ("serious", "critical")]
 
 
-@pytest.mark.parametrize("width", [320, 1280])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@LOOKS
 def test_every_page_is_for_everybody(
     browser: Browser,
     stage: Stage,  # noqa: F811

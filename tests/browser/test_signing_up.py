@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from newsletter.audience.subscribers import find_subscriber, remove_subscriber
-from tests.browser.chromium import NEEDS_CHROMIUM
+from tests.browser.chromium import LOOKS, NEEDS_CHROMIUM
 from tests.browser.test_reader_pages import (  # noqa: F401 - fixtures
     address,
     browser,
@@ -43,8 +43,7 @@ def look_at(page: Page, name: str, width: int) -> None:
         page.screenshot(path=f"{SHOTS}/{name}.png", full_page=True)
 
 
-@pytest.mark.parametrize("width", [320, 1280])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@LOOKS
 def test_every_page_of_subscribing_is_for_everybody(
     browser: Browser,  # noqa: F811
     stage: Stage,  # noqa: F811

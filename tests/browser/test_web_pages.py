@@ -20,7 +20,7 @@ from newsletter.render.browser import find_chromium
 from newsletter.render.templates import find_templates
 from newsletter.render.web import Listed, Published, build_archive, build_edition, open_site
 from newsletter.settings import Look, Vocabulary
-from tests.browser.chromium import NEEDS_CHROMIUM
+from tests.browser.chromium import LOOKS, NEEDS_CHROMIUM
 from tests.unit.test_render_extras import LOGO, PICTURE, WHOLE
 from tests.unit.test_render_web import BRIEF, EDITION, NOON, PLAIN, PUBLICATION, site
 
@@ -164,8 +164,7 @@ def shown(
     context.close()
 
 
-@pytest.mark.parametrize("width", [320, 1280])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@LOOKS
 def test_axe_finds_nothing_serious(browser: Browser, width: int, scheme: Scheme) -> None:
     for name, url in PAGES.items():
         with shown(browser, url, width=width, scheme=scheme) as (page, _):
@@ -179,8 +178,7 @@ def test_axe_finds_nothing_serious(browser: Browser, width: int, scheme: Scheme)
             assert [v["id"] for v in found] == [], name  # nor anything less
 
 
-@pytest.mark.parametrize("width", [320, 1280])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@LOOKS
 def test_axe_finds_nothing_with_all_that_an_operator_adds(
     browser: Browser, width: int, scheme: Scheme
 ) -> None:
