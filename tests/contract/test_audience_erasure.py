@@ -72,12 +72,11 @@ KEYS = {  # columns that an address may stand in, but that erasure deletes the r
     *("alarms.kind", "alarms.causes", "tellings.what", "tellings.way", "beats.name"),
     "limit_hits.key",  # a keyed hash
     *("erasures.pseudonym", "erasures.sealed"),  # a keyed hash, and what is encrypted
-    "link_asks.email_key",
 }
 
 OURS = (
     *("members", "recovery_codes", "sessions", "login_delays", "api_keys", "manifests"),
-    *("orders", "happenings", "posts"),
+    *("orders", "happenings", "posts", "asks", "sign_ons"),
 )
 """Tables of the team, of what it approved, and of programs: no reader stands in them."""
 
