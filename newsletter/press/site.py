@@ -58,5 +58,6 @@ def _builder(press: Press, *, is_served: bool = False) -> Build:
         look=press.settings.look,
         picture_hosts=press.settings.edition.picture_hosts,
         is_served=is_served,
+        takes_readers=is_served and press.settings.signup.enabled,
         names_approvers=press.settings.review.name_approvers,
     )

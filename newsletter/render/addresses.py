@@ -8,6 +8,7 @@ from newsletter.editions.model import Kind, name_edition
 
 ARCHIVE_PATH = "/editions"
 SEARCH_PATH = "/search"
+SUBSCRIBE_PATH = "/subscribe"
 FEEDBACK_STEP = "/feedback"
 """Behind a brief's path: where it is said what one thinks of it."""
 

@@ -39,6 +39,7 @@ from newsletter.render.addresses import (
     ARCHIVE_PATH,
     FEEDBACK_STEP,
     SEARCH_PATH,
+    SUBSCRIBE_PATH,
     brief_path,
     edition_path,
 )
@@ -169,6 +170,7 @@ class PageView:
     style: str
     policy: str
     search: str
+    subscribe: str
     feedback: str = ""
     feeds: tuple[FeedLink, ...]
     previous: PageLink | None = None
@@ -192,6 +194,8 @@ class Site:
     """Hosts that a page may load pictures from."""
     is_served: bool = False
     """Whether the server answers that has the search and takes what readers say."""
+    takes_readers: bool = False
+    """Whether that server has the page where one subscribes."""
     names_approvers: bool = False
     style: str = ""
 
@@ -199,6 +203,11 @@ class Site:
     def search(self) -> str:
         """The path of the search; "" where there is none."""
         return self.root + SEARCH_PATH if self.is_served else ""
+
+    @property
+    def subscribe(self) -> str:
+        """The path of the page where one subscribes; "" where there is none."""
+        return self.root + SUBSCRIBE_PATH if self.takes_readers else ""
 
     @property
     def url(self) -> str:
@@ -286,6 +295,7 @@ def open_site(
     look: Look = SHIPPED_LOOK,
     picture_hosts: Sequence[str] = (),
     is_served: bool = False,
+    takes_readers: bool = False,
     names_approvers: bool = False,
 ) -> Site:
     """Begin pages: read the interface's words, and run the style sheet that all pages share.
@@ -300,6 +310,7 @@ def open_site(
         look=look,
         picture_hosts=tuple(picture_hosts),
         is_served=is_served,
+        takes_readers=takes_readers,
         names_approvers=names_approvers,
     )
     style = site.render(_STYLE, {"look": build_look(look)}) + "\n"
@@ -454,6 +465,7 @@ def _page(site: Site, kind: Kind, path: str, *, headline: str, description: str)
         style=site.style,
         policy=f"{site.policy}; form-action {form_target}",
         search=site.search,
+        subscribe=site.subscribe,
         feeds=tuple(FeedLink(f.name, f.type, site.root + f.url) for f in FEEDS),
     )
 

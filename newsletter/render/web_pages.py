@@ -18,6 +18,7 @@ def build_pages(
     look: Look = SHIPPED_LOOK,
     picture_hosts: Sequence[str] = (),
     is_served: bool = False,
+    takes_readers: bool = False,
     names_approvers: bool = False,
     editions: Sequence[Published] = (),
     listed: Sequence[Listed] = (),
@@ -35,6 +36,7 @@ def build_pages(
         look=look,
         picture_hosts=picture_hosts,
         is_served=is_served,
+        takes_readers=takes_readers,
         names_approvers=names_approvers,
     )
     files: dict[str, bytes] = {}

@@ -22,6 +22,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import Message
 
+from newsletter.render.addresses import SUBSCRIBE_PATH
 from newsletter.web.forms import MAX_FORM_BYTES, read_form
 from newsletter.web.signing_desk import SigningDesk, clean_source
 
@@ -79,13 +80,13 @@ def build_signing_up(desk: SigningDesk) -> APIRouter:
     """Build the pages of subscribing."""
     router = APIRouter()
 
-    @router.get("/subscribe")
+    @router.get(SUBSCRIBE_PATH)
     def show(request: Request) -> Response:
         language = desk.choose_language(request, request.query_params.get("language", ""))
         source = clean_source(request.headers.get("referer", ""))
         return desk.show_form({"source": source}, language)
 
-    @router.post("/subscribe")
+    @router.post(SUBSCRIBE_PATH)
     async def ask(request: Request) -> Response:
         form = await read_form(request)
         return await run_in_threadpool(desk.take_form, request, form)

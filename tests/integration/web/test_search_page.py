@@ -54,5 +54,6 @@ def test_files_that_any_server_shows_have_no_search(stage: Stage, tmp_path: Path
         html = path.read_text()
         assert "/search" not in html
         assert "/feedback" not in html
+        assert "/subscribe" not in html
         assert "<form" not in html
         assert "form-action &#39;none&#39;" in html or "form-action 'none'" in html

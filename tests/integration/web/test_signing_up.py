@@ -211,8 +211,15 @@ def test_a_program_asks_by_json(stage: Stage, relay: Server) -> None:
     assert open_to_all == {path}
 
 
+def test_every_page_of_the_archive_leads_to_it(stage: Stage) -> None:
+    day = stage.clock.now.date()
+    for path in ("/editions", f"/editions/{day}", f"/editions/{day}/briefs/1"):
+        assert 'href="/subscribe"' in stage.web.get(path).text, path
+
+
 def test_it_can_be_switched_off(stage: Stage) -> None:
     with other(stage, SignUp(enabled=False)) as web:
+        assert "/subscribe" not in web.get("/editions").text
         for path in ("/subscribe", "/api/v1/subscriptions", "/c/token"):
             assert web.post(path, data={"email": NEW}).status_code == 404
 
