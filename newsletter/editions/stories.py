@@ -1,11 +1,10 @@
 """Candidates in, stories out: five outlets' pieces on one event are one story. Pure.
 
 Pieces of the same title and summary are one. Of all others only those are compared that share
-rare words or numbers, so that the cost grows with the day and not with its square. Pairs that tell
-one event (`likeness`, and not much less than what either piece is likest to) are joined, the
-likeliest first, and never by a chain: two groups become one only if each piece of the one could be
-the same as each piece of the other, and on the mean is. Pieces that an operator, a text or a page
-made one count as one there.
+rare words, so that the cost grows with the day and not with its square. Pairs that tell one event
+(`likeness`) are joined, the likeliest first, and never by a chain: two groups become one only if
+each piece of the one could be the same as each piece of the other, and on the mean is. Pieces that
+an operator, a text or a page made one count as one there.
 
 An operator's rule wins over likeness, and of two that contradict each other the newer one. Rules
 name briefs, so a rule holds for whatever is grouped with them later.
@@ -30,7 +29,7 @@ from statistics import fmean
 from typing import Literal
 
 from newsletter.briefs.sources.identity import canonical_link, is_alike
-from newsletter.editions.likeness import Corpus, Described, is_column, weigh_rest
+from newsletter.editions.likeness import Corpus, Described, is_column
 from newsletter.editions.story import Candidate, Earlier, Story
 
 ALIKE = 0.7
@@ -42,9 +41,9 @@ MEAN_ALIKE = 0.5
 RETURNS = 0.8
 """From this kinship on a story is one that an edition had before."""
 
-_KEYS = 20  # the rarest words of a piece, by which others are found, beside its numbers
+_KEYS = 12  # the rarest words of a piece, by which others are found
 _NEIGHBOURS = 12  # pieces with the same key that a piece is compared with, the next ones in time
-_SHARED_KEYS = 2
+_SHARED_KEYS = 3
 _CERTAIN = 2.0  # an operator's word, above every likelihood
 
 RuleKind = Literal["merge", "split"]
@@ -191,7 +190,6 @@ def _join_alike(pieces: Sequence[Candidate], corpus: Corpus, groups: _Groups) ->
     units = {unit: tuple(members) for unit, members in groups.members.items()}
     unit_of = tuple(groups.of)  # what is joined so far is surely one, however unlike it looks
     seen: dict[tuple[int, int], float] = {}
-    best: dict[int, float] = defaultdict(float)
 
     def likeness(one: int, other: int) -> float:
         pair = (one, other) if one < other else (other, one)
@@ -201,24 +199,18 @@ def _join_alike(pieces: Sequence[Candidate], corpus: Corpus, groups: _Groups) ->
             seen[pair] = 0.0 if is_two else corpus.likeness(*(described[n] for n in pair))
         return seen[pair]
 
-    def likelihood(one: int, other: int) -> float:
-        alone = likeness(one, other)
-        return weigh_rest(alone, (best[one], best[other])) if alone else 0.0
-
-    near = [pair for pair in find_pairs(corpus, described[: len(pieces)]) if likeness(*pair)]
-    for pair in near:
-        if unit_of[pair[0]] != unit_of[pair[1]]:
-            for n in pair:
-                best[n] = max(best[n], likeness(*pair))
-    found = [(-how, pair) for pair in near if (how := likelihood(*pair)) >= ALIKE]
+    found = [
+        (-how, pair)
+        for pair in _find_pairs(corpus, described[: len(pieces)])
+        if (how := likeness(*pair)) >= ALIKE
+    ]
     for _, (one, other) in sorted(found):
         left, right = groups.of[one], groups.of[other]
         if left == right or groups.are_apart(one, other):
             continue
         sides = ({unit_of[n] for n in groups.members[group]} for group in (left, right))
         between = [
-            max(likelihood(*pair) for pair in product(units[a], units[b]))
-            for a, b in product(*sides)
+            max(likeness(*pair) for pair in product(units[a], units[b])) for a, b in product(*sides)
         ]
         if min(between) >= LEAST_ALIKE and fmean(between) >= MEAN_ALIKE:
             brief = pieces[min(one, other)].brief
@@ -227,7 +219,7 @@ def _join_alike(pieces: Sequence[Candidate], corpus: Corpus, groups: _Groups) ->
             groups.join(one, other, f"both tell of {shared}" if shared else "they say the same")
 
 
-def find_pairs(corpus: Corpus, described: Sequence[Described]) -> Iterator[tuple[int, int]]:
+def _find_pairs(corpus: Corpus, described: Sequence[Described]) -> Iterator[tuple[int, int]]:
     """Find pairs that share rare words; each piece only with its neighbours in time."""
     holders: dict[str, list[int]] = defaultdict(list)
     for n, piece in enumerate(described):
@@ -241,10 +233,9 @@ def find_pairs(corpus: Corpus, described: Sequence[Described]) -> Iterator[tuple
 
 
 def _keys(corpus: Corpus, piece: Described) -> list[str]:
-    """Give the rarest words that a piece shares with any other, and its longer numbers."""
+    """Give the rarest words that a piece shares with any other."""
     shared = (word for word in piece.words if corpus.frequencies[word] > 1)
-    rare = sorted(shared, key=lambda word: (corpus.frequencies[word], word))[:_KEYS]
-    return [*rare, *(number for number in piece.numbers if len(number) > 1)]
+    return sorted(shared, key=lambda word: (corpus.frequencies[word], word))[:_KEYS]
 
 
 def _find_returning(
