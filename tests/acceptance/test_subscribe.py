@@ -55,7 +55,8 @@ def test_subscribe_confirm_and_get_the_edition(tmp_path: Path) -> None:
             assert process.returncode == 0, err
             assert NEW not in err
             assert link.removeprefix("/c/") not in err
-        assert sink.accepted == {NEW: 1}
+        # Killed between the relay's yes and its record, what is in doubt is sent once more.
+        assert sink.accepted in ({NEW: 1}, {NEW: 2})
 
         ran = project.run("send", "--yes")
         assert ran.code == 0, ran.err

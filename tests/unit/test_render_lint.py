@@ -1,9 +1,11 @@
 """What the linter finds in rendered MJML, all of it, and that it finds nothing in ours."""
 
+from html import unescape
 from pathlib import Path
 
 import jinja2
 import pytest
+from lxml import html as lxml_html
 from mjml import mjml2html
 
 from newsletter.errors import Problem, TemplateError
@@ -297,3 +299,16 @@ def test_values_are_asked_of_attributes_that_exist() -> None:
     names = frozenset[str]().union(*ATTRIBUTES.values())
     assert VALUES.keys() <= names
     assert all(name in ATTRIBUTES[tag] for tag, name in VALUES_OF_TAG)
+
+
+TITLES = (
+    *("C:\\news", "e\u0301le\u0300ve", "שָׁלוֹם"),
+    *("हिन्दी", "\U00018df3", "a &amp; &quot;b&quot;"),
+)
+
+
+@pytest.mark.parametrize("title", TITLES)
+def test_what_an_attribute_says_is_not_printed_as_for_programmers(title: str) -> None:
+    marked = f'<mjml><mj-body><mj-raw><b title="{title}">x</b></mj-raw></mj-body></mjml>'
+    (bold,) = lxml_html.document_fromstring(build_html(marked, MAIN)).iter("b")
+    assert bold.get("title") == unescape(title)
