@@ -55,7 +55,7 @@ def serve_page(
             log_config=None,
             loop="asyncio",
             server_header=False,
-            timeout_graceful_shutdown=1,
+            timeout_graceful_shutdown=5,
             ws="none",
         )
         server = uvicorn.Server(config)
