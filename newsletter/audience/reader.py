@@ -94,6 +94,20 @@ class Subscriber:
     paused_until: date | None = None
     """The date of the first edition that they want again."""
 
+    def to_document(self) -> dict[str, Any]:
+        """Give the reader as JSON; moments in ISO 8601."""
+        return {
+            "id": self.id,
+            "email": self.email,
+            "name": self.name,
+            "status": self.status,
+            "choices": self.choices.to_document(),
+            "fields": dict(self.fields),
+            "consent_at": self.consent_at and self.consent_at.isoformat(),
+            "consent_source": self.consent_source,
+            "created_at": self.created_at.isoformat(),
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:

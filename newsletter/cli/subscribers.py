@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, TextIO
 
 import typer
 from rich.table import Table
@@ -225,20 +225,6 @@ def _print_list_as_json(readers: Iterable[Subscriber]) -> None:
     """Print a JSON list, one reader a line: however long it is, it is never held whole."""
     separator = "[\n"
     for reader in readers:
-        sys.stdout.write(separator + json.dumps(_build_document(reader), ensure_ascii=False))
+        sys.stdout.write(separator + json.dumps(reader.to_document(), ensure_ascii=False))
         separator = ",\n"
     sys.stdout.write("[]\n" if separator == "[\n" else "\n]\n")
-
-
-def _build_document(reader: Subscriber) -> dict[str, Any]:
-    return {
-        "id": reader.id,
-        "email": reader.email,
-        "name": reader.name,
-        "status": reader.status,
-        "choices": reader.choices.to_document(),
-        "fields": dict(reader.fields),
-        "consent_at": reader.consent_at and reader.consent_at.isoformat(),
-        "consent_source": reader.consent_source,
-        "created_at": reader.created_at.isoformat(),
-    }

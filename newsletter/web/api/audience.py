@@ -226,15 +226,5 @@ def parse_chosen(chosen: models.Choices) -> Choices:
 
 def show(reader: Subscriber) -> dict[str, Any]:
     """Give a reader as JSON."""
-    return {
-        "id": reader.id,
-        "email": reader.email,
-        "name": reader.name,
-        "status": reader.status,
-        "choices": reader.choices.to_document(),
-        "fields": dict(reader.fields),
-        "consent_at": reader.consent_at.isoformat() if reader.consent_at else None,
-        "consent_source": reader.consent_source,
-        "created_at": reader.created_at.isoformat(),
-        "paused_until": reader.paused_until.isoformat() if reader.paused_until else None,
-    }
+    paused_until = reader.paused_until.isoformat() if reader.paused_until else None
+    return {**reader.to_document(), "paused_until": paused_until}
