@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,10 +11,9 @@ from newsletter.events import Event, about
 from newsletter.feedback.leaving import Listener
 from newsletter.feedback.mailbox import Visit, read_feedback
 from newsletter.press import Press
+from newsletter.press.rounds import going_round
 
 log = logging.getLogger("newsletter.listening")
-
-_STOP_SECONDS = 5.0
 
 
 def build_listener(press: Press) -> Listener:
@@ -40,33 +38,17 @@ def listening(press: Press) -> Iterator[None]:
     if not incoming.host:
         yield
         return
-    stopping = threading.Event()
 
-    def keep() -> None:
-        told = ""
-        while not stopping.is_set():
-            try:
-                visit = listen(press)
-            except NewsletterError as error:
-                if str(error) != told:  # once, however often it is tried
-                    log.warning(
-                        "who leaves by mail is not heard: %s",
-                        error,
-                        extra=about(Event.MAILBOX_FAILED),
-                    )
-                told = str(error)
-            else:
-                told = ""
-                if visit.left:
-                    log.info("%d left by mail", visit.left, extra=about(Event.READERS_LEFT))
-                if visit.waiting:
-                    continue
-            stopping.wait(incoming.every.total_seconds())
+    def look() -> float:
+        visit = listen(press)
+        if visit.left:
+            log.info("%d left by mail", visit.left, extra=about(Event.READERS_LEFT))
+        return 0.0 if visit.waiting else every
 
-    thread = threading.Thread(target=keep, name="feedback", daemon=True)
-    thread.start()
-    try:
+    def warn(error: NewsletterError) -> None:
+        about_it = about(Event.MAILBOX_FAILED)
+        log.warning("who leaves by mail is not heard: %s", error, extra=about_it)
+
+    every = incoming.every.total_seconds()
+    with going_round(look, name="feedback", pause_seconds=every, warn=warn, log=log):
         yield
-    finally:
-        stopping.set()
-        thread.join(_STOP_SECONDS)

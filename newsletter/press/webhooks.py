@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import count
 
 from newsletter.briefs.fetcher import call
 from newsletter.briefs.gather import describe_us
@@ -21,8 +21,9 @@ from newsletter.delivery.posting import (
     take_post,
     tell_hook,
 )
-from newsletter.errors import ConfigurationError, NewsletterError
+from newsletter.errors import ConfigurationError
 from newsletter.press import Press
+from newsletter.press.rounds import going_round
 from newsletter.settings import VARIABLE, Webhook, read_environment
 
 log = logging.getLogger("newsletter.webhooks")
@@ -30,7 +31,6 @@ log = logging.getLogger("newsletter.webhooks")
 LOOK_SECONDS = 1.0
 _TIDY_EVERY = 600
 """Looks between two tidyings."""
-_STOP_SECONDS = 5.0
 _SPARE = timedelta(seconds=30)
 """What a lease lasts longer than the request that it is for."""
 
@@ -120,32 +120,19 @@ def read_secrets(press: Press) -> dict[str, str]:
 @contextmanager
 def telling(press: Press) -> Iterator[None]:
     """Tell webhooks while the block lasts. Raises `ConfigurationError` for a missing secret."""
-    teller, stopping = Teller(press), threading.Event()
+    teller = Teller(press)
+    looks = count()
 
-    def keep() -> None:
-        looks, told = 0, ""
-        while not stopping.is_set():
-            taken = 0
-            try:
-                if looks % _TIDY_EVERY == 0:
-                    teller.tidy()
-                looks += 1
-                taken = teller.tell_due()
-                told = ""
-            except NewsletterError as error:
-                if str(error) != told:
-                    log.warning("webhooks wait: %s", error)
-                told = str(error)
-            except Exception as error:
-                log.error("webhooks: a fault of this program: %s", type(error).__name__)  # noqa: TRY400
-                log.debug("webhooks: where it failed", exc_info=error)
-            if not taken:
-                stopping.wait(LOOK_SECONDS)
+    def look() -> float:
+        if next(looks) % _TIDY_EVERY == 0:
+            teller.tidy()
+        return 0.0 if teller.tell_due() else LOOK_SECONDS
 
-    thread = threading.Thread(target=keep, name="webhooks", daemon=True)
-    thread.start()
-    try:
+    with going_round(
+        look,
+        name="webhooks",
+        pause_seconds=LOOK_SECONDS,
+        warn=lambda error: log.warning("webhooks wait: %s", error),
+        log=log,
+    ):
         yield
-    finally:
-        stopping.set()
-        thread.join(_STOP_SECONDS)

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -47,6 +46,7 @@ from newsletter.errors import (
 from newsletter.press import Press, Printed
 from newsletter.press.delivering import send_test
 from newsletter.press.planning import plan_edition
+from newsletter.press.rounds import going_round
 from newsletter.publish import prepare, print_standing, release
 from newsletter.store import Database
 from newsletter.store.audit import Actor, hash_document, note
@@ -157,26 +157,20 @@ def carry_out_due(press: Press) -> int:
 @contextmanager
 def ordering(press: Press) -> Iterator[None]:
     """Carry out orders while the block lasts, in a thread of its own."""
-    stopping = threading.Event()
 
-    def keep() -> None:
-        while not stopping.is_set():
-            try:
-                carry_out_due(press)
-            except NewsletterError as error:
-                log.warning("orders wait: %s", error)
-            except Exception as error:
-                log.error("orders: a fault of this program: %s", type(error).__name__)  # noqa: TRY400
-                log.debug("orders: where it failed", exc_info=error)
-            stopping.wait(LOOK_SECONDS)
+    def look() -> float:
+        carry_out_due(press)
+        return LOOK_SECONDS
 
-    thread = threading.Thread(target=keep, name="orders", daemon=True)
-    thread.start()
-    try:
+    with going_round(
+        look,
+        name="orders",
+        pause_seconds=LOOK_SECONDS,
+        warn=lambda error: log.warning("orders wait: %s", error),
+        log=log,
+        stop_seconds=_STOP_SECONDS,
+    ):
         yield
-    finally:
-        stopping.set()
-        thread.join(_STOP_SECONDS)
 
 
 # -- one order -------------------------------------------------------------------------------------
