@@ -90,8 +90,9 @@ def build_opener(
             return Folder(path, kind)
 
         return open_folder
-    tls, pipelining = build_tls_context(ca_file), Pipelining(str(relay))
-    addresses = Addresses()
+    # To read the machine's certificates takes longer than to open a connection in the clear.
+    tls = build_tls_context(ca_file) if relay.tls != "none" else None
+    pipelining, addresses = Pipelining(str(relay)), Addresses()
 
     async def open_connection() -> Channel:
         return await Connection.open(

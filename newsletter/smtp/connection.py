@@ -76,7 +76,7 @@ class Connection:
         relay: Relay,
         *,
         ehlo_name: str,
-        tls: ssl.SSLContext,
+        tls: ssl.SSLContext | None,
         timeouts: Timeouts | None = None,
         window: int = 1,
         pipelining: Pipelining | None = None,
@@ -86,10 +86,12 @@ class Connection:
     ) -> Self:
         """Connect, greet, secure and log in.
 
-        `pipelining` and `addresses` are what this relay's connections have in common; `tokens`
-        are for a login without password; `dsn` asks for notifications of failures (RFC 3461)
-        where they are offered. Raises `RelayUnavailable`, or `ConfigurationError` and its kind
-        `RelayRefusedUs`. Credentials leave only once the policy on TLS is met.
+        `tls` may be None for a relay that is spoken to in the clear; `pipelining` and `addresses`
+        are what this relay's connections have in common; `tokens` are for a login without
+        password; `dsn` asks for notifications of failures (RFC 3461) where they are offered.
+
+        Raises `RelayUnavailable`, or `ConfigurationError` and its kind `RelayRefusedUs`.
+        Credentials leave only once the policy on TLS is met.
         """
         addresses = addresses or Addresses()
         opening = Opening(

@@ -53,7 +53,7 @@ class Opening:
         relay: Relay,
         *,
         ehlo_name: str,
-        tls: ssl.SSLContext,
+        tls: ssl.SSLContext | None,
         timeouts: Timeouts,
         tokens: TokenCommand | None = None,
         dsn: bool = False,
@@ -70,7 +70,10 @@ class Opening:
 
     def _begin_anew(self) -> None:
         relay = self._relay
-        self._tls = TlsLayer(self._context, relay.host) if relay.tls != "none" else None
+        self._tls = None
+        if relay.tls != "none":
+            assert self._context is not None, "only a relay in the clear does without"
+            self._tls = TlsLayer(self._context, relay.host)
         self.client = Client(lmtp=relay.kind == "lmtp", dsn=self._dsn)
         tls_at_once = self._tls if relay.tls == "implicit" else None
         self.wire = Wire(self.client, self._timeouts, tls_at_once)

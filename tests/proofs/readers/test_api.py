@@ -28,7 +28,7 @@ from tests.integration.web.stage import Stage
 from tests.proofs.readers.links import describe_all
 from tests.proofs.readers.test_tokens import sign
 
-CASES = 20_000 if os.environ.get("NEWSLETTER_TEST_API") == "all" else 100
+CASES = 24_000 if os.environ.get("NEWSLETTER_TEST_API") == "all" else 100
 FIELDS = (
     *("List-Unsubscribe", "back", "reason", "name", "topic", "lens:Household Impact", "detail"),
     *("minutes", "language", "rhythm", "format", "verdict", "lens", "sentence", "email"),
