@@ -7,6 +7,11 @@ A token is 32 bytes, written as 43 characters of base64url:
 What is mailed in an edition names that edition; what a page gives out for a while names the
 second it was given out.
 
+The token of a counted link is nobody's: all readers of an edition have the same. It is 26 bytes,
+written as 35 characters, and signs the link that stands beside it:
+
+    purpose 1 · key id 3 · edition 4 · brief 2 · MAC 16
+
 The MAC is HMAC-SHA-256, cut to 128 bits, under a key derived for the purpose alone and over
 the list's id as well: a token to unsubscribe can do nothing else, and nothing on another
 list. Unsubscribe tokens do not expire: the right to leave does not either. Rotating the
@@ -29,6 +34,7 @@ from newsletter.errors import ConfigurationError, InputError
 _MAC_BYTES = 16
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _TOKEN_CHARACTERS = 43
+_LINK_CHARACTERS = 35
 
 
 class Purpose(Enum):
@@ -48,6 +54,8 @@ class Purpose(Enum):
     """Confirms a new address, for a week; names the wish in place of a subscriber."""
     UNDO = b"b"
     """Takes a change of address back, for a month; names the wish to, likewise."""
+    GO = b"g"
+    """Leads to the link that it signs, for ever; names a brief, and no subscriber."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,21 +144,65 @@ def sign_until_later(
 
 def read_token(token: str, purpose: Purpose, *, keyring: Keyring, list_id: str) -> Claim:
     """Verify a token and say what it claims. Raises `InputError` for any other text."""
-    refusal = InputError("this link is damaged or not one of ours")
-    if len(token) != _TOKEN_CHARACTERS or not token.isascii():
-        raise refusal
+    raw = _decode(token, _TOKEN_CHARACTERS)
+    body = raw[:-_MAC_BYTES]
+    _check(raw, body + list_id.encode(), purpose, keyring)
+    return Claim(int.from_bytes(body[4:12]), int.from_bytes(body[12:16]))
+
+
+@dataclass(frozen=True, slots=True)
+class LinkClaim:
+    """Where the link that a valid token signs stands."""
+
+    edition_id: int
+    brief: int
+    """Its number in the edition, from 1."""
+
+
+def sign_link(link: str, claim: LinkClaim, *, keyring: Keyring, list_id: str) -> str:
+    """Give the token by which all readers of an edition are led to a link, by the newest key."""
+    start = Purpose.GO.value + keyring.newest
+    body = start + claim.edition_id.to_bytes(4) + claim.brief.to_bytes(2)
+    key = keyring.derive(keyring.newest, Purpose.GO.value)
+    mac = hmac.digest(key, body + _name_link(link, list_id), hashlib.sha256)
+    return base64.urlsafe_b64encode(body + mac[:_MAC_BYTES]).rstrip(b"=").decode()
+
+
+def read_link(token: str, link: str, *, keyring: Keyring, list_id: str) -> LinkClaim:
+    """Verify that a token signs a link. Raises `InputError` for any other text."""
+    raw = _decode(token, _LINK_CHARACTERS)
+    body = raw[:-_MAC_BYTES]
+    _check(raw, body + _name_link(link, list_id), Purpose.GO, keyring)
+    return LinkClaim(int.from_bytes(body[4:8]), int.from_bytes(body[8:10]))
+
+
+def _name_link(link: str, list_id: str) -> bytes:
+    return f"{list_id}\0{link}".encode(errors="surrogatepass")
+
+
+def _refuse() -> InputError:
+    return InputError("this link is damaged or not one of ours")
+
+
+def _decode(token: str, characters: int) -> bytes:
+    """Give the bytes of a token of so many characters."""
+    if len(token) != characters or not token.isascii():
+        raise _refuse()
     try:
         raw = base64.b64decode(token + "=", altchars=b"-_", validate=True)
     except binascii.Error:
-        raise refusal from None
-    body, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
-    key_id = body[1:4]
-    # 43 characters carry 258 bits for 256: a second spelling of the same bytes is not ours.
-    canonical = base64.urlsafe_b64encode(raw).rstrip(b"=").decode() == token
-    if body[:1] != purpose.value or key_id not in keyring or not canonical:
-        raise refusal
-    key = keyring.derive(key_id, purpose.value)
-    expected = hmac.digest(key, body + list_id.encode(), hashlib.sha256)[:_MAC_BYTES]
-    if not hmac.compare_digest(mac, expected):
-        raise refusal
-    return Claim(int.from_bytes(body[4:12]), int.from_bytes(body[12:16]))
+        raise _refuse() from None
+    # The characters carry two bits more than the bytes: a second spelling of those is not ours.
+    if base64.urlsafe_b64encode(raw).rstrip(b"=").decode() != token:
+        raise _refuse()
+    return raw
+
+
+def _check(raw: bytes, signed: bytes, purpose: Purpose, keyring: Keyring) -> None:
+    """Raise unless the MAC at the end of `raw` is that of what is `signed`."""
+    key_id = raw[1:4]
+    if raw[:1] != purpose.value or key_id not in keyring:
+        raise _refuse()
+    expected = hmac.digest(keyring.derive(key_id, purpose.value), signed, hashlib.sha256)
+    if not hmac.compare_digest(raw[-_MAC_BYTES:], expected[:_MAC_BYTES]):
+        raise _refuse()

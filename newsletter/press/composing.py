@@ -13,11 +13,14 @@ from newsletter.editions.shelf import list_story_ids, load_compiled, store_compi
 from newsletter.editions.special import compose_special
 from newsletter.editions.weekly import compose_weekly
 from newsletter.errors import RefusedError
+from newsletter.mail.tokens import LinkClaim, sign_link
 from newsletter.press import Press, Printed
 from newsletter.press.site import build_page
+from newsletter.render.addresses import build_counted, shorten_link
 from newsletter.render.apart import within_limits
 from newsletter.render.compile import compile_edition
 from newsletter.render.compiled import CompiledEdition
+from newsletter.render.context import CountedLinks, clean_url, list_countable
 from newsletter.render.preflight import check_edition
 
 
@@ -81,7 +84,7 @@ def render(press: Press, composed: Composed) -> Printed:
     else:
         with press.database.reading() as connection:
             story_ids = list_story_ids(connection, record.id)
-        compiled = lay_out(press, edition, story_ids)
+        compiled = lay_out(press, edition, story_ids, edition_id=record.id)
         with press.database.writing() as connection:
             record = store_compiled(connection, record.id, compiled.dump())
     findings = check_edition(
@@ -96,8 +99,13 @@ def render(press: Press, composed: Composed) -> Printed:
     return Printed(record=record, edition=edition, compiled=compiled, findings=findings)
 
 
-def lay_out(press: Press, edition: Edition, story_ids: Sequence[int] = ()) -> CompiledEdition:
-    """Render an edition within the limits that the operator's own templates have."""
+def lay_out(
+    press: Press, edition: Edition, story_ids: Sequence[int] = (), *, edition_id: int = 0
+) -> CompiledEdition:
+    """Render an edition within the limits that the operator's own templates have.
+
+    One without an id is nobody's, and no click on a link of it counts.
+    """
     settings, templates = press.settings, press.templates
     return within_limits(compile_edition, templates, settings.templates)(
         edition,
@@ -108,4 +116,17 @@ def lay_out(press: Press, edition: Edition, story_ids: Sequence[int] = ()) -> Co
         look=settings.look,
         story_ids=story_ids,
         has_muting=bool(settings.web.listen),
+        counted=_sign_links(press, edition, edition_id) if settings.web.counts_clicks else None,
     )
+
+
+def _sign_links(press: Press, edition: Edition, edition_id: int) -> CountedLinks:
+    """Sign the links of an edition's mail that are counted: the same for all its readers."""
+    publication = press.settings.publication
+    keyring, root = press.keyring, clean_url(publication.url)
+    counted: dict[tuple[int, str], str] = {}
+    for brief, address in list_countable(edition, publication):
+        link, claim = shorten_link(address, root), LinkClaim(edition_id, brief)
+        token = sign_link(link, claim, keyring=keyring, list_id=publication.list_id)
+        counted[brief, address] = build_counted(token, link, root)
+    return counted

@@ -12,7 +12,13 @@ from dataclasses import fields
 from newsletter.editions.model import Edition
 from newsletter.errors import TemplateError
 from newsletter.render.compiled import CompiledEdition, Part, Story
-from newsletter.render.context import Context, PointView, SinceView, build_context
+from newsletter.render.context import (
+    Context,
+    CountedLinks,
+    PointView,
+    SinceView,
+    build_context,
+)
 from newsletter.render.inline import inline_styles
 from newsletter.render.languages import read_catalogues, write_date
 from newsletter.render.markers import Cut, Markers, derive_prefix, encode_cuts
@@ -36,10 +42,12 @@ def compile_edition(
     look: Look = SHIPPED_LOOK,
     story_ids: Sequence[int] = (),
     has_muting: bool = False,
+    counted: CountedLinks | None = None,
 ) -> CompiledEdition:
     """Lay an edition out for all its readers; `story_ids` are its briefs' stories.
 
-    With `has_muting` each brief links to the page where its story or topic is muted.
+    With `has_muting` each brief links to the page where its story or topic is muted. `counted` are
+    the addresses in place of those of `context.list_countable`.
 
     The same arguments give the same bytes. What a template sees is `context.Context` and the
     functions of `markers.Markers`. Raises `TemplateError` for a fault in a template.
@@ -51,6 +59,7 @@ def compile_edition(
         look=look,
         has_feedback=settings.feedback_link and bool(edition.briefs),
         has_muting=has_muting,
+        counted=counted,
     )
     prefix = derive_prefix(repr(context))
     days = (

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import regex
@@ -27,7 +28,7 @@ from newsletter.editions.model import (
     Sponsor,
     Watched,
 )
-from newsletter.render.addresses import brief_path
+from newsletter.render.addresses import brief_path, edition_path
 from newsletter.render.languages import write_date
 from newsletter.render.words import count_words
 from newsletter.settings import SHIPPED_LOOK, LogoSettings, Look, Publication, Vocabulary
@@ -52,8 +53,13 @@ GIST_WORDS = 30
 ALSO_NAMED = 3
 """Other outlets that a mail names; their number stands for the rest, and the web page has all."""
 _GIST_LEAST_WORDS = 4
+_COUNTED_CHARACTERS = 1_500
+"""A longer address is left as it is: carried by another one it would be too long for mail."""
 _LENS_ENDINGS = (" View", " Lens", " Perspective")
 
+
+CountedLinks = Mapping[tuple[int, str], str]
+"""By number of a brief and address: the address that leads there and is counted."""
 
 COLUMN_PIXELS = 560
 """What a picture may take of the column: Outlook obeys nothing but the number."""
@@ -211,6 +217,7 @@ class BriefView:
     topics: tuple[str, ...]
     title: str
     link: str
+    page: str
     sources: tuple[LinkView, ...]
     also: tuple[ReportView, ...]
     also_named: tuple[ReportView, ...]
@@ -263,6 +270,7 @@ class EditionView:
     watching: tuple[WatchedView, ...]
     has_feedback: bool
     has_muting: bool
+    has_counting: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,16 +315,20 @@ def build_context(
     column_pixels: int = COLUMN_PIXELS,
     has_feedback: bool = False,
     has_muting: bool = False,
+    counted: CountedLinks | None = None,
 ) -> Context:
     """Turn an edition into what its templates see; pictures are fitted into that column.
 
     `has_feedback` is whether there is a page to say what one thinks of it, `has_muting` whether
-    there is one to leave out a brief's story or topic for a while.
+    there is one to leave out a brief's story or topic for a while. `counted` are the addresses
+    that stand in place of those of `list_countable`.
     """
     briefs = tuple(
         _brief(brief, n, vocabulary, column_pixels, edition.placing(n), publication)
         for n, brief in enumerate(edition.briefs)
     )
+    if counted:
+        briefs = tuple(_count(brief, edition, publication, counted) for brief in briefs)
     box_pixels = column_pixels - BOX_EDGE_PIXELS
     return Context(
         edition=EditionView(
@@ -340,6 +352,7 @@ def build_context(
             ),
             has_feedback=has_feedback,
             has_muting=has_muting,
+            has_counting=bool(counted),
         ),
         publication=PublicationView(
             name=clean_line(publication.name),
@@ -357,6 +370,51 @@ def build_context(
             sponsor=vocabulary.sponsor_label,
         ),
         look=build_look(look),
+    )
+
+
+def list_countable(edition: Edition, publication: Publication) -> tuple[tuple[int, str], ...]:
+    """List what is counted of a mail where that is wanted: number of a brief, and an address.
+
+    These are a brief's own page, its sources and what others reported, and its place on the
+    edition's page.
+    """
+    found: dict[tuple[int, str], None] = {}
+    for position, brief in enumerate(edition.briefs):
+        also = edition.placing(position).also
+        named = (brief.link, *(s.url for s in brief.sources), *(report.url for report in also))
+        for address in (*map(clean_url, named), _page(edition, publication, position + 1)):
+            if 0 < len(address) <= _COUNTED_CHARACTERS:
+                found[position + 1, address] = None
+    return tuple(found)
+
+
+def name_section(brief: Brief, placing: Placing) -> str:
+    """Name where a brief belongs: its heading, else the first of its topics, or ""."""
+    topics = filter(None, map(clean_line, brief.topics))
+    return clean_line(placing.section) or next(topics, "")
+
+
+def _page(edition: Edition, publication: Publication, number: int) -> str:
+    path = edition_path(edition.date, edition.kind)
+    return clean_url(f"{publication.url}{path}#brief-{number}")
+
+
+def _count(
+    brief: BriefView, edition: Edition, publication: Publication, counted: CountedLinks
+) -> BriefView:
+    """Have a brief's links lead through addresses that count them."""
+
+    def lead(address: str) -> str:
+        return counted.get((brief.number, address), address)
+
+    return replace(
+        brief,
+        link=lead(brief.link),
+        page=lead(_page(edition, publication, brief.number)),
+        sources=tuple(replace(source, url=lead(source.url)) for source in brief.sources),
+        also=tuple(replace(report, url=lead(report.url)) for report in brief.also),
+        also_named=tuple(replace(report, url=lead(report.url)) for report in brief.also_named),
     )
 
 
@@ -457,10 +515,11 @@ def _brief(
     named = also if len(also) <= ALSO_NAMED + 1 else also[:ALSO_NAMED]
     return BriefView(
         number=position + 1,
-        section=clean_line(placing.section) or (topics[0] if topics else ""),
+        section=name_section(brief, placing),
         topics=topics,
         title=clean_line(brief.title),
         link=clean_url(brief.link),
+        page="",
         sources=tuple(_source(s) for s in brief.sources if clean_line(s.name)),
         also=also,
         also_named=named,

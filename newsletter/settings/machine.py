@@ -76,6 +76,16 @@ class Web(Section):
         description="Folder that publication.url serves, relative to newsletter.toml: each "
         "edition's pages are written there before it is mailed; empty = nowhere.",
     )
+    count_clicks: bool = Field(
+        default=False,
+        description="Links of a mail to sources and to the edition's briefs lead through the pages "
+        "above, which count how often each is followed, and not by whom.",
+    )
+
+    @property
+    def counts_clicks(self) -> bool:
+        """Whether links are counted: only where there are pages that they can lead through."""
+        return self.count_clicks and bool(self.listen)
 
 
 class Templates(Section):

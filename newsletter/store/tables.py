@@ -851,3 +851,14 @@ sign_ons = Table(  # browsers on their way to the provider and back; each comes 
     Column("onward", Text, nullable=False),
     Column("begun_at", Instant, nullable=False, index=True),
 )
+
+# -- what readers follow -------------------------------------------------------------------------
+
+clicks = Table(  # how often a link of an edition's mails was followed: nothing about anybody
+    "clicks",
+    metadata,
+    Column("edition_id", ForeignKey("editions.id", ondelete="CASCADE"), primary_key=True),
+    Column("brief", Integer, primary_key=True),  # its number in the edition, from 1
+    Column("link", Text, primary_key=True),  # as render.addresses.shorten_link writes it
+    Column("number", BigInteger, nullable=False),
+)

@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import uvicorn
 from fastapi import FastAPI, Request
@@ -27,8 +27,10 @@ from newsletter.web.affairs import build_affairs
 from newsletter.web.api.app import PREFIX, add_documents, build_api
 from newsletter.web.api.problems import answer_problem
 from newsletter.web.archive import build_archive
+from newsletter.web.clicks import ClickCounter, registering
 from newsletter.web.console.app import build_console
 from newsletter.web.feedback import build_feedback
+from newsletter.web.going import build_going
 from newsletter.web.leaving import build_leaving
 from newsletter.web.links import build_links
 from newsletter.web.muting import build_muting
@@ -42,10 +44,16 @@ from newsletter.web.watching import Timing, build_health, build_metrics
 log = logging.getLogger("newsletter.web")
 
 
-def build_app(press: Press, pulse: Pulse | None = None, figures: Figures | None = None) -> FastAPI:
+def build_app(
+    press: Press,
+    pulse: Pulse | None = None,
+    figures: Figures | None = None,
+    clicks: ClickCounter | None = None,
+) -> FastAPI:
     """Build the application of a publication. Raises `TemplateError` for a fault in a template.
 
-    With a schedule's `pulse` it tells whether it is ready, and with `figures` it keeps them.
+    With a schedule's `pulse` it tells whether it is ready, and with `figures` it keeps them; it
+    hands `clicks` what is to be counted.
     """
     pages = Pages(press)
     app = FastAPI(
@@ -62,6 +70,7 @@ def build_app(press: Press, pulse: Pulse | None = None, figures: Figures | None 
         build_links(press, pages),
         build_feedback(press, pages),
         build_search(press, pages),
+        build_going(press, pages, clicks or ClickCounter(press.now)),
         build_archive(press, pages.root),
     )
     for router in pages_only:
@@ -110,8 +119,12 @@ def serving(
 
     Raises `ConfigurationError` for an address that cannot be had.
     """
-    with running(build_app(press, pulse, figures), listen, field="web.listen") as address:
-        yield address
+    clicks = ClickCounter(press.now)
+    app = build_app(press, pulse, figures, clicks)
+    with ExitStack() as stack:
+        if press.settings.web.counts_clicks:
+            stack.enter_context(registering(clicks, press.database))
+        yield stack.enter_context(running(app, listen, field="web.listen"))
 
 
 @contextmanager

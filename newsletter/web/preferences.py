@@ -133,6 +133,7 @@ def build_preferences(press: Press, pages: Pages) -> APIRouter:
             paused_until_text=write_date(pause, language or SOURCE) if pause else "",
             first_day=today.isoformat(),
             last_day=(today + LONGEST_PAUSE).isoformat(),
+            has_counting=settings.web.counts_clicks,
             mutes=build_mutes(
                 {**_name_muted(press, choices), **on_offer.news},
                 choices.muted,

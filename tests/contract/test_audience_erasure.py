@@ -54,7 +54,7 @@ KEY = ADA.lower()
 PUBLISHED = {  # the publication's own words and machinery, which name no reader
     *("source_states", "gatherings", "briefs", "brief_keys", "stories", "edition_briefs"),
     *("story_rules", "promises", "corrections", "reviews", "wordings"),
-    *("installations", "searched", "searched_words"),
+    *("installations", "searched", "searched_words", "clicks"),
 }
 KEYS = {  # columns that an address may stand in, but that erasure deletes the row of
     *("subscribers.email", "subscribers.email_key", "subscribers.choices", "subscribers.status"),

@@ -15,6 +15,7 @@ from typing import Any
 from lxml import html as lxml_html
 
 from newsletter.audience.reader import Detail
+from newsletter.render.addresses import read_directly
 from newsletter.render.compiled import SLOTS, CompiledEdition
 from newsletter.render.context import BriefView, Context
 from newsletter.render.preflight.conditional import show_to_outlook
@@ -53,7 +54,7 @@ class Mail:
     source: str
     """The HTML."""
     tree: lxml_html.HtmlElement
-    """The HTML as most clients read it."""
+    """The HTML as most clients read it; a link that is counted is judged by where it leads."""
     seen: str
     """Its text that is shown, without white space: wrapping must not matter to a comparison."""
     outlook: str
@@ -122,7 +123,8 @@ def build_mail(
     web: str | None = None,
 ) -> Mail:
     """Read what was decoded in every way that the checks need."""
-    tree = parse_html(source)
+    root = context.publication.url
+    tree = parse_html(read_directly(source, root))
     return Mail(
         context=context,
         compiled=compiled,
@@ -133,7 +135,7 @@ def build_mail(
         tree=tree,
         seen=squeeze(read_seen(tree)),
         outlook=show_to_outlook(source),
-        plain=plain,
+        plain=read_directly(plain, root),
         picture_hosts=picture_hosts,
         web=web,
     )

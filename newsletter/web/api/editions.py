@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, date
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -15,6 +16,7 @@ from newsletter.audience.address import parse_address
 from newsletter.audience.segment import parse_segment
 from newsletter.delivery import settle
 from newsletter.delivery.inquiry import count_states, list_reasons, load_waves, read_run
+from newsletter.delivery.interest import Interest, read_interest
 from newsletter.delivery.words import explain_outcome
 from newsletter.editions.content import edition_to_document
 from newsletter.editions.plan import check_moment
@@ -119,6 +121,19 @@ def add_editions(router: APIRouter, press: Press) -> None:
                 }
                 for wave in waves
             ]
+        }
+
+    @router.get("/editions/{name}/interest", response_model=models.Interest)
+    def get_interest(name: str) -> Any:
+        """Say which sections and links readers follow; small figures stand in one sum."""
+        with database.reading() as connection:
+            record = read_named(connection, name)
+            url = press.settings.publication.url
+            found = read_interest(connection, record.id, url=url, now=press.now()) or Interest()
+        return {
+            "clicks": found.clicks,
+            "sections": [asdict(each) for each in found.sections],
+            "others": found.others,
         }
 
     def show(connection: Connection, record: EditionRecord) -> dict[str, Any]:

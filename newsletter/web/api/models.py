@@ -120,6 +120,32 @@ class Waves(BaseModel):
     waves: list[Wave]
 
 
+class LinkInterest(BaseModel):
+    """How often a link of a brief was followed."""
+
+    brief: int = Field(description="The number of its brief in the edition, from 1.")
+    title: str
+    address: str
+    clicks: int
+
+
+class SectionInterest(BaseModel):
+    """How often the links of a section were followed."""
+
+    section: str
+    clicks: int
+    links: list[LinkInterest]
+    others: int = Field(description="Clicks on all its other links together.")
+
+
+class Interest(BaseModel):
+    """What readers followed, as far as groups of 20 and more tell it, the most followed first."""
+
+    clicks: int = Field(description="All clicks; 0 where nothing was counted, or may be told.")
+    sections: list[SectionInterest]
+    others: int = Field(description="Clicks on the links of all other sections together.")
+
+
 class SendAsked(Sent):
     """Asks for an edition to be sent."""
 

@@ -15,6 +15,7 @@ NEEDS: Mapping[tuple[str, str], Scope] = {
     ("GET", "/editions/{name}"): "editions:read",
     ("GET", "/editions/{name}/content"): "editions:read",
     ("GET", "/editions/{name}/failures"): "editions:read",
+    ("GET", "/editions/{name}/interest"): "editions:read",
     ("GET", "/editions/{name}/waves"): "editions:read",
     ("POST", "/editions/{name}/send"): "send",
     ("POST", "/editions/{name}/test"): "send",

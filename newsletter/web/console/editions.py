@@ -31,6 +31,7 @@ from newsletter.delivery.inquiry import (
     list_reasons,
     read_run,
 )
+from newsletter.delivery.interest import FEWEST, read_interest
 from newsletter.delivery.lifecycle import State, count_open
 from newsletter.delivery.results import Result, find_result
 from newsletter.delivery.words import explain_outcome
@@ -140,6 +141,10 @@ def add_editions(app: FastAPI, press: Press, frame: Frame) -> None:
                 if run and run.is_alive
                 else count_unreached(connection, record.id),
                 "result": find_result(connection, record.id),
+                "interest": read_interest(
+                    connection, record.id, url=press.settings.publication.url, now=now
+                ),
+                "fewest": FEWEST,
                 "manifest": find_manifest(connection, record),
                 "entries": list_entries(connection, 30, target=f"edition {record.name}"),
                 "done": done,
