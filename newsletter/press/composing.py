@@ -13,7 +13,7 @@ from newsletter.editions.shelf import list_story_ids, load_compiled, store_compi
 from newsletter.editions.special import compose_special
 from newsletter.editions.weekly import compose_weekly
 from newsletter.errors import RefusedError
-from newsletter.mail.tokens import LinkClaim, sign_link
+from newsletter.mail.tokens import Keyring, LinkClaim, sign_link
 from newsletter.press import Press, Printed
 from newsletter.press.site import build_page
 from newsletter.render.addresses import build_counted, shorten_link
@@ -22,6 +22,7 @@ from newsletter.render.compile import compile_edition
 from newsletter.render.compiled import CompiledEdition
 from newsletter.render.context import CountedLinks, clean_url, list_countable
 from newsletter.render.preflight import check_edition
+from newsletter.settings import Publication
 
 
 def gather(
@@ -116,14 +117,19 @@ def lay_out(
         look=settings.look,
         story_ids=story_ids,
         has_muting=bool(settings.web.listen),
-        counted=_sign_links(press, edition, edition_id) if settings.web.counts_clicks else None,
+        counted=sign_links(
+            edition, settings.publication, keyring=press.keyring, edition_id=edition_id
+        )
+        if settings.web.counts_clicks
+        else None,
     )
 
 
-def _sign_links(press: Press, edition: Edition, edition_id: int) -> CountedLinks:
-    """Sign the links of an edition's mail that are counted: the same for all its readers."""
-    publication = press.settings.publication
-    keyring, root = press.keyring, clean_url(publication.url)
+def sign_links(
+    edition: Edition, publication: Publication, *, keyring: Keyring, edition_id: int
+) -> CountedLinks:
+    """Sign the links of an edition's mail that are counted: the same for all its readers. Pure."""
+    root = clean_url(publication.url)
     counted: dict[tuple[int, str], str] = {}
     for brief, address in list_countable(edition, publication):
         link, claim = shorten_link(address, root), LinkClaim(edition_id, brief)

@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from newsletter.errors import ConfigurationError, InputError
-from newsletter.mail.tokens import Claim, Keyring, Purpose, TokenSigner, read_token
+from newsletter.mail.tokens import (
+    Claim,
+    Keyring,
+    LinkClaim,
+    Purpose,
+    TokenSigner,
+    read_link,
+    read_token,
+    sign_link,
+)
 
 OLD, NEW = b"old key " * 5, b"new key " * 5
 RING = Keyring([NEW, OLD])
@@ -131,3 +140,65 @@ def test_a_keyring_shows_no_secret() -> None:
 def test_keys_of_different_uses_differ() -> None:
     keys = {RING.derive(RING.newest, use) for use in (b"u", b"p", b"message-id")}
     assert len(keys) == 3
+
+
+# -- links -------------------------------------------------------------------------------------
+
+WIRE = "wire.example/story?a=1&b=2"
+HERE = LinkClaim(3, 2)
+
+
+def sign_it(
+    link: str = WIRE, claim: LinkClaim = HERE, ring: Keyring = RING, list_id: str = LIST
+) -> str:
+    return sign_link(link, claim, keyring=ring, list_id=list_id)
+
+
+def leads(token: str, link: str = WIRE, ring: Keyring = RING, list_id: str = LIST) -> bool:
+    try:
+        read_link(token, link, keyring=ring, list_id=list_id)
+    except InputError:
+        return False
+    return True
+
+
+@given(st.text(), st.integers(0, 2**32 - 1), st.integers(0, 2**16 - 1))
+def test_a_link_that_was_signed_is_read(link: str, edition_id: int, brief: int) -> None:
+    token = sign_it(link, LinkClaim(edition_id, brief))
+    assert len(token) == 35
+    assert set(token) <= set(ALPHABET)
+    assert read_link(token, link, keyring=RING, list_id=LIST) == LinkClaim(edition_id, brief)
+    assert token == sign_it(link, LinkClaim(edition_id, brief)), "every reader has the same"
+
+
+def test_a_token_leads_nowhere_else() -> None:
+    token = sign_it()
+    assert leads(token)
+    for other in ("", WIRE + "x", WIRE[:-1], "evil.example/", WIRE.upper()):
+        assert not leads(token, other)
+    assert not leads(token, list_id="other.example")
+    assert not leads(token, ring=Keyring([b"another " * 5]))
+    assert not leads(token + "A")
+    assert not leads(token[:-1])
+    raw = base64.urlsafe_b64decode(token + "=")
+    for bit in range(len(raw) * 8):
+        flipped = bytearray(raw)
+        flipped[bit // 8] ^= 1 << bit % 8
+        assert not leads(base64.urlsafe_b64encode(bytes(flipped)).rstrip(b"=").decode())
+    spellings = [token[:-1] + letter for letter in ALPHABET if letter != token[-1]]
+    assert not any(map(leads, spellings))
+
+
+def test_where_list_and_link_meet_cannot_be_moved() -> None:
+    token = sign_it("b/c", list_id="a")
+    assert not leads(token, "/c", list_id="ab")
+
+
+def test_a_links_token_outlives_a_rotation_and_can_do_nothing_else() -> None:
+    old = sign_it(ring=Keyring([OLD]))
+    assert leads(old)
+    assert old != sign_it()
+    for purpose in Purpose:
+        with pytest.raises(InputError):
+            read(old, purpose)
+    assert not leads(sign())
