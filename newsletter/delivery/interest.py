@@ -139,9 +139,10 @@ def find_first_tried(connection: Connection, edition_id: int) -> datetime | None
 
     Of one whose deliveries are forgotten it is only known that it is long past.
     """
-    of_edition = (attempts.c.edition_id == edition_id) & (editions.c.id == edition_id)
     found: datetime | None = connection.scalar(
-        select(func.min(attempts.c.ended_at)).where(of_edition)
+        select(func.min(attempts.c.ended_at))
+        .join_from(editions, attempts, attempts.c.edition_id == editions.c.id)
+        .where(editions.c.id == edition_id)
     )
     if found is None and is_forgotten(connection, edition_id):
         return datetime.min.replace(tzinfo=UTC)

@@ -16,6 +16,8 @@ import httpx2
 import pytest
 from sqlalchemy import func, select, update
 
+from newsletter.delivery import interest
+from newsletter.delivery.interest import Followed, add_clicks
 from newsletter.editions.seconding import confirm_ask, list_open
 from newsletter.editions.shelf import find_edition
 from newsletter.press.delivering import deliver as hand_over
@@ -254,6 +256,29 @@ def test_pausing_and_cancelling_are_told_and_change_nothing_twice(stage: Stage) 
     assert counts == {"expired": 3}
     assert [each["copies"] for each in program.get(f"editions/{name}/failures").json()["failures"]]
     assert program.get(f"editions/{name}/waves").json() == {"waves": []}
+
+
+def test_what_readers_follow_is_told_as_the_console_tells_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, name = stage.program("editions:read"), stage.press.today().isoformat()
+    assert program.get(f"editions/{name}/interest").status_code == 404
+    send(stage, stage.program())
+    stage.carry_out()
+    deliver(stage)
+    nothing = {"clicks": 0, "sections": [], "others": 0}
+    assert program.get(f"editions/{name}/interest").json() == nothing
+    monkeypatch.setattr(interest, "FEWEST", 3)
+    with stage.database.writing() as connection:
+        number = connection.scalar(select(editions.c.id))
+        assert number is not None
+        add_clicks(connection, {Followed(number, 1, "quay.example/"): 41})
+    told = program.get(f"editions/{name}/interest").json()
+    (section,) = told["sections"]
+    (link,) = section["links"]
+    assert (told["clicks"], section["clicks"], link["clicks"], link["brief"]) == (41, 41, 41, 1)
+    assert link["address"] == "https://quay.example/"
+    assert stage.program("send").get(f"editions/{name}/interest").status_code == 403
 
 
 PLACES: tuple[str, ...] = ("answer", "note_send")

@@ -6,12 +6,17 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
 from sqlalchemy import update
 
+from newsletter.delivery import interest
 from newsletter.delivery.holder import describe_self
 from newsletter.delivery.inquiry import read_run
+from newsletter.delivery.interest import Followed, add_clicks
 from newsletter.delivery.results import add_up_editions
+from newsletter.editions.shelf import load_content
 from newsletter.press.delivering import deliver
+from newsletter.render.context import name_section
 from newsletter.store.tables import deliveries
 from tests.integration.console.stage import Person, Stage
 from tests.integration.console.test_day import edition, seen
@@ -89,3 +94,34 @@ def test_a_sender_tells_what_its_domains_answer(stage: Stage) -> None:
     assert run.progress.replies == {"2": 3}
     ((domain, ends),) = run.progress.domains
     assert (domain, ends["accepted"], ends["failed"]) == ("example.org", 3, 0)
+
+
+def test_what_readers_follow_is_told_where_they_are_many(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sue = release(stage)
+    record = edition(stage)
+    asyncio.run(deliver(stage.press, record))
+    page = f"/console/editions/{record.name}"
+    sue.get(page)
+    assert "What readers follow" not in sue.text
+    with stage.database.reading() as connection:
+        told = load_content(connection, record.id)
+    sections = [name_section(each, told.placing(n)) for n, each in enumerate(told.briefs)]
+    assert sections == ["", "", ""]
+    figures = {"quay.example/": 40, "/editions/x#brief-1": 12, "dock.example/": 9}
+    with stage.database.writing() as connection:
+        followed = {Followed(record.id, 1, link): number for link, number in figures.items()}
+        add_clicks(connection, followed)
+    sue.get(page)
+    assert "Too few to tell" in sue.text, "three readers have it"
+    monkeypatch.setattr(interest, "FEWEST", 3)
+    sue.get(page)
+    assert rows(sue, "Clicks by section") == [["no section", "61", "100.0 %"]]
+    links = sue.page.xpath("//section[@aria-labelledby='interest']//details//tbody/tr")
+    told_links = [[cell.text_content().strip() for cell in row] for row in links]
+    title = told.briefs[0].title
+    assert told_links == [
+        [title, "https://quay.example/", "40", "65.6 %"],
+        ["all others", "–", "21", "34.4 %"],
+    ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx2
@@ -30,12 +32,51 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
+@pytest.fixture(scope="session")
+def sent_counted(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A publication that counts clicks, whose edition twenty readers have."""
+    project = Project(tmp_path_factory.mktemp("counted"), more="[web]\ncount_clicks = true")
+    project.write_brief()
+    for name, title in (("rail", "Night Trains Return"), ("seed", "Seed Prices Fall")):
+        brief = {
+            "title": title,
+            "summary": f"{title}, says the {name} desk.",
+            "link": f"https://{name}.example/story?a=1&b=2",
+            "sources": [{"name": f"{name}.example", "url": f"https://{name}.example/wire"}],
+            "topics": [name],
+        }
+        (project.root / "briefs" / f"{name}.json").write_text(json.dumps(brief))
+    project.import_readers(20)
+    ran = project.run("send", "--yes", env={"NEWSLETTER_WEB__LISTEN": "[::1]:8000"})
+    assert ran.code == 0, ran.err
+    return project
+
+
 @pytest.fixture
 def stage(sent: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     monkeypatch.setenv("NEWSLETTER_SECRET_KEY", KEY)
-    (tmp_path / "news.db").write_bytes((sent.root / "newsletter.db").read_bytes())
+    with open_stage(sent, tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def counting(
+    sent_counted: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Stage]:
+    """Where clicks count, some minutes after the edition was sent."""
+    monkeypatch.setenv("NEWSLETTER_SECRET_KEY", KEY)
+    with open_stage(sent_counted, tmp_path) as opened:
+        opened.clock.now += timedelta(minutes=5)
+        yield opened
+
+
+@contextmanager
+def open_stage(sent: Project, folder: Path) -> Iterator[Stage]:
+    """Serve the pages of a publication on a copy of its database."""
+    copy = folder / f"{sent.root.name}.db"
+    copy.write_bytes((sent.root / "newsletter.db").read_bytes())
     settings = load_settings(sent.config)
-    database = open_database(f"sqlite:///{tmp_path / 'news.db'}", durability="process")
+    database = open_database(f"sqlite:///{copy}", durability="process")
     clock = Clock(datetime.now(UTC))
     press = Press(settings, database, clock)
     mails = [path.read_bytes() for path in sorted((sent.root / "outbox").glob("*.eml"))]

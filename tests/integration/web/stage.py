@@ -66,11 +66,12 @@ class Stage:
         with self.database.reading() as connection:
             return str(connection.scalar(select(suppressions.c.detail)))
 
-    def everything(self) -> list[list[tuple[object, ...]]]:
+    def everything(self, *, but: str = "") -> list[list[tuple[object, ...]]]:
         with self.database.reading() as connection:
             return [
                 sorted((tuple(row) for row in connection.execute(select(table))), key=repr)
                 for table in metadata.sorted_tables
+                if table.name != but
             ]
 
 

@@ -1,5 +1,5 @@
 """The stage of the proofs about what readers reach: a sent edition, its pages served."""
 
-from tests.integration.web.conftest import sent, stage
+from tests.integration.web.conftest import counting, sent, sent_counted, stage
 
-__all__ = ["sent", "stage"]
+__all__ = ["counting", "sent", "sent_counted", "stage"]
