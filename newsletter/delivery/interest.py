@@ -29,7 +29,7 @@ from newsletter.delivery.lifecycle import State
 from newsletter.editions.shelf import load_content
 from newsletter.render.addresses import expand_link
 from newsletter.render.context import clean_line, clean_url, name_section
-from newsletter.store.tables import attempts, clicks, editions
+from newsletter.store.tables import attempts, clicks, editions, runs
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -159,9 +159,7 @@ def read_interest(
     rows = connection.execute(select(clicks).where(clicks.c.edition_id == edition_id)).all()
     if not rows:
         return None
-    run = read_run(connection, edition_id, now)
-    counts = count_states(connection, edition_id, run.audience) if run else {}
-    if counts.get(State.ACCEPTED, 0) < FEWEST:
+    if _count_accepted(connection, edition_id, now) < FEWEST:
         return Interest()
     edition = load_content(connection, edition_id)
     root = clean_url(url)
@@ -188,3 +186,13 @@ def read_interest(
             SectionInterest(section=section, clicks=number, links=tuple(links), others=rest)
         )
     return Interest(sections=tuple(sections), others=others)
+
+
+def _count_accepted(connection: Connection, edition_id: int, now: datetime) -> int:
+    """Count who have an edition, by what was kept where its deliveries are forgotten."""
+    kept = connection.scalar(select(runs.c.counts).where(runs.c.edition_id == edition_id))
+    if kept is not None:
+        return int(kept.get(State.ACCEPTED.value, 0))
+    run = read_run(connection, edition_id, now)
+    counts = count_states(connection, edition_id, run.audience) if run else {}
+    return counts.get(State.ACCEPTED, 0)

@@ -21,7 +21,7 @@ from newsletter.delivery.interest import (
 from newsletter.editions.content import edition_to_document
 from newsletter.editions.model import Edition, Placing, Window
 from newsletter.store import Database
-from newsletter.store.tables import attempts, clicks, runs
+from newsletter.store.tables import attempts, clicks, deliveries, runs
 from newsletter.web.clicks import GRACE, Click, Register
 from tests.contract.desk import Desk
 
@@ -185,3 +185,8 @@ def test_an_edition_of_few_readers_or_clicks_tells_nothing(desk: Desk) -> None:
     assert told.clicks == 219
     desk.set_delivery(1, 1, state="bounced")
     assert look(desk) == Interest(), f"{FEWEST - 1} have it"
+    for kept, is_told in ((FEWEST - 1, False), (FEWEST, True)):  # once deliveries are forgotten
+        with desk.database.writing() as connection:
+            connection.execute(delete(deliveries))
+            connection.execute(update(runs).values(counts={"accepted": kept, "failed": 9}))
+        assert (look(desk) == told) == is_told
