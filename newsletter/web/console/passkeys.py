@@ -84,7 +84,7 @@ def list_ids(connection: Connection, member_id: int, site: str) -> tuple[str, ..
 def count_passkeys(connection: Connection) -> Mapping[int, int]:
     """Count the passkeys of each member who has any, by their number."""
     rows = connection.execute(select(_P.member_id, func.count()).group_by(_P.member_id))
-    return dict(rows.tuples())
+    return dict(map(tuple, rows))
 
 
 def find_holder(connection: Connection, credential_id: str) -> Holder | None:
