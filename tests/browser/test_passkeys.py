@@ -12,10 +12,11 @@ from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, sync_
 from newsletter.render.browser import find_chromium
 from newsletter.web.console.members import find_member
 from newsletter.web.console.passkeys import Made, add_passkey
+from tests.acceptance.project import Project
 from tests.browser.chromium import LOOKS, NEEDS_CHROMIUM
 from tests.browser.test_console import enter, set_up
 from tests.browser.test_reader_pages import FLAGS, judge, press_to
-from tests.integration.console.conftest import gathered, quick_hashes, stage  # noqa: F401
+from tests.integration.console.conftest import gathered, open_stage, quick_hashes  # noqa: F401
 from tests.integration.console.stage import PASSWORD, TEST, Stage
 
 pytestmark = NEEDS_CHROMIUM
@@ -29,10 +30,19 @@ def browser() -> Iterator[Browser]:
         opened.close()
 
 
-@pytest.fixture
-def here(stage: Stage) -> Stage:  # noqa: F811
-    """The same console by its name on this machine."""
-    return replace(stage, address=stage.address.replace("127.0.0.1", "localhost"))
+@pytest.fixture(scope="module")
+def here(gathered: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:  # noqa: F811
+    """A console, reached by its name on this machine; everybody who comes is somebody new."""
+    with open_stage(gathered, tmp_path_factory.mktemp("here")) as opened:
+        yield replace(opened, address=opened.address.replace("127.0.0.1", "localhost"))
+
+
+def be(context: BrowserContext, here: Stage, name: str) -> Page:
+    """Be somebody who is logged in."""
+    here.enter(name, "admin")
+    token = here.give_session(name)
+    context.add_cookies([{"name": "newsletter-session", "value": token, "url": here.address}])
+    return context.new_page()
 
 
 def give_authenticator(context: BrowserContext, page: Page) -> tuple[CDPSession, str]:
@@ -51,7 +61,7 @@ def give_authenticator(context: BrowserContext, page: Page) -> tuple[CDPSession,
     return devtools, added["authenticatorId"]
 
 
-def add(page: Page, stage: Stage, name: str) -> None:  # noqa: F811
+def add(page: Page, stage: Stage, name: str) -> None:
     """Go by keyboard to where the browser is to make a passkey."""
     page.goto(stage.address + "/console/you")
     press_to(page, "Its name, such as the device")
@@ -63,7 +73,7 @@ def add(page: Page, stage: Stage, name: str) -> None:  # noqa: F811
     assert page.evaluate("document.activeElement.innerText") == "Make the passkey"
 
 
-def log_out(page: Page, stage: Stage) -> None:  # noqa: F811
+def log_out(page: Page, stage: Stage) -> None:
     page.goto(stage.address + "/console/you")
     press_to(page, "Log out")
     enter(page)
@@ -122,8 +132,7 @@ def test_a_passkey_is_made_used_and_taken_away_by_keyboard(browser: Browser, her
 def test_without_scripts_the_password_is_left(browser: Browser, here: Stage) -> None:
     context = browser.new_context()
     context.route("**/*.js", lambda route: route.abort())
-    page = context.new_page()
-    set_up(page, here, "Ada")
+    page = be(context, here, "Berta")
     page.goto(here.address + "/console/you")
     page.get_by_role("heading", name="Passkeys").wait_for()
     assert not page.get_by_role("button", name="Add a passkey").is_visible()
@@ -143,7 +152,7 @@ def test_pages_with_passkeys_are_for_everybody(
     context = browser.new_context(
         viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True
     )
-    page = context.new_page()
+    page = be(context, here, f"Carl{width}")
     give_authenticator(context, page)
     found: dict[str, list[str]] = {}
 
@@ -153,14 +162,14 @@ def test_pages_with_passkeys_are_for_everybody(
         if faults:
             found[name] = faults
 
-    set_up(page, here, "Ada")
     names = ("Telefon", "Donaudampfschifffahrtsgesellschaftskapitänsrechner", "מחשב")
     with here.database.writing() as connection:
-        ada = find_member(connection, "Ada")
+        carl = find_member(connection, f"Carl{width}")
         for name in names:
-            made = Made(credential_id=name, public_key=b"", counter=0, challenge=name.encode())
+            id_ = f"{width} {name}"
+            made = Made(credential_id=id_, public_key=b"", counter=0, challenge=id_.encode())
             site, now = "a-long-name-of-a-console.news.example", here.clock.now
-            add_passkey(connection, ada, name, made, site=site, actor=TEST, now=now)
+            add_passkey(connection, carl, name, made, site=site, actor=TEST, now=now)
     add(page, here, names[1])
     look("making one")
     page.goto(here.address + "/console/you")

@@ -187,8 +187,9 @@ def test_what_is_not_a_persons_own_passkey_at_our_own_page_opens_nothing(
     for said, changed in (WRONG | WRONG_TO_USE).items():
         caplog.clear()
         answer = log_in(other, replace(device, **changed).sign(options(other)))
-        assert (answer.status_code, is_in(other)) == (403, False), said
+        assert answer.status_code == 403
         assert said in caplog.text + other.text
+        assert "newsletter-session" not in other.web.cookies
         forget_tries(desk)
     for junk in ("", "{}", "[" * 4_000, '{"id": 1}', "\x00"):
         assert other.post(LOGIN, answer=junk).status_code == 403
@@ -239,8 +240,8 @@ def test_who_only_asks_leaves_nothing_behind(desk: Stage) -> None:
             return [connection.scalar(select(func.count()).select_from(t)) for t in tables]
 
     before, stranger = count(), arrive(desk)
-    asked = {json.loads(options(stranger))["challenge"] for _ in range(20)}
-    assert len(asked) == 20
+    asked = {json.loads(options(stranger))["challenge"] for _ in range(9)}
+    assert len(asked) == 9
     assert count() == before
 
 
