@@ -45,7 +45,7 @@ from newsletter.editions.verdicts import (
     read_edition_hash,
     read_rules,
 )
-from newsletter.errors import InputError, RefusedError, SecondPersonNeeded, TemporaryError
+from newsletter.errors import InputError, RefusedError, SecondPersonNeeded, Untimely
 from newsletter.press import Press, Printed
 from newsletter.press.afterwards import retry_unreached
 from newsletter.press.afterwards import settle as settle_doubts
@@ -206,7 +206,7 @@ def add_editions(app: FastAPI, press: Press, frame: Frame) -> None:
         with database.reading() as connection:
             record = find_named(connection, name)
             if read_edition_hash(connection, record.id) != visit.form.get("seen"):
-                raise TemporaryError(
+                raise Untimely(
                     "the edition was composed anew since you looked at it", mend="look at it again"
                 )
         return print_standing(press, record)
