@@ -159,7 +159,10 @@ _MILLISECONDS = int(GOOD_FOR.total_seconds() * 1000)
 def read_answer(text: str) -> AuthenticationCredential:
     """Read what a browser answers to `ask_to_log_in`; raises `InputError`."""
     with _refusing():
-        return parse_authentication_credential_json(text)
+        answer = parse_authentication_credential_json(text)
+    if bytes_to_base64url(answer.raw_id) != answer.id:
+        raise InputError("the passkey has two ids")
+    return answer
 
 
 def check_signed(

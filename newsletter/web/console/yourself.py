@@ -199,7 +199,7 @@ def add_yourself(app: FastAPI, press: Press, frame: Frame) -> None:
             removed = remove_passkeys(
                 connection,
                 visit.member,
-                only=int(asked) if asked.isascii() and asked.isdecimal() else 0,
+                only=int(asked[:18]) if asked.isascii() and asked.isdecimal() else 0,
                 actor=visit.actor,
                 now=press.now(),
             )

@@ -191,7 +191,8 @@ def test_what_is_not_a_persons_own_passkey_at_our_own_page_opens_nothing(
         assert said in caplog.text + other.text
         assert "newsletter-session" not in other.web.cookies
         forget_tries(desk)
-    for junk in ("", "{}", "[" * 4_000, '{"id": 1}', "\x00"):
+    no_text = {**device.sign(options(other)), "id": "\x00"}
+    for junk in (json.dumps(no_text), "", "{}", "[" * 4_000, '{"id": 1}', "\x00"):
         assert other.post(LOGIN, answer=junk).status_code == 403
         assert "not known here" in other.text, junk[:9]
         forget_tries(desk)
@@ -277,7 +278,7 @@ def test_what_is_taken_away_opens_nothing_and_ends_sessions(desk: Stage) -> None
     own = person.page.xpath("//input[@name='passkey']/@value")
     wrong = person.post("/console/you/passkeys/remove", passkey=own[0], current="no")
     assert wrong.status_code == 400
-    for nobodys in ("999", "", "x"):
+    for nobodys in ("999", "", "x", "9" * 40):
         fields = {"passkey": nobodys, "current": PASSWORD}
         assert person.post("/console/you/passkeys/remove", **fields).status_code == 400
     person.post("/console/you/passkeys/remove", passkey=own[0], current=PASSWORD)
