@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 
 from newsletter.delivery.interest import Followed
 from newsletter.errors import InputError
-from newsletter.mail.tokens import LinkClaim, read_link
+from newsletter.mail.tokens import read_link
 from newsletter.press import Press
 from newsletter.render.addresses import COUNTED_PATH, expand_link
 from newsletter.render.context import clean_url
@@ -38,29 +38,17 @@ def build_going(press: Press, pages: Pages, counter: ClickCounter) -> APIRouter:
     keyring, list_id = press.keyring, settings.publication.list_id
     root = clean_url(settings.publication.url)
 
-    def find(token: str, link: str) -> LinkClaim | None:
-        try:
-            return read_link(token, link, keyring=keyring, list_id=list_id)
-        except InputError:
-            return None
-
-    def lead(claim: LinkClaim | None, link: str) -> Response:
-        if claim is None:
-            return pages.show("astray.html.j2", status=404)
-        return RedirectResponse(expand_link(link, root), status_code=302, headers=_HEADERS)
-
     @router.get(COUNTED_PATH + "/{token}")
     def go(token: str, request: Request, to: str = "") -> Response:
-        claim = find(token, to)
+        try:
+            claim = read_link(token, to, keyring=keyring, list_id=list_id)
+        except InputError:
+            return pages.show("astray.html.j2", status=404)
         agent = request.headers.get("user-agent", "")
-        is_nobody = is_program(agent) or is_ahead(request.headers)
-        if claim is not None and settings.web.counts_clicks and not is_nobody:
+        is_nobody = request.method == "HEAD" or is_program(agent) or is_ahead(request.headers)
+        if settings.web.counts_clicks and not is_nobody:
             followed = Followed(claim.edition_id, claim.brief, to)
             counter.click(followed, network=visitors.read_network(request), agent=agent)
-        return lead(claim, to)
-
-    @router.head(COUNTED_PATH + "/{token}")
-    def look(token: str, to: str = "") -> Response:
-        return lead(find(token, to), to)
+        return RedirectResponse(expand_link(to, root), status_code=302, headers=_HEADERS)
 
     return router
