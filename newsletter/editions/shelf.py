@@ -140,13 +140,13 @@ def list_editions(
 def find_coming(connection: Connection, day: date, brief_id: int) -> EditionRecord | None:
     """Find the daily edition of a date that changes with a brief: what has it, or the first.
 
-    One that is planned, or approved, changes no more.
+    One that is approved changes no more.
     """
     claims = edition_briefs.c
     has_it = exists().where(claims.edition_id == _E.id, claims.brief_id == brief_id)
     statement = (
         select(*_RECORD)
-        .where(_E.date == day, is_daily_row(), _E.state.in_(sorted(UNSENT)), ~_is_planned())
+        .where(_E.date == day, is_daily_row(), _E.state.in_(sorted(UNSENT)))
         .order_by(case((has_it, 0), else_=1), _E.id)
         .limit(1)
     )

@@ -115,7 +115,7 @@ def add_briefs(app: FastAPI, press: Press, frame: Frame) -> None:
             found = _find(connection, press, brief_id)
             said = load_said(connection, [brief_id]).get(brief_id, [])
             before = find_text(connection, brief_id, said[-1].content_hash) if said else None
-            record = find_coming(connection, press.today(), brief_id)
+            record = _coming(connection, press, brief_id)
             pieces = list_pieces(connection, record.id) if record else ()
         return frame.show(
             "brief.html.j2",
@@ -167,7 +167,7 @@ def add_briefs(app: FastAPI, press: Press, frame: Frame) -> None:
                 )
             except BriefError as error:
                 return show_form(visit, found, draft, said=f"Nothing is stored: {error}")
-            record = find_coming(connection, press.today(), brief_id)
+            record = _coming(connection, press, brief_id)
         if changed and record:
             remake(replaced(press, actor=visit.actor), record)
         return frame.lead(f"/briefs/{brief_id}")
@@ -181,7 +181,7 @@ def add_briefs(app: FastAPI, press: Press, frame: Frame) -> None:
         if kind not in ("merge", "split") or not (other.isascii() and other.isdecimal()):
             raise InputError("nothing was merged", mend="choose the other brief")
         with database.writing() as connection:
-            record = find_coming(connection, press.today(), brief_id)
+            record = _coming(connection, press, brief_id)
             if record is None:
                 raise RefusedError("there is no edition whose stories could be changed")
             store_rule(
@@ -218,7 +218,7 @@ def add_briefs(app: FastAPI, press: Press, frame: Frame) -> None:
                 now=press.now(),
                 note=note,
             )
-            record = find_coming(connection, press.today(), brief_id)
+            record = _coming(connection, press, brief_id)
         if verdict == "rejected" and record:
             remake(replaced(press, actor=visit.actor), record)
         return frame.lead("/")
@@ -229,6 +229,12 @@ def remake(press: Press, record: EditionRecord) -> None:
     composed = compose(press, record.date, None, kind=record.kind)
     if composed.edition is not None:
         render(press, composed)
+
+
+def _coming(connection: Connection, press: Press, brief_id: int) -> EditionRecord | None:
+    """Find the day's edition that has a brief, unless it is not made anew any more."""
+    record = find_coming(connection, press.today(), brief_id)
+    return None if record is None or record.is_planned else record
 
 
 def _find(connection: Connection, press: Press, brief_id: int) -> Reviewed:

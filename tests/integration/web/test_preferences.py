@@ -15,7 +15,7 @@ from newsletter.audience.reader import RHYTHMS, Choices, Rhythm
 from newsletter.audience.subscribers import find_subscriber
 from newsletter.mail import decode_message
 from newsletter.settings import WEEKDAYS
-from newsletter.web.offers import Offer, read_choices, read_pause
+from newsletter.web.offers import Offer, read_choices, read_pause, takes_edition
 from tests.integration.web.stage import Stage
 
 TODAY = date(2026, 11, 26)
@@ -141,6 +141,33 @@ def test_how_often(
         [("rhythm", said)], Offer(rhythms=offered), Choices(rhythm=before), today=TODAY
     )
     assert chosen.rhythm == after
+
+
+@pytest.mark.parametrize(
+    ("ticked", "before", "after"),
+    [
+        # Evening is for those who choose it, noon for all who take the daily one.
+        (("noon",), Choices(), ()),
+        ((), Choices(), ("no noon",)),
+        (("evening", "noon"), Choices(), ("evening",)),
+        (("evening", "noon"), Choices(editions=("no noon",)), ("evening", "noon")),
+        ((), Choices(editions=("evening", "no noon", "dawn")), ("no noon", "dawn")),
+        ((), Choices(rhythm="weekly"), ()),
+        (("noon", "dusk"), Choices(rhythm="weekly"), ("noon",)),
+        ((), Choices(rhythm="weekly", editions=("noon",)), ("no noon",)),
+    ],
+)
+def test_which_further_editions(
+    ticked: tuple[str, ...], before: Choices, after: tuple[str, ...]
+) -> None:
+    offer = Offer(editions={"evening": False, "noon": True}, rhythms=RHYTHMS)
+    pairs = [("asked", "editions"), *(("edition", kind) for kind in ticked)]
+    chosen = read_choices(pairs, offer, before, today=TODAY)
+    assert chosen.editions == after
+    assert read_choices([("edition", "evening")], offer, before, today=TODAY) == before, "not asked"
+    taken = {kind for kind, all_ in offer.editions.items()
+             if takes_edition(chosen, kind, is_for_all=all_)}  # fmt: skip
+    assert taken == {*ticked} & {*offer.editions}
 
 
 @pytest.mark.parametrize(
