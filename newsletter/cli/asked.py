@@ -20,7 +20,7 @@ from newsletter.editions.shelf import (
     read_edition,
 )
 from newsletter.errors import RefusedError
-from newsletter.settings.kinds import KINDS
+from newsletter.settings.kinds import KINDS, is_daily
 
 RECENT_EDITIONS = 30
 """How far back a command looks for the edition it is for, if none is named."""
@@ -126,6 +126,12 @@ def parse_moment(text: str, now: datetime, zone: ZoneInfo) -> datetime:
         raise typer.BadParameter(
             f'{text!r} is no moment such as "2026-11-27 15:00"', param_hint="--at"
         ) from None
+
+
+def check_daily(kind: Kind) -> None:
+    """Refuse a kind of edition that is not made of what was gathered for a day."""
+    if not is_daily(kind):
+        raise typer.BadParameter("is for a daily edition", param_hint="--kind")
 
 
 def check_briefs(brief_ids: list[int] | None, kind: Kind) -> tuple[int, ...]:

@@ -15,7 +15,14 @@ from rich.table import Table
 from rich.text import Text
 
 from newsletter.briefs.gather import SourceReport
-from newsletter.cli.asked import BriefOption, DateOption, JsonOption, KindOption, check_briefs
+from newsletter.cli.asked import (
+    BriefOption,
+    DateOption,
+    JsonOption,
+    KindOption,
+    check_briefs,
+    check_daily,
+)
 from newsletter.cli.edition import (
     edition_document,
     look_at_edition,
@@ -33,7 +40,6 @@ from newsletter.press.checking import ask_links, check_fit_to_send, list_links
 from newsletter.press.composing import gather as gather_sources
 from newsletter.press.explaining import Explained, explain
 from newsletter.render.preflight import Answer, Link, join_reports, judge_answers
-from newsletter.settings import is_daily
 
 
 def gather(
@@ -49,8 +55,7 @@ def gather(
 ) -> None:
     """Read every source and store what is new."""
     session: Session = ctx.obj
-    if not is_daily(kind):
-        raise typer.BadParameter("nothing is gathered for those", param_hint="--kind")
+    check_daily(kind)
     told: Explained | None = None
     with session.database() as database:
         press = Press(session.settings, database, session.now)

@@ -46,6 +46,7 @@ def follow_up(connection: Connection, draft: Draft, settings: Settings) -> Draft
         edition.briefs,
         story_ids,
         day=edition.date,
+        kind=edition.kind,
         most_expired=rules.expired_watched,
     )
     owed = list_owed(connection, edition.kind)
