@@ -154,7 +154,11 @@ class TemporaryError(NewsletterError):
     exit_code = 75
 
 
-class SecondPersonNeeded(TemporaryError):
+class Untimely(TemporaryError):
+    """What somebody looked at is another by now, or its time has not come: look again."""
+
+
+class SecondPersonNeeded(Untimely):
     """A send to so many waits for the word of somebody other than the one who asks."""
 
 

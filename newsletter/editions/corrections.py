@@ -23,7 +23,7 @@ from newsletter.editions.headlines import format_correction
 from newsletter.editions.lifecycle import RELEASED
 from newsletter.editions.model import Correction, Edition, Kind, Window, name_edition
 from newsletter.editions.search import index_edition
-from newsletter.errors import RefusedError, TemporaryError
+from newsletter.errors import RefusedError, Untimely
 from newsletter.settings import Publication, Vocabulary, is_daily
 from newsletter.store.audit import Actor, note
 from newsletter.store.tables import (
@@ -207,7 +207,7 @@ def note_carried(
 ) -> None:
     """Note which corrections an edition, just approved, carries; store those of its own mail.
 
-    Raises `TemporaryError` where another edition has carried one of them meanwhile: readers would
+    Raises `Untimely` where another edition has carried one of them meanwhile: readers would
     be told twice.
     """
     if edition.kind == "correction":
@@ -228,7 +228,7 @@ def note_carried(
         .values(carried_by=edition_id)
     )
     if marked.rowcount != len(carried):
-        raise TemporaryError(
+        raise Untimely(
             f"the edition of {edition.date} has a correction that another one carried meanwhile",
             mend="make it again, which leaves that out, and look at it before you send it",
         )

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, insert, select, update
 from newsletter.editions.lifecycle import UNSENT
 from newsletter.editions.shelf import read_edition
 from newsletter.editions.verdicts import read_edition_hash
-from newsletter.errors import RefusedError, TemporaryError
+from newsletter.errors import RefusedError, Untimely
 from newsletter.store.audit import Actor, note
 from newsletter.store.tables import asks
 
@@ -113,7 +113,7 @@ def confirm_ask(
 ) -> Ask:
     """Keep that somebody else says yes to what they saw: a content and a number of readers.
 
-    `audience` is how many there are now. Raises `TemporaryError` where either is another by now,
+    `audience` is how many there are now. Raises `Untimely` where either is another by now,
     and `RefusedError` for one's own ask, or one that nobody can confirm any more.
     """
     record = read_edition(connection, edition_id)
@@ -126,7 +126,7 @@ def confirm_ask(
     if found.asked_by == by.who:
         raise RefusedError("you asked for this yourself", mend="somebody else has to confirm it")
     if found.content_hash != seen or not is_covered(audience, seen_audience):
-        raise TemporaryError(
+        raise Untimely(
             "the edition, or who would get it, is another by now", mend="look at it again"
         )
     changed = connection.execute(

@@ -35,7 +35,7 @@ from newsletter.editions.model import Edition, Kind, Window, name_edition
 from newsletter.editions.promises import withdraw_promises
 from newsletter.editions.released import REACHED, is_daily_row, is_released
 from newsletter.editions.search import drop_edition
-from newsletter.errors import IllegalMove, RefusedError, TemporaryError
+from newsletter.errors import IllegalMove, RefusedError, Untimely
 from newsletter.settings import is_daily
 from newsletter.store.happenings import tell_of_edition
 from newsletter.store.tables import deliveries, edition_briefs, editions, stories
@@ -394,7 +394,7 @@ def find_released_content(connection: Connection, edition_id: int) -> Edition | 
 
 
 def store_compiled(connection: Connection, edition_id: int, data: bytes) -> EditionRecord:
-    """Store what was rendered. Raises `TemporaryError` where it was approved meanwhile."""
+    """Store what was rendered. Raises `Untimely` where it was approved meanwhile."""
     stored = connection.execute(
         update(editions)
         .where(_E.id == edition_id, _E.state.in_(sorted(UNSENT)))
@@ -402,7 +402,7 @@ def store_compiled(connection: Connection, edition_id: int, data: bytes) -> Edit
     )
     record = read_edition(connection, edition_id)
     if stored.rowcount != 1:
-        raise TemporaryError(
+        raise Untimely(
             f"the edition of {record.date} was approved meanwhile by another process",
             mend="the same command shows how it stands",
         )

@@ -22,7 +22,7 @@ from newsletter.editions.review import (
     judge_brief,
 )
 from newsletter.editions.shelf import read_edition
-from newsletter.errors import RefusedError, TemporaryError
+from newsletter.errors import RefusedError, Untimely
 from newsletter.settings import Settings, source_name
 from newsletter.store.audit import Actor
 from newsletter.store.audit import note as add_note
@@ -169,12 +169,12 @@ def approve_edition(
 ) -> None:
     """Keep that somebody approves an edition as it stands, and with it the briefs it tells.
 
-    `seen` is the hash of what they saw: raises `TemporaryError` where the edition is another by
+    `seen` is the hash of what they saw: raises `Untimely` where the edition is another by
     now. A brief whose source has changed it since is approved only as the edition tells it.
     """
     content_hash = read_edition_hash(connection, edition_id)
     if seen and seen != content_hash:
-        raise TemporaryError(
+        raise Untimely(
             "the edition was composed anew meanwhile", mend="look at it again, then approve it"
         )
     connection.execute(

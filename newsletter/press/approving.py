@@ -27,7 +27,7 @@ from newsletter.editions.shelf import (
     store_letterhead,
 )
 from newsletter.editions.verdicts import approve_edition, find_unsendable, read_rules
-from newsletter.errors import RefusedError, SecondPersonNeeded, TemporaryError
+from newsletter.errors import RefusedError, SecondPersonNeeded, Untimely
 from newsletter.press import Press, Printed
 from newsletter.press.addressing import letterhead_of
 from newsletter.render.preflight import Finding
@@ -49,7 +49,7 @@ def approve(
     checks that are `overridden` are noted with it: who answers for them, and what they said.
 
     From here on content, readers, choices, Date and signing key of every message are fixed:
-    all attempts to one reader are the same bytes. Raises `TemporaryError` if another process
+    all attempts to one reader are the same bytes. Raises `Untimely` if another process
     composed the edition anew since `record` was read: nobody has said yes to that one; and where
     it holds a brief that is under embargo by now, has expired, or is rejected: made again it has
     it no more. Where it is a person's yes (`by_person`) it is kept as the review of the press's
@@ -64,12 +64,12 @@ def approve(
             change_state(connection, record.id, "ready", now=now)
         approved = change_state(connection, record.id, "approved", now=now)
         if not approved.has_compiled or approved.window != record.window:
-            raise TemporaryError(
+            raise Untimely(
                 f"the edition of {record.date} was composed anew meanwhile",
                 mend="look at it again, then send it",
             )
         if barred := find_barred(connection, record.id, now):
-            raise TemporaryError(
+            raise Untimely(
                 f"the edition of {record.date} cannot be sent: {_describe_barred(press, barred)}",
                 mend="make it again, which leaves that out, and look at it before you send it",
             )
@@ -178,7 +178,7 @@ def check_reviewed(
         said = left.judgement.said
         rejected = left.judgement.state == "rejected" and said is not None
         why = f"was rejected by {said.decided_by}" if rejected and said else "is not reviewed"
-        raise TemporaryError(
+        raise Untimely(
             f'the edition of {record.date} cannot be sent: "{left.brief.title[:60]}" {why}',
             mend="make it again, which leaves that out, and look at it before you send it",
         )
@@ -274,7 +274,7 @@ def check_allowed(press: Press, record: EditionRecord) -> None:
         return
     problem = f"the edition of {record.date} cannot be sent: {_describe_barred(press, barred)}"
     if barred.not_before is not None:
-        raise TemporaryError(problem, mend="send it after that")
+        raise Untimely(problem, mend="send it after that")
     raise RefusedError(
         problem,
         mend=f"`newsletter cancel {record.name}` gives its other briefs to the next edition",

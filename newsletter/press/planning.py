@@ -11,7 +11,7 @@ from newsletter.editions.lifecycle import UNSENT
 from newsletter.editions.plan import Plan, check_moment, store_plan
 from newsletter.editions.shelf import EditionRecord, change_state, read_edition
 from newsletter.editions.verdicts import approve_edition, read_rules
-from newsletter.errors import RefusedError, TemporaryError
+from newsletter.errors import RefusedError, Untimely
 from newsletter.press import Press, Printed
 from newsletter.press.approving import check_reviewed, count_audience, nobody_to_mail
 from newsletter.press.checking import check_fit_to_send
@@ -31,7 +31,7 @@ def plan_edition(
 
     A person's yes (`by_person`) is kept as their review of it. Raises `RefusedError` for a moment
     that is no use, for an edition that was approved, that fails its preflight, or that nobody
-    would get; `TemporaryError` where it was composed anew meanwhile, or waits for its reviewers.
+    would get; `Untimely` where it was composed anew meanwhile, or waits for its reviewers.
     Where it needs a second person's word, this asks for that.
     """
     now, record = press.now(), printed.record
@@ -53,7 +53,7 @@ def plan_edition(
         if found.state not in UNSENT:
             raise RefusedError(f"the edition of {record.name} is {found.state}")
         if not found.has_compiled or found.window != record.window:
-            raise TemporaryError(
+            raise Untimely(
                 f"the edition of {record.name} was composed anew meanwhile",
                 mend="look at it again",
             )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, date, datetime
-from itertools import product
+from itertools import count, product
+from urllib.parse import urlsplit
 
 import pytest
+from playwright.sync_api import Page
 
 from newsletter.audience.reader import Choices
 from newsletter.briefs.model import Brief, Perspective, Point, Source
@@ -29,6 +31,19 @@ LOOKS = pytest.mark.parametrize(
     ("width", "scheme"), _ALL if os.environ.get("NEWSLETTER_TEST_LOOKS") == "all" else _BOTH
 )
 """Each width in pixels and each colour scheme; with NEWSLETTER_TEST_LOOKS=all each with each."""
+SHOTS = os.environ.get("NEWSLETTER_TEST_SHOTS", "")
+"""A folder for a picture of every page that is judged, to be looked at."""
+_taken = count(1)
+
+
+def picture(page: Page) -> None:
+    """Take a picture of a page where pictures are wanted, named by page, width and scheme."""
+    if not SHOTS:
+        return
+    size, path = page.viewport_size, urlsplit(page.url).path.strip("/").replace("/", "_")
+    is_dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    name = f"{path[:50]}-{size['width'] if size else 0}-{'dark' if is_dark else 'light'}"
+    page.screenshot(path=f"{SHOTS}/{name}-{next(_taken):03}.png", full_page=True)
 
 
 def make_html() -> str:

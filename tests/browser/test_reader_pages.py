@@ -15,7 +15,7 @@ from newsletter.audience.subscribers import find_subscriber
 from newsletter.mail import decode_message
 from newsletter.render.browser import find_chromium
 from newsletter.store.tables import answers
-from tests.browser.chromium import LOOKS, NEEDS_CHROMIUM
+from tests.browser.chromium import LOOKS, NEEDS_CHROMIUM, picture
 from tests.integration.web.conftest import sent, stage  # noqa: F401 - fixtures
 from tests.integration.web.stage import Stage
 
@@ -45,6 +45,7 @@ def address(stage: Stage, path: str) -> str:  # noqa: F811
 
 def judge(page: Page) -> list[str]:
     """Give what axe finds serious or worse."""
+    picture(page)
     found = Axe().run(page).response["violations"]
     return [f"{v['id']}: {v['help']}" for v in found if v["impact"] in ("serious", "critical")]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -31,16 +30,12 @@ from tests.integration.web.test_signing_up import NEW, ask_by_mail, link_of
 
 pytestmark = NEEDS_CHROMIUM
 README = Path(__file__).parents[2] / "README.md"
-SHOTS = os.environ.get("NEWSLETTER_TEST_SHOTS", "")
-"""A folder for pictures of every page, to be looked at."""
 
 
 def look_at(page: Page, name: str, width: int) -> None:
     assert judge(page) == [], name
     assert page.evaluate("document.documentElement.scrollWidth") <= width, name
     assert page.locator("script").count() == 0
-    if SHOTS:
-        page.screenshot(path=f"{SHOTS}/{name}.png", full_page=True)
 
 
 @LOOKS

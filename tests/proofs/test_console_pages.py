@@ -1,9 +1,8 @@
 """The pages of the console at a million readers, 500 editions and five million deliveries.
 
 In its short form a thousand readers, and only that every page answers. The long form seeds a
-SQLite file with all of it and asks every page again and again. Each must take at most 200 ms of a
-processor as the median, but for the page that asks before a send: it counts everybody whom that
-would mail. It says what each took, by the processor and by the clock:
+SQLite file with all of it and asks every page again and again. Each must take at most 200 ms as
+the median. It says what each took, by the processor and by the clock:
 
     NEWSLETTER_TEST_CONSOLE=all pytest -s tests/proofs/test_console_pages.py
 """
@@ -31,7 +30,6 @@ WITH_ROWS = 5
 """So many of the editions, the newest, have all their rows: READERS each."""
 TIMES = 15 if LONG else 1
 MOST_SECONDS = 0.2
-MOST_SECONDS_TO_COUNT = 1.0
 
 DOMAINS = "(CASE WHEN n % 3 THEN 'large' ELSE 'd' || (n * 7919 % 20011) END) || '.example'"
 STATE = (
@@ -161,11 +159,12 @@ def test_every_page_answers_at_a_million_readers(stage: Stage) -> None:  # noqa:
             each.append(time.process_time() - began)
             by_the_clock.append(time.monotonic() - began_at)
             assert answer.status_code == 200, (page, person.text)
-        took[page] = median(each)
-        clock = median(by_the_clock)
-        print(f"{took[page] * 1000:7.1f} ms, {clock * 1000:7.1f} by the clock  /console/{page}")
+        took[page] = median(by_the_clock)
+        print(
+            f"{took[page] * 1000:7.1f} ms ({max(by_the_clock) * 1000:7.1f} the longest), "
+            f"{median(each) * 1000:7.1f} of a processor  /console/{page}"
+        )
     person.get(f"/console/editions/{sent}")
     assert "By domain" in str(person.answer and person.answer.text)
     if LONG:
-        assert took.pop(f"editions/{today}/send") < MOST_SECONDS_TO_COUNT
         assert {page: round(s, 3) for page, s in took.items() if s > MOST_SECONDS} == {}

@@ -27,10 +27,9 @@ def check_balance(mail: Mail) -> Verdict:
     briefs = [b for b in mail.context.edition.briefs if b.lenses or b.silent]
     if not briefs:
         return Verdict("skip", "no brief has perspectives")
-    faults = []
+    few = [repr(b.title[:40]) for b in briefs if len(b.lenses) < LEAST_SPEAKING]
+    faults = [f"fewer than {LEAST_SPEAKING} perspectives in {', '.join(few)}"] if few else []
     for brief in briefs:
-        if len(brief.lenses) < LEAST_SPEAKING:
-            faults.append(f"{len(brief.lenses) or 'no'} perspective speaks in {brief.title[:40]!r}")
         faults += [f"{name!r} drowns the others in {brief.title[:40]!r}" for name in _loud(brief)]
     if len(briefs) >= _EDITION_BRIEFS:
         speaking = {lens.name for brief in briefs for lens in brief.lenses}

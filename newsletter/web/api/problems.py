@@ -19,6 +19,7 @@ from newsletter.errors import (
     NewsletterError,
     RefusedError,
     TemporaryError,
+    Untimely,
 )
 
 MEDIA_TYPE = "application/problem+json"
@@ -63,7 +64,7 @@ def answer_error(error: Exception) -> JSONResponse | None:
             return answer_problem(422, describe_invalid(error.errors()))
         case BriefError() | AudienceError() | InputError():
             return answer_problem(422, str(error))
-        case RefusedError():
+        case RefusedError() | Untimely():
             return answer_problem(409, str(error))
         case TemporaryError() | ConfigurationError():
             return answer_problem(503, str(error), {"Retry-After": "10"})

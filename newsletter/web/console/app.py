@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
-from newsletter.errors import ConfigurationError, NewsletterError, TemporaryError
+from newsletter.errors import ConfigurationError, NewsletterError, TemporaryError, Untimely
 from newsletter.press import Press
 from newsletter.web.console.briefs import add_briefs
 from newsletter.web.console.editions import add_editions
@@ -84,6 +84,7 @@ def build_console(press: Press, root: str) -> FastAPI:
     @app.exception_handler(NewsletterError)
     def explain(request: Request, error: NewsletterError) -> Response:
         is_ours = isinstance(error, TemporaryError | ConfigurationError)
+        is_ours = is_ours and not isinstance(error, Untimely)
         said = str(error)
         return tell(
             request, "That did not work", said[:1].upper() + said[1:], 503 if is_ours else 409

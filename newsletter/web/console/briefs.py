@@ -34,7 +34,7 @@ from newsletter.editions.verdicts import (
     read_rules,
     store_verdict,
 )
-from newsletter.errors import BriefError, InputError, RefusedError, TemporaryError
+from newsletter.errors import BriefError, InputError, RefusedError, Untimely
 from newsletter.press import Press
 from newsletter.press.composing import compose, render
 from newsletter.web.console.gate import Visit
@@ -209,7 +209,7 @@ def add_briefs(app: FastAPI, press: Press, frame: Frame) -> None:
         with database.writing() as connection:
             found = _find(connection, press, brief_id)
             if found.content_hash != form.get("seen"):
-                raise TemporaryError("the brief was changed since you saw it", mend="read it again")
+                raise Untimely("the brief was changed since you saw it", mend="read it again")
             store_verdict(
                 connection,
                 [found],

@@ -45,11 +45,10 @@ from newsletter.editions.verdicts import (
     read_edition_hash,
     read_rules,
 )
-from newsletter.errors import InputError, RefusedError, SecondPersonNeeded, TemporaryError
+from newsletter.errors import InputError, RefusedError, SecondPersonNeeded, Untimely
 from newsletter.press import Press, Printed
 from newsletter.press.afterwards import retry_unreached
 from newsletter.press.afterwards import settle as settle_doubts
-from newsletter.press.approving import count_audience
 from newsletter.press.checking import look_at
 from newsletter.press.delivering import send_test
 from newsletter.press.planning import plan_edition
@@ -59,6 +58,7 @@ from newsletter.publish import print_standing, release
 from newsletter.render.preflight import list_failed
 from newsletter.store.audit import Actor, list_entries, note
 from newsletter.web.console.charts import ENDS, build_time_chart, list_classes
+from newsletter.web.console.counting import Audiences
 from newsletter.web.console.gate import Visit
 from newsletter.web.console.keys import is_behind
 from newsletter.web.console.members import is_sender
@@ -98,6 +98,7 @@ class Tally:
 def add_editions(app: FastAPI, press: Press, frame: Frame) -> None:
     """Add the pages of editions."""
     database = press.database
+    audiences = Audiences(press)
 
     def whose(visit: Visit) -> Press:
         return replace(press, actor=visit.actor)
@@ -165,7 +166,8 @@ def add_editions(app: FastAPI, press: Press, frame: Frame) -> None:
             asked = list_open(connection, record.id)
         printed = print_standing(press, record)
         failed = list_failed(printed.findings)
-        audience = count_audience(press, printed)
+        counted = audiences.show(printed, seen)
+        audience = counted.readers
         above = press.settings.review.second_person_above
         with database.reading() as connection:
             confirmed = find_confirmed(
@@ -179,7 +181,7 @@ def add_editions(app: FastAPI, press: Press, frame: Frame) -> None:
             seen=seen,
             review=review,
             asked=[
-                (each, count_audience(press, printed, parse_segment(each.segment)))
+                (each, audiences.show(printed, seen, parse_segment(each.segment)).readers)
                 if each.segment
                 else (each, audience)
                 for each in asked
@@ -188,6 +190,7 @@ def add_editions(app: FastAPI, press: Press, frame: Frame) -> None:
             confirmed=confirmed,
             is_asked=any(not each.at_once for each in asked),
             audience=audience,
+            counted_at=counted.at if counted.is_kept else None,
             zone=press.settings.publication.timezone,
             relays=[str(relay) for relay in press.relays],
             findings=[f for f in printed.findings if f.status in ("fail", "warn")],
@@ -203,7 +206,7 @@ def add_editions(app: FastAPI, press: Press, frame: Frame) -> None:
         with database.reading() as connection:
             record = find_named(connection, name)
             if read_edition_hash(connection, record.id) != visit.form.get("seen"):
-                raise TemporaryError(
+                raise Untimely(
                     "the edition was composed anew since you looked at it", mend="look at it again"
                 )
         return print_standing(press, record)
@@ -287,7 +290,7 @@ def add_editions(app: FastAPI, press: Press, frame: Frame) -> None:
             if found and not is_sender(connection, found.asked_by):
                 raise RefusedError(f"{found.asked_by} may not send any more")
         segment = parse_segment(found.segment) if found and found.segment else None
-        audience = count_audience(press, printed, segment)
+        audience = audiences.count(printed, visit.form.get("seen", "-"), segment).readers
         with database.writing() as connection:
             ask = confirm_ask(
                 connection,

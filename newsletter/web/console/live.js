@@ -1,15 +1,14 @@
 // Shows a send as it moves. Without this the page says how it stood when it was loaded.
 "use strict";
-const cell = (name, text, isNumber) => {
-  const made = document.createElement(name);
-  if (name === "th") made.scope = "row";
-  if (isNumber) made.className = "number";
+const cell = (text, label) => {
+  const made = document.createElement(label ? "td" : "th");
+  if (label) { made.className = "number"; made.dataset.label = label; } else made.scope = "row";
   made.textContent = text;
   return made;
 };
-const row = (texts) => {
+const row = (texts, heads) => {
   const made = document.createElement("tr");
-  made.append(...texts.map((text, at) => cell(at ? "td" : "th", text, at > 0)));
+  made.append(...texts.map((text, at) => cell(text, at && heads[at].textContent)));
   return made;
 };
 for (const place of document.querySelectorAll("[data-live]")) {
@@ -26,7 +25,8 @@ for (const place of document.querySelectorAll("[data-live]")) {
       line.hidden = Array.isArray(told) ? told.length === 0 : !told;
     }
     for (const body of place.querySelectorAll("[data-rows]")) {
-      body.replaceChildren(...live[body.dataset.rows].map(row));
+      const heads = body.closest("table").querySelectorAll("thead th");
+      body.replaceChildren(...live[body.dataset.rows].map((texts) => row(texts, heads)));
     }
     const bar = place.querySelector("progress");
     if (bar) { bar.max = live.audience || 1; bar.value = live.audience - live.open; }

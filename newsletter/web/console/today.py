@@ -24,7 +24,7 @@ from newsletter.editions.verdicts import (
     load_told,
     read_rules,
 )
-from newsletter.errors import InputError, RefusedError, TemporaryError
+from newsletter.errors import InputError, RefusedError, Untimely
 from newsletter.press import Press
 from newsletter.publish import prepare
 from newsletter.web.console.briefs import remake
@@ -112,7 +112,7 @@ def add_today(app: FastAPI, press: Press, frame: Frame) -> None:
         prepared = prepare(mine, press.today(), kind=kind)
         if prepared.printed is None and prepared.composed.outcome == "held":
             record = prepared.composed.record
-            raise TemporaryError(f"the edition is held: {record.reason if record else ''}")
+            raise Untimely(f"the edition is held: {record.reason if record else ''}")
         return frame.lead(_path_of(kind))
 
     @app.post("/briefs/{brief_id}/move")

@@ -89,7 +89,7 @@ def test_an_edition_is_planned_as_it_stands(stage: Stage) -> None:
     sue.get(f"/console/editions/{day}/send")
     assert sue.post(path, at="2020-01-01T10:00", seen=token).status_code == 409
     assert "has passed" in sue.text
-    assert sue.post(path, at=at, seen="0" * 64).status_code == 503
+    assert sue.post(path, at=at, seen="0" * 64).status_code == 409
     sue.get(f"/console/editions/{day}/send")
     assert sue.post(path, at=at, seen=token).status_code == 303
     send_at = edition(stage).send_at
@@ -134,7 +134,7 @@ def test_a_day_from_the_gathering_to_the_result(stage: Stage) -> None:
     sue.get(f"/console/editions/{day}/send")
     assert "mails 3 readers at once" in sue.text
     token = seen(sue)
-    assert sue.post(f"/console/editions/{day}/review", seen="0" * 64).status_code == 503
+    assert sue.post(f"/console/editions/{day}/review", seen="0" * 64).status_code == 409
     sue.get(f"/console/editions/{day}/send")
     assert (
         sue.post(f"/console/editions/{day}/test", seen=token, email="sue@news.example").status_code
@@ -184,7 +184,7 @@ def test_an_edition_that_was_made_anew_is_not_sent_by_an_old_page(stage: Stage) 
     sue.post(f"/console/briefs/{first.removeprefix('brief-')}/move", move="first")
     sue.get(f"/console/editions/{day}/send")
     answer = sue.post(f"/console/editions/{day}/send", seen=old, sure="yes")
-    assert answer.status_code == 503
+    assert answer.status_code == 409
     assert "composed anew" in sue.text
     assert edition(stage).state == "draft"
 

@@ -128,7 +128,7 @@ def test_an_edit_voids_what_was_asked_and_what_was_confirmed(two: Stage) -> None
         content = connection.scalar(select(editions.c.content))
         changed = {**content, "subject": "Edited meanwhile"}  # type: ignore[dict-item]
         connection.execute(update(editions).values(content=changed))
-    assert ben.post(page(two) + "/confirm", **before, sure="yes").status_code == 503
+    assert ben.post(page(two) + "/confirm", **before, sure="yes").status_code == 409
     ben.get(page(two) + "/send")
     fields = {**before, "seen": value(ben, "seen"), "sure": "yes"}
     assert ben.post(page(two) + "/confirm", **fields).status_code == 409
@@ -145,7 +145,7 @@ def test_more_readers_than_were_confirmed_are_not_mailed(two: Stage) -> None:
         row = dict(connection.execute(select(subscribers).limit(1)).mappings().one())
         more = {**row, "id": None, "email": "new@x.example", "email_key": "new@x.example"}
         connection.execute(insert(subscribers).values({k: v for k, v in more.items() if k != "id"}))
-    assert ben.post(page(two) + "/confirm", **fields, sure="yes").status_code == 503
+    assert ben.post(page(two) + "/confirm", **fields, sure="yes").status_code == 409
     assert enrolled(two) == 0
     assert confirm(two, ben).status_code == 303, "what is shown now is confirmed"
     assert enrolled(two) == 4
