@@ -64,7 +64,7 @@ _ERASURES_SECONDS = 60.0
 _PAUSE_LOOK_SECONDS = 1.0
 """How often a paused edition is looked at, so that a resumed one goes on at once."""
 _PUNCTUAL = timedelta(minutes=1)
-_RECENT_EDITIONS = 7
+_RECENT_EDITIONS = 30
 _NOTHING_NEW = "nothing new"
 """Why the desk cancels an edition that news may yet bring back; others stay cancelled."""
 

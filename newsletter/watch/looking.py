@@ -30,7 +30,7 @@ from newsletter.watch.alarm import Alarm
 from newsletter.watch.judging import Course, Due
 from newsletter.watch.pulse import MOST_SILENT_SECONDS, Pulse
 
-_RECENT_EDITIONS = 7
+_RECENT_EDITIONS = 30
 _LATELY = timedelta(hours=24)
 _A_WHILE = timedelta(hours=1)
 """How long what a run said of its relay stands once the edition is sent."""

@@ -326,6 +326,24 @@ def test_an_edition_of_topics_leaves_the_others_to_the_next(house: House, server
     assert server.kept.total() == 2
 
 
+def test_the_round_up_tells_of_an_evening_to_who_did_not_get_it(
+    house: House, server: Server
+) -> None:
+    house.open(EVENING, weekly={"day": "mon", "send_at": "18:00"})
+    house.add_reader("both", Choices(rhythm="both"))
+    house.add_reader("night", Choices(rhythm="both", editions=("evening",)))
+    told = []
+    for kind, clock, name in (("", "07:00", "quay"), ("-evening", "17:00", "mole")):
+        house.at(MONDAY, clock)
+        told.append(house.write(name))
+        house.send(f"{MONDAY}{kind}")
+    house.at(MONDAY, "18:00")
+    house.send(f"{MONDAY}-weekly")
+    # Both readers have all of it, once: the round-up brings one of them what they lacked.
+    assert titles(server, "both") == titles(server, "night") == Counter(told)
+    assert server.kept.total() == 4
+
+
 def test_jobs_are_declared_for_each(house: House) -> None:
     further = EVENING | {"days": "mon-fri"}
     house.open(further, review={"required": True, "deadline": "20m"}, weekly={"day": "sat"})
