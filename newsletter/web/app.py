@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -65,10 +66,13 @@ def build_app(press: Press, pulse: Pulse | None = None, figures: Figures | None 
         build_archive(press, pages.root),
     )
     for router in pages_only:
+        answer_heads(router)
         app.include_router(router, prefix=pages.root, include_in_schema=False)
     if press.settings.signup.enabled:
         desk = SigningDesk(press, pages)
-        app.include_router(build_signing_up(desk), prefix=pages.root, include_in_schema=False)
+        signing_up = build_signing_up(desk)
+        answer_heads(signing_up)
+        app.include_router(signing_up, prefix=pages.root, include_in_schema=False)
         app.include_router(build_subscriptions(desk), prefix=pages.root)
 
     api = f"{pages.root}{PREFIX}"
@@ -100,6 +104,13 @@ def build_app(press: Press, pulse: Pulse | None = None, figures: Figures | None 
         return pages.show("failed.html.j2", status=503)
 
     return app
+
+
+def answer_heads(router: APIRouter) -> None:
+    """Have what answers GET answer HEAD as well (RFC 9110, 9.1)."""
+    for route in router.routes:
+        if isinstance(route, APIRoute) and route.methods and "GET" in route.methods:
+            route.methods.add("HEAD")
 
 
 @contextmanager
