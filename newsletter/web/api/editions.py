@@ -168,6 +168,7 @@ def add_sends(router: APIRouter, press: Press) -> None:
         if wanted.segment:
             parse_segment(wanted.segment)
         day, kind = split_name(name)
+        press.settings.check_kind(kind)
         if wanted.at is None:
             check_day(day, press.today())
         else:

@@ -185,6 +185,10 @@ class Choices(Sent):
     send_at: Word = ""
     days: Annotated[list[Word], Field(max_length=7)] = []
     rhythm: Literal["", "daily", "weekly", "both"] = ""
+    editions: Annotated[list[Word], Field(max_length=50)] = Field(
+        default=[],
+        description='Further daily editions that they want, "evening", or do not, "no evening".',
+    )
 
 
 class ReaderAdded(Sent):

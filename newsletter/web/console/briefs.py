@@ -21,10 +21,9 @@ from newsletter.briefs.document import brief_from_document
 from newsletter.briefs.mending import mend_document
 from newsletter.briefs.model import Brief
 from newsletter.briefs.text_writer import format_text
-from newsletter.editions.lifecycle import UNSENT
 from newsletter.editions.mending import check_mendable, mend_brief
 from newsletter.editions.review import list_texts
-from newsletter.editions.shelf import EditionRecord, find_edition
+from newsletter.editions.shelf import EditionRecord, find_coming
 from newsletter.editions.stories import RuleKind
 from newsletter.editions.storylines import Piece, list_pieces, store_rule
 from newsletter.editions.verdicts import (
@@ -117,7 +116,7 @@ def add_briefs(app: FastAPI, press: Press, frame: Frame) -> None:
             found = _find(connection, press, brief_id)
             said = load_said(connection, [brief_id]).get(brief_id, [])
             before = find_text(connection, brief_id, said[-1].content_hash) if said else None
-            record = _coming(connection, press)
+            record = _coming(connection, press, brief_id)
             pieces = list_pieces(connection, record.id) if record else ()
         return frame.show(
             "brief.html.j2",
@@ -169,7 +168,7 @@ def add_briefs(app: FastAPI, press: Press, frame: Frame) -> None:
                 )
             except BriefError as error:
                 return show_form(visit, found, draft, said=f"Nothing is stored: {error}")
-            record = _coming(connection, press)
+            record = _coming(connection, press, brief_id)
         if changed and record:
             remake(replaced(press, actor=visit.actor), record)
         return frame.lead(f"/briefs/{brief_id}")
@@ -183,7 +182,7 @@ def add_briefs(app: FastAPI, press: Press, frame: Frame) -> None:
         if kind not in ("merge", "split") or not other:
             raise InputError("nothing was merged", mend="choose the other brief")
         with database.writing() as connection:
-            record = _coming(connection, press)
+            record = _coming(connection, press, brief_id)
             if record is None:
                 raise RefusedError("there is no edition whose stories could be changed")
             store_rule(
@@ -220,7 +219,7 @@ def add_briefs(app: FastAPI, press: Press, frame: Frame) -> None:
                 now=press.now(),
                 note=note,
             )
-            record = _coming(connection, press)
+            record = _coming(connection, press, brief_id)
         if verdict == "rejected" and record:
             remake(replaced(press, actor=visit.actor), record)
         return frame.lead("/")
@@ -233,10 +232,10 @@ def remake(press: Press, record: EditionRecord) -> None:
         render(press, composed)
 
 
-def _coming(connection: Connection, press: Press) -> EditionRecord | None:
-    """Find the day's edition, unless it is not made anew any more."""
-    record = find_edition(connection, press.today())
-    return record if record and record.state in UNSENT and not record.is_planned else None
+def _coming(connection: Connection, press: Press, brief_id: int) -> EditionRecord | None:
+    """Find the day's edition that has a brief, unless it is not made anew any more."""
+    record = find_coming(connection, press.today(), brief_id)
+    return None if record is None or record.is_planned else record
 
 
 def _find(connection: Connection, press: Press, brief_id: int) -> Reviewed:
