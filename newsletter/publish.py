@@ -53,6 +53,7 @@ from newsletter.press.delivering import check_installation, check_relay, deliver
 from newsletter.press.seconding import check_seconded
 from newsletter.press.site import check_web, write_web
 from newsletter.render.preflight import Finding, choose_overridden, list_failed
+from newsletter.settings import is_daily
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,28 +141,31 @@ def _find_planned(press: Press, day: date, kind: Kind) -> EditionRecord | None:
 
 def _is_let_go(connection: Connection, press: Press, ready: EditionRecord, *, closed: bool) -> bool:
     """Tell whether the reviewers let an edition go as it stands; before their time is over, yet."""
-    if ready.kind != "daily":
+    if not is_daily(ready.kind):
         return True
     rules = read_rules(press.settings)
     # One that was made before may tell a text that was changed, and approved, since then.
     is_of_before = (
-        closed and rules.required and ready.window.cut_off < review_end(press, ready.date)
+        closed
+        and rules.required
+        and ready.window.cut_off < review_end(press, ready.date, ready.kind)
     )
     if is_of_before and not is_edition_approved(connection, ready.id):
         return False
     return find_unsendable(connection, ready.id, rules, by_person=not closed) is None
 
 
-def review_end(press: Press, day: date) -> datetime:
+def review_end(press: Press, day: date, kind: Kind) -> datetime:
     """Give the moment at which the review of a day's edition ends, aware UTC."""
-    zone = press.settings.publication.zone
-    return datetime.combine(day, press.settings.review_ends_at, tzinfo=zone).astimezone(UTC)
+    zone, ends_at = press.settings.publication.zone, press.settings.review_ends_at(kind)
+    return datetime.combine(day, ends_at, tzinfo=zone).astimezone(UTC)
 
 
 def _is_closed(press: Press, day: date, kind: Kind) -> bool:
     """Tell whether the schedule has to go by what is approved; at once where no review is."""
     review = press.settings.review
-    return kind == "daily" and (not review.required or press.now() >= review_end(press, day))
+    is_over = not review.required or press.now() >= review_end(press, day, kind)
+    return is_daily(kind) and is_over
 
 
 def print_standing(press: Press, record: EditionRecord) -> Printed:

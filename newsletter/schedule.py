@@ -8,7 +8,8 @@ An edition that somebody planned has its own time in that row, and is sent then 
 clock looks for such every few seconds. So a plan outlives restarts, and no job is kept of it.
 
 An edition has the date of its send time: one of 23:30 that starts late, after midnight, is
-still that of the day before. The week's round-up is one by the same rules, on its own day.
+still that of the day before. The week's round-up is one by the same rules, on its own day, and so
+is each further daily edition, at its own times.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import logging
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
@@ -50,6 +51,7 @@ from newsletter.store.installation import read_installation
 from newsletter.watch.pulse import Pulse
 
 T = TypeVar("T")
+_Wake = Callable[[Kind, Schedule], Coroutine[Any, Any, None]]
 
 log = logging.getLogger("newsletter.schedule")
 
@@ -62,7 +64,7 @@ _ERASURES_SECONDS = 60.0
 _PAUSE_LOOK_SECONDS = 1.0
 """How often a paused edition is looked at, so that a resumed one goes on at once."""
 _PUNCTUAL = timedelta(minutes=1)
-_RECENT_EDITIONS = 7
+_RECENT_EDITIONS = 30
 _NOTHING_NEW = "nothing new"
 """Why the desk cancels an edition that news may yet bring back; others stay cancelled."""
 
@@ -153,59 +155,58 @@ class Keeper:
 
     def _build_scheduler(self) -> AsyncIOScheduler:
         settings = self._press.settings
-        schedule, zone = settings.schedule, settings.publication.zone
+        zone, most = settings.publication.zone, settings.schedule.max_lateness
         scheduler = AsyncIOScheduler(timezone=zone)
-        jobs = [
-            ("gather", schedule.days, schedule.gather_at, self._wake_to_gather),
-            ("send", schedule.days, schedule.send_at, self._wake_to_send),
-        ]
-        if settings.review.required and settings.review.deadline:
-            jobs.append(
-                ("end the review", schedule.days, settings.review_ends_at, self._wake_to_close)
-            )
-        if weekly := settings.weekly_schedule:
-            jobs.append(("send the round-up", weekly.days, weekly.send_at, self._wake_to_round_up))
-        for name, days, at, wake in jobs:
-            scheduler.add_job(
-                wake,
-                CronTrigger(
-                    day_of_week=",".join(days),
-                    hour=at.hour,
-                    minute=at.minute,
-                    timezone=zone,
-                ),
-                name=name,
-                coalesce=True,
-                misfire_grace_time=int(max(schedule.max_lateness, _PUNCTUAL).total_seconds()),
-            )
+        for kind, schedule in settings.list_schedules():
+            for name, at, wake in self._list_jobs(kind, schedule):
+                scheduler.add_job(
+                    wake,
+                    CronTrigger(
+                        day_of_week=",".join(schedule.days),
+                        hour=at.hour,
+                        minute=at.minute,
+                        timezone=zone,
+                    ),
+                    args=(kind, schedule),
+                    name=name,
+                    coalesce=True,
+                    misfire_grace_time=int(max(most, _PUNCTUAL).total_seconds()),
+                )
         return scheduler
+
+    def _list_jobs(self, kind: Kind, schedule: Schedule) -> Iterator[tuple[str, time, _Wake]]:
+        """List what is done for a kind of edition: each job's name, its time, and what it does."""
+        settings = self._press.settings
+        if kind == "weekly":
+            yield "send the round-up", schedule.send_at, self._wake_to_send
+            return
+        which = "" if kind == "daily" else f" ({kind})"
+        yield f"gather{which}", schedule.gather_at, self._wake_to_gather
+        if settings.review.required and settings.review.deadline:
+            yield f"end the review{which}", settings.review_ends_at(kind), self._wake_to_close
+        yield f"send{which}", schedule.send_at, self._wake_to_send
 
     # What APScheduler calls only begins a task of ours: it cancels its own when it shuts down.
 
-    async def _wake_to_gather(self) -> None:
-        day = self._find_due_day(self._press.settings.schedule.gather_at)
+    async def _wake_to_gather(self, kind: Kind, schedule: Schedule) -> None:
+        day = find_due_day(schedule, schedule.gather_at, self._now())
         if day is not None:
-            self._begin(f"gather {day}", lambda: self._gather(day))
+            self._begin(f"gather {name_edition(day, kind)}", lambda: self._gather(day, kind))
 
-    async def _wake_to_close(self) -> None:
+    async def _wake_to_close(self, kind: Kind, schedule: Schedule) -> None:
         """Leave out what is not approved by now, or say that too little is."""
-        day = self._find_due_day(self._press.settings.review_ends_at)
+        day = find_due_day(schedule, self._press.settings.review_ends_at(kind), self._now())
         if day is not None:
-            self._begin(f"end the review of {day}", lambda: self._gather(day))
+            name = name_edition(day, kind)
+            self._begin(f"end the review of {name}", lambda: self._gather(day, kind))
 
-    async def _wake_to_send(self) -> None:
-        day = self._find_due_day(self._press.settings.schedule.send_at)
+    async def _wake_to_send(self, kind: Kind, schedule: Schedule) -> None:
+        day = find_due_day(schedule, schedule.send_at, self._now())
         if day is not None:
-            self._begin_sending(day, "daily")
-
-    async def _wake_to_round_up(self) -> None:
-        weekly = self._press.settings.weekly_schedule
-        day = find_due_day(weekly, weekly.send_at, self._now()) if weekly else None
-        if day is not None:
-            self._begin_sending(day, "weekly")
+            self._begin_sending(day, kind)
 
     async def _catch_up(self) -> None:
-        """Go on with editions that were under way, and with one whose time has passed."""
+        """Go on with editions that were under way, and with those whose time has passed."""
         with self._press.database.reading() as connection:
             recent = list_editions(connection, _RECENT_EDITIONS, with_planned=False)
         for record in reversed(recent):
@@ -216,8 +217,8 @@ class Keeper:
                     extra=about(Event.EDITION_TAKEN_UP, edition=record.name),
                 )
                 self._begin_sending(record.date, record.kind)
-        await self._wake_to_send()
-        await self._wake_to_round_up()
+        for kind, schedule in self._press.settings.list_schedules():
+            await self._wake_to_send(kind, schedule)
 
     def _take_up_resumed(self) -> None:
         """Begin what an operator sends now; go on with what was paused, or resumed since then.
@@ -309,8 +310,9 @@ class Keeper:
 
     # -- gather --------------------------------------------------------------------------------
 
-    async def _gather(self, day: date) -> None:
-        prepared = await self._make(day, "daily")
+    async def _gather(self, day: date, kind: Kind) -> None:
+        name = name_edition(day, kind)
+        prepared = await self._make(day, kind)
         if prepared is None:
             return
         for report in prepared.reports:
@@ -323,13 +325,13 @@ class Keeper:
                 )
         record = prepared.composed.record
         reason = f" ({record.reason})" if record and record.reason else ""
-        self._pulse.done(f"gather {day}")
+        self._pulse.done(f"gather {name}")
         log.info(
             "edition %s: %s%s",
-            day,
+            name,
             prepared.composed.outcome,
             reason,
-            extra=about(Event.GATHERED, edition=str(day)),
+            extra=about(Event.GATHERED, edition=name),
         )
 
     async def _make(self, day: date, kind: Kind) -> Prepared | None:
@@ -414,15 +416,13 @@ class Keeper:
     def _is_worthwhile(self, day: date, kind: Kind) -> bool:
         """Tell whether to go on trying: an approved edition knows itself when to give up."""
         settings = self._press.settings
-        weekly = settings.weekly_schedule or settings.schedule
-        schedule = weekly if kind == "weekly" else settings.schedule
         with self._press.database.reading() as connection:
             found = find_edition(connection, day, kind)
         if found is not None and found.is_planned:
             most = max(settings.schedule.max_lateness, _PUNCTUAL)
             return bool(found.send_at and is_time(found.send_at, self._now(), most))
-        by_schedule = kind == "daily" or (kind == "weekly" and settings.weekly_schedule)
-        if by_schedule and is_due(schedule, schedule.send_at, day, self._now()):
+        schedule = settings.find_schedule(kind)
+        if schedule and is_due(schedule, schedule.send_at, day, self._now()):
             return True
         return found is not None and found.state in UNDER_WAY
 
@@ -515,9 +515,6 @@ class Keeper:
 
     def _now(self) -> datetime:
         return self._press.now().astimezone(self._press.settings.publication.zone)
-
-    def _find_due_day(self, at: time) -> date | None:
-        return find_due_day(self._press.settings.schedule, at, self._now())
 
 
 def _finish_erasures(press: Press) -> None:

@@ -25,15 +25,17 @@ from newsletter.audience.reader import (
     MINUTES,
     RHYTHMS,
     Choices,
+    refusal,
 )
 from newsletter.errors import AudienceError
-from newsletter.settings import parse_clock, parse_days
+from newsletter.settings import KINDS, parse_clock, parse_days
 
 VALUE_CHARACTERS = 1_000
 _Word = TypeVar("_Word", bound=str)
 _LIST_ITEMS = 50
 _SEPARATORS = re.compile("[;,|]")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,4}")  # RFC 5646 §2.1, the usual part
+_EDITION = re.compile("(?:no )?[a-z][a-z0-9]{0,19}", re.ASCII)
 _FORMULA = re.compile("'*[=+\\-@\t\r＝＋－＠]")
 _OPENS_EMBEDDING, _CLOSES_EMBEDDING = "\u202a\u202b\u202d\u202e", "\u202c"
 _OPENS_ISOLATE, _CLOSES_ISOLATE = "\u2066\u2067\u2068", "\u2069"
@@ -83,6 +85,7 @@ def parse_choices(
     send_at: str = "",
     days: str = "",
     rhythm: str = "",
+    editions: str = "",
 ) -> Choices:
     """Read the cells of a reader's choices. A choice that cannot be read is refused.
 
@@ -99,6 +102,7 @@ def parse_choices(
         send_at=_parse_send_at(parse_text(send_at, "send_at")),
         days=_parse_days(parse_text(days, "days")),
         rhythm=_parse_word(rhythm, "rhythm", RHYTHMS, "rhythm"),
+        editions=_parse_editions(parse_text(editions, "editions")),
     )
 
 
@@ -148,6 +152,19 @@ def _parse_list(text: str, column: str) -> tuple[str, ...]:
     if len(items) > _LIST_ITEMS:
         raise _refusal(column, text, f"has more than {_LIST_ITEMS} entries", "shorten it")
     return tuple(items.values())
+
+
+def _parse_editions(text: str) -> tuple[str, ...]:
+    """Read the further editions that are wanted, "evening", or are not, "no evening"."""
+    names = _parse_list(text.lower(), "editions")
+    for name in names:
+        if not _EDITION.fullmatch(name) or name.removeprefix("no ") in KINDS:
+            raise _refusal(
+                "editions", name, "names no further edition", "write such as evening or no evening"
+            )
+        if refusal(name) in names:
+            raise _refusal("editions", name, "is wanted, and is not", "write one of them")
+    return names
 
 
 def _parse_word(cell: str, column: str, words: tuple[_Word, ...], what: str) -> _Word | Literal[""]:

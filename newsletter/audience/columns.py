@@ -37,6 +37,7 @@ CHOICE_COLUMNS = (
     "send_at",
     "days",
     "rhythm",
+    "editions",
 )
 COLUMNS = (
     "email",

@@ -60,6 +60,7 @@ def _format_cells(subscriber: Subscriber) -> tuple[str, ...]:
         choices.send_at,
         format_list(choices.days),
         choices.rhythm,
+        format_list(choices.editions),
         "" if consent_at is None else consent_at.isoformat(),
         subscriber.consent_source,
         subscriber.status,

@@ -18,6 +18,11 @@ RHYTHMS: tuple[Rhythm, ...] = ("daily", "weekly", "both")
 MINUTES = (3, 5, 10)
 
 
+def refusal(kind: str) -> str:
+    """Write that a reader does not want a further daily edition, as `Choices.editions` has it."""
+    return f"no {kind}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mute:
     """What a reader wants nothing of for a while; it ends by itself."""
@@ -51,9 +56,12 @@ class Choices:
     send_at: str = ""
     """Local time of day, "HH:MM"."""
     days: tuple[str, ...] = ()
-    """Weekdays of the daily and special editions that are for the reader."""
+    """Weekdays of the daily and special editions that are for the reader, further ones too."""
     rhythm: Rhythm | Literal[""] = ""
     """Which editions: the daily one, the week's round-up, or both."""
+    editions: tuple[str, ...] = ()
+    """Further daily editions that they want beside those, such as "evening"; or, where one comes
+    to all who take the daily one, do not want: "no evening" (`refusal`)."""
     muted: tuple[str, ...] = ()
     """What is left out until an edition's date, such as "2026-12-03 topic:markets" (`Mute`)."""
 
@@ -118,8 +126,8 @@ class Reader:
     name: str = ""
     choices: Choices = Choices()
     fields: Mapping[str, str] = field(default_factory=dict)
-    had: frozenset[date] = frozenset()
-    """The dates of the daily editions that this one refers to and that the reader was sent."""
+    had: frozenset[str] = frozenset()
+    """The names of the editions that this one refers to and that the reader was sent."""
 
     @property
     def domain(self) -> str:

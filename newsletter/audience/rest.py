@@ -13,10 +13,8 @@ from typing import Any
 from sqlalchemy import Text, and_, or_, type_coerce
 
 from newsletter.audience.segment_sql import build_list
-from newsletter.settings import WEEKDAYS
+from newsletter.settings import WEEKDAYS, is_daily
 from newsletter.store.tables import subscribers
-
-_BY_DAY = frozenset({"daily", "special"})
 
 
 def weekday(day: date) -> str:
@@ -26,7 +24,7 @@ def weekday(day: date) -> str:
 
 def is_by_day(kind: str) -> bool:
     """Tell whether a kind of edition comes on a reader's weekdays alone."""
-    return kind in _BY_DAY
+    return kind == "special" or is_daily(kind)
 
 
 def wants_mail(kind: str, day: date, *, is_sqlite: bool) -> Any:

@@ -4,7 +4,7 @@
     term    = ["-"] name ":" value {"," value}    one of the values must; "-" turns it round
     value   = text without blank, comma or quote, or anything within "quotes"
 
-    topics, lenses, days             a list holds the value
+    topics, lenses, days, editions   a list holds the value
     timezone, detail, minutes, format, send_at, rhythm    it is the value
     language                         it is the value, or begins with it: pt holds pt-BR
     fields.NAME                      an own column
@@ -28,7 +28,7 @@ from newsletter.audience.address import format_excerpt
 from newsletter.audience.reader import Choices, Status
 from newsletter.errors import AudienceError
 
-LISTS = frozenset({"topics", "lenses", "days"})
+LISTS = frozenset({"topics", "lenses", "days", "editions"})
 AGES = frozenset({"consent", "active", "since"})
 CHOICES = frozenset(Choices.__dataclass_fields__) - {"muted"}  # that ends within days
 NONE = "none"

@@ -4,19 +4,38 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Annotated, Literal
+from typing import Annotated
 from zoneinfo import ZoneInfo
 
 import typer
 from sqlalchemy import Connection
 
 from newsletter.cli.session import Session
-from newsletter.editions.model import KINDS, Kind, name_edition, parse_edition_name
-from newsletter.editions.shelf import EditionRecord, find_edition, list_editions, read_edition
+from newsletter.editions.model import Kind, name_edition, parse_edition_name
+from newsletter.editions.shelf import (
+    EditionRecord,
+    find_edition,
+    list_editions,
+    list_editions_of_day,
+    read_edition,
+)
 from newsletter.errors import RefusedError
+from newsletter.settings.kinds import KINDS, is_daily
 
 RECENT_EDITIONS = 30
 """How far back a command looks for the edition it is for, if none is named."""
+
+
+def check_kind(ctx: typer.Context, kind: str | None) -> str | None:
+    """Give back the kind of edition that somebody named; one that nobody knows is refused."""
+    if kind is None or kind in KINDS:  # then the settings need not be read for it
+        return kind
+    session: Session = ctx.obj
+    try:
+        return session.settings.check_kind(kind)
+    except RefusedError as error:
+        raise typer.BadParameter(str(error)) from None
+
 
 DateOption = Annotated[
     datetime | None,
@@ -40,8 +59,13 @@ BriefOption = Annotated[
     typer.Option(metavar="NUMBER", help="With --kind special: a brief of it; may be given again."),
 ]
 AnyKindOption = Annotated[
-    Literal["daily", "weekly", "special", "correction"] | None,
-    typer.Option("--kind", help="Only editions of this kind; with --date default daily."),
+    str | None,
+    typer.Option(
+        "--kind",
+        metavar="KIND",
+        callback=check_kind,
+        help="Only editions of this kind; with --date default daily.",
+    ),
 ]
 LatestDateOption = Annotated[
     datetime | None,
@@ -53,17 +77,20 @@ LatestDateOption = Annotated[
     ),
 ]
 KindOption = Annotated[
-    Literal["daily", "weekly", "special", "correction"],
+    str,
     typer.Option(
         "--kind",
-        help="The daily edition, the week's round-up, a special one, or a correction under way.",
+        metavar="KIND",
+        callback=check_kind,
+        help="daily, a further daily edition by its name, weekly, special, or correction, for one "
+        "under way.",
     ),
 ]
 EditionArgument = Annotated[
     str,
     typer.Argument(
         metavar="EDITION",
-        help="Its date, YYYY-MM-DD (of another kind YYYY-MM-DD-weekly), or its number.",
+        help="Its date, YYYY-MM-DD (of another kind YYYY-MM-DD-KIND), or its number.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
@@ -99,6 +126,12 @@ def parse_moment(text: str, now: datetime, zone: ZoneInfo) -> datetime:
         raise typer.BadParameter(
             f'{text!r} is no moment such as "2026-11-27 15:00"', param_hint="--at"
         ) from None
+
+
+def check_daily(kind: Kind) -> None:
+    """Refuse a kind of edition that is not made of what was gathered for a day."""
+    if not is_daily(kind):
+        raise typer.BadParameter("is for a daily edition", param_hint="--kind")
 
 
 def check_briefs(brief_ids: list[int] | None, kind: Kind) -> tuple[int, ...]:
@@ -137,8 +170,7 @@ def find_edition_of(connection: Connection, day: date, kind: Kind = "daily") -> 
 
 def list_editions_of(connection: Connection, day: date) -> tuple[EditionRecord, ...]:
     """List the editions of a day, of whatever kind; raises `RefusedError` where there is none."""
-    found = tuple(filter(None, (find_edition(connection, day, kind) for kind in KINDS)))
-    return found or (find_edition_of(connection, day),)
+    return list_editions_of_day(connection, day) or (find_edition_of(connection, day),)
 
 
 def find_enrolled_edition(

@@ -41,6 +41,7 @@ from newsletter.press.approving import count_audience, nobody_to_mail
 from newsletter.press.checking import check_fit_to_send
 from newsletter.press.site import write_web
 from newsletter.publish import prepare_correction, publish
+from newsletter.settings import is_daily
 
 _WORD = "correct"
 """What a person types before readers are mailed a correction."""
@@ -51,7 +52,7 @@ def correct(
     edition: Annotated[
         str,
         typer.Argument(
-            metavar="[EDITION]", help="The wrong one: its date (of another kind DATE-weekly)."
+            metavar="[EDITION]", help="The wrong one: its date (of another kind DATE-KIND)."
         ),
     ] = "",
     brief: Annotated[
@@ -61,7 +62,7 @@ def correct(
     severity: Annotated[
         Literal["minor", "normal", "severe"],
         typer.Option(
-            help="minor: its web pages; normal: also the next edition, for who had it; "
+            help="minor: its web pages; normal: also the next edition of its kind, for who had it; "
             "severe: also a mail of its own to those, now."
         ),
     ] = "normal",
@@ -134,7 +135,7 @@ def _check(edition: str, text: str) -> str:
 
 
 def _check_severity(wrong: Wrong, severity: Severity) -> None:
-    if wrong.kind != "daily" and severity == "normal":
+    if severity == "normal" and not is_daily(wrong.kind):
         raise RefusedError(
             f"the next edition cannot tell who was sent the edition of {wrong.name}",
             mend="use --severity severe, which mails exactly those, or --severity minor",

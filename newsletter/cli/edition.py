@@ -17,7 +17,7 @@ from newsletter.cli.session import Session
 from newsletter.cli.tables import shown_count
 from newsletter.editions.desk import Composed
 from newsletter.editions.lifecycle import UNSENT
-from newsletter.editions.model import Kind
+from newsletter.editions.model import Kind, name_edition
 from newsletter.editions.verdicts import is_edition_approved, load_told, read_rules
 from newsletter.errors import TemporaryError
 from newsletter.press import Press, Printed
@@ -54,16 +54,18 @@ def prepare_edition(
         if as_json:
             session.print_json({"outcome": composed.outcome})
         else:
-            session.out.print(_NOTHING_NEW[kind])
+            session.out.print(_NOTHING_TO_TELL if kind == "weekly" else _NOTHING_NEW)
     return prepared.printed
 
 
-_NOTHING_NEW: dict[Kind, str] = {
-    "daily": "Nothing new since the last edition, so there is none to send. "
-    "`newsletter gather` shows what each source has.",
-    "weekly": "No edition of the last seven days told anything that no round-up has, "
-    "so there is none to send.",
-}
+_NOTHING_NEW = (
+    "Nothing new since the last edition, so there is none to send. "
+    "`newsletter gather` shows what each source has."
+)
+_NOTHING_TO_TELL = (
+    "No edition of the last seven days told anything that no round-up has, "
+    "so there is none to send."
+)
 
 
 def look_at_edition(session: Session, press: Press, printed: Printed) -> Printed:
@@ -91,8 +93,8 @@ def print_remarks(session: Session, reports: tuple[SourceReport, ...]) -> None:
 
 
 def _print_left_out(session: Session, composed: Composed) -> None:
-    for day in composed.retired:
-        session.err.print(f"The edition of {day} was never sent; its briefs are free again.")
+    for name in composed.retired:
+        session.err.print(f"The edition of {name} was never sent; its briefs are free again.")
     if count := composed.counts.get("too_old"):
         session.err.print(
             f"{shown_count(count, 'brief')} older than the window left out; "
@@ -169,7 +171,10 @@ def edition_table(
     if edition.sponsor:
         table.add_row("Sponsor", escape(edition.sponsor.name))
     for correction in edition.corrections:
-        who = f" (for who had the edition of {correction.day})" if correction.is_owed else ""
+        who = ""
+        if correction.is_owed and correction.day:
+            wrong = name_edition(correction.day, correction.kind)
+            who = f" (for who had the edition of {wrong})"
         table.add_row("Correction", escape(correction.text[:70] + who))
     for watched in edition.watching:
         table.add_row("Still watching", escape(f"{watched.text[:70]} ({watched.outcome})"))

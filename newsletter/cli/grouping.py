@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from newsletter.cli.asked import DateOption, JsonOption
+from newsletter.cli.asked import DateOption, JsonOption, KindOption, check_daily
 from newsletter.cli.session import Session
 from newsletter.editions.desk import compose_edition
 from newsletter.editions.story import Fate
@@ -23,17 +23,23 @@ BriefArgument = Annotated[int, typer.Argument(metavar="BRIEF", help="Number of a
 
 
 @stories.callback()
-def list_(ctx: typer.Context, day: DateOption = None, as_json: JsonOption = False) -> None:
-    """List the stories of a day's edition, each with all of its pieces. Changes nothing."""
+def list_(
+    ctx: typer.Context,
+    day: DateOption = None,
+    kind: KindOption = "daily",
+    as_json: JsonOption = False,
+) -> None:
+    """List the stories of a daily edition, each with all of its pieces. Changes nothing."""
     if ctx.invoked_subcommand is not None:
         return
+    check_daily(kind)
     session: Session = ctx.obj
     now = session.now()
     today = now.astimezone(session.settings.publication.zone).date()
     asked = day.date() if day else today
     with session.database() as database:
         composed = compose_edition(
-            database, session.settings, day=asked, now=now, reports=None, dry=True
+            database, session.settings, day=asked, now=now, reports=None, kind=kind, dry=True
         )
     told = group_fates(composed.fates)
     if as_json:

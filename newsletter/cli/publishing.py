@@ -15,7 +15,14 @@ from rich.table import Table
 from rich.text import Text
 
 from newsletter.briefs.gather import SourceReport
-from newsletter.cli.asked import BriefOption, DateOption, JsonOption, KindOption, check_briefs
+from newsletter.cli.asked import (
+    BriefOption,
+    DateOption,
+    JsonOption,
+    KindOption,
+    check_briefs,
+    check_daily,
+)
 from newsletter.cli.edition import (
     edition_document,
     look_at_edition,
@@ -43,17 +50,19 @@ def gather(
             "--explain", help="Say where each item goes today, and why; composes nothing."
         ),
     ] = False,
+    kind: KindOption = "daily",
     as_json: JsonOption = False,
 ) -> None:
     """Read every source and store what is new."""
     session: Session = ctx.obj
+    check_daily(kind)
     told: Explained | None = None
     with session.database() as database:
         press = Press(session.settings, database, session.now)
         with session.err.status("Reading sources …"):
             reports = gather_sources(press)
             if explained:
-                told = explain(press, reports)
+                told = explain(press, reports, kind)
     documents = [_report_document(report) for report in reports]
     if as_json:
         session.print_json(
@@ -172,6 +181,7 @@ def _report_document(report: SourceReport) -> dict[str, Any]:
 def _explained_document(told: Explained) -> dict[str, Any]:
     return {
         "date": told.day.isoformat(),
+        "edition": told.edition,
         "outcome": told.outcome,
         "items": [asdict(line) for line in told.lines],
     }
@@ -179,7 +189,7 @@ def _explained_document(told: Explained) -> dict[str, Any]:
 
 def _explained_table(told: Explained) -> Table:
     """Show every item under its place."""
-    table = Table(title=f"What goes into the edition of {told.day}", title_justify="left")
+    table = Table(title=f"What goes into the edition of {told.edition}", title_justify="left")
     table.add_column("Item", overflow="fold", ratio=5)
     table.add_column("Came", overflow="fold", ratio=2)
     table.add_column("Why here", overflow="fold", ratio=5)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 
 from newsletter.audience.pseudonyms import Pseudonyms
-from newsletter.audience.reader import Choices, Reader, Subscriber
+from newsletter.audience.reader import Choices, Reader, Subscriber, refusal
 from newsletter.audience.rest import is_by_day, weekday
 from newsletter.audience.subscribers import read_subscriber
 from newsletter.audience.suppression import Suppressed, find_suppression
@@ -38,6 +38,7 @@ from newsletter.delivery.lifecycle import State
 from newsletter.delivery.waves import Hour, Wave, measure_rate
 from newsletter.editions.corrections import Severity, list_corrections
 from newsletter.editions.shelf import EditionRecord
+from newsletter.settings import KINDS
 from newsletter.store.tables import (
     OPEN_STATES,
     TROUBLED_STATES,
@@ -475,6 +476,8 @@ def explain_absence(
         return f"paused until the edition of {subscriber.paused_until}; {fixed}"
     if record.kind == "correction":
         return f"was not sent the edition that it corrects; {fixed}"
+    if record.kind not in (*KINDS, *subscriber.choices.editions):
+        return f"{_explain_untaken(subscriber, record)}; {fixed}"
     match record.kind, subscriber.choices.rhythm:
         case "weekly", "both":
             return f"had been sent all that the round-up tells again; {fixed}"
@@ -492,9 +495,19 @@ _A = {"draft": "a draft"}
 FORGOTTEN = "who was sent it is no longer known: it is older than retention.deliveries"
 
 
-def read_had(days: str) -> frozenset[date]:
-    """Read the dates that a delivery keeps of what its reader was sent before."""
-    return frozenset(map(date.fromisoformat, days.split()))
+def _explain_untaken(subscriber: Subscriber, record: EditionRecord) -> str:
+    """Say why a reader is not sent a further daily edition that they did not choose."""
+    choices = subscriber.choices
+    if refusal(record.kind) in choices.editions:
+        return f"chose not to get the {record.kind} edition"
+    if choices.rhythm != "weekly" and choices.days and weekday(record.date) not in choices.days:
+        return f"chose other weekdays ({', '.join(choices.days)})"
+    return f"did not choose the {record.kind} edition"
+
+
+def read_had(names: str) -> frozenset[str]:
+    """Read the names of editions that a delivery keeps of what its reader was sent before."""
+    return frozenset(names.split())
 
 
 def _read_copy(row: Row[*tuple[Any, ...]]) -> Copy:

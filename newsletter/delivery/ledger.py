@@ -50,10 +50,10 @@ from sqlalchemy import (
 
 from newsletter.audience.address import build_key
 from newsletter.audience.pseudonyms import PREFIX
-from newsletter.audience.reader import Choices, Reader
+from newsletter.audience.reader import Choices, Reader, refusal
 from newsletter.audience.rest import wants_mail
 from newsletter.audience.segment import Segment
-from newsletter.audience.segment_sql import build_condition, read_value
+from newsletter.audience.segment_sql import build_condition, build_list, read_value
 from newsletter.audience.suppression import freeze_audience, suppress
 from newsletter.delivery.entries import Grant, Intent, Job, Leased, Outcome, Run
 from newsletter.delivery.guards import Alert
@@ -63,7 +63,10 @@ from newsletter.delivery.journal import Journal, taken_over
 from newsletter.delivery.lifecycle import OPEN, State, origins
 from newsletter.delivery.settle import close_cancelled, doubt_left
 from newsletter.delivery.waves import Hour, Wave
+from newsletter.editions.model import parse_edition_name
+from newsletter.editions.shelf import find_edition
 from newsletter.errors import AlreadyRunning, RefusedError
+from newsletter.settings import KINDS
 from newsletter.store import Database, tables
 from newsletter.store.happenings import tell_of_edition
 from newsletter.store.tables import (
@@ -107,9 +110,10 @@ class Ledger:
         edition_id: int,
         now: datetime,
         *,
-        refers_to: Sequence[date] = (),
-        repeats: Sequence[date] = (),
+        refers_to: Sequence[str] = (),
+        repeats: Sequence[str] = (),
         only_had: Sequence[int] = (),
+        is_for_all: bool = False,
         segment: Segment | None = None,
         plan: Callable[[Mapping[Hour, int]], Sequence[Wave]] | None = None,
         follows_zones: bool = False,
@@ -118,12 +122,13 @@ class Ledger:
 
         It is every active reader, or those in a `segment`, who wants mail on its date.
 
-        `refers_to` are dates of daily editions: which of these a reader was sent is frozen too.
-        The round-up goes to those who chose it, unless they were sent all of `repeats`: the dates
+        `refers_to` are names of editions: which of these a reader was sent is frozen too.
+        The round-up goes to those who chose it, unless they were sent all of `repeats`: the names
         of the editions that it repeats, where nothing else stands in it. A correction goes to
-        those who were sent one of the editions `only_had`, whatever they chose. Every other kind
-        goes to those who did not choose the round-up alone. The caller's transaction also approves
-        the edition, so that both happen or neither.
+        those who were sent one of the editions `only_had`, whatever they chose. A further daily
+        edition goes to those who chose it, and where it `is_for_all` to those who take the daily
+        one, unless they said no. Every other kind goes to those who did not choose the round-up
+        alone. The caller's transaction also approves the edition, so that both happen or neither.
 
         Everybody's copy is due at once, unless a `plan` says when those of each chosen hour are;
         with `follows_zones` those of each zone as well.
@@ -136,7 +141,7 @@ class Ledger:
         status: Any = literal_column("+subscribers.status") if is_sqlite else _s.status
         is_in_audience = and_(
             status == "active",
-            _is_mailed(connection, kind, day, repeats, only_had),
+            _is_mailed(connection, kind, day, repeats, only_had, is_for_all),
             build_condition(segment, now, is_sqlite=is_sqlite),
         )
         at_once = literal(now, deliveries.c.next_attempt_at.type)
@@ -153,7 +158,7 @@ class Ledger:
             _s.name,
             _s.choices,
             _s.fields,
-            _dates_had(connection, refers_to),
+            _names_had(connection, refers_to),
             literal(State.PENDING.value),
             due,
             literal(now, deliveries.c.changed_at.type),
@@ -183,15 +188,16 @@ class Ledger:
         edition_id: int,
         now: datetime,
         *,
-        repeats: Sequence[date] = (),
+        repeats: Sequence[str] = (),
         only_had: Sequence[int] = (),
+        is_for_all: bool = False,
         segment: Segment | None = None,
     ) -> int:
         """Count whom `enrol` would take."""
         kind, day = _read_kind_and_date(connection, edition_id)
         audience = select(func.count()).where(
             subscribers.c.status == "active",
-            _is_mailed(connection, kind, day, repeats, only_had),
+            _is_mailed(connection, kind, day, repeats, only_had, is_for_all),
             build_condition(segment, now, is_sqlite=connection.dialect.name == "sqlite"),
         )
         return connection.execute(audience).scalar_one()
@@ -523,60 +529,80 @@ def _is_mailed(
     connection: Connection,
     kind: str,
     day: date,
-    repeats: Sequence[date] = (),
+    repeats: Sequence[str] = (),
     only_had: Sequence[int] = (),
+    is_for_all: bool = False,
 ) -> Any:
     """Give the condition that an edition goes to a reader who is active."""
+    is_sqlite = connection.dialect.name == "sqlite"
+    if kind in KINDS:
+        is_for = _is_for(connection, kind, repeats, only_had)
+    else:
+        is_for = _takes_further(kind, is_for_all=is_for_all, is_sqlite=is_sqlite)
     return and_(
         ~_is_suppressed(subscribers.c.email_key),
-        _is_for(connection, kind, repeats, only_had),
-        wants_mail(kind, day, is_sqlite=connection.dialect.name == "sqlite"),
+        is_for,
+        wants_mail(kind, day, is_sqlite=is_sqlite),
     )
 
 
-def _is_for(
-    connection: Connection, kind: str, repeats: Sequence[date], only_had: Sequence[int]
-) -> Any:
-    """Give the condition that an edition of this kind is for a reader.
+def _takes_further(kind: str, *, is_for_all: bool, is_sqlite: bool) -> Any:
+    """Give the condition that a reader takes a further daily edition.
+
+    Who chose it gets it, also who else takes only the round-up.
+    """
+    is_said = _mentions("editions")  # most said nothing: their choices are not parsed
+    chose = and_(is_said, build_list("editions", kind, is_sqlite))
+    if not is_for_all:
+        return chose
+    refused = and_(is_said, build_list("editions", refusal(kind), is_sqlite))
+    return or_(chose, and_(~_chose_rhythm("weekly"), ~refused))
+
+
+def _chose_rhythm(rhythm: str) -> Any:
+    """Give the condition that a reader chose a rhythm.
 
     Choices are text with sorted keys, and what a reader wrote into them has its quotes escaped.
     """
     choices = type_coerce(subscribers.c.choices, Text)
-    takes = {
-        rhythm: choices.contains(f'"rhythm":"{rhythm}"', autoescape=True)
-        for rhythm in ("weekly", "both")
-    }
+    return choices.contains(f'"rhythm":"{rhythm}"', autoescape=True)
+
+
+def _is_for(
+    connection: Connection, kind: str, repeats: Sequence[str], only_had: Sequence[int]
+) -> Any:
+    """Give the condition that an edition of one of `KINDS` is for a reader."""
     if kind == "correction":
         return or_(false(), *map(_was_sent, only_had))
     if kind != "weekly":
-        return ~takes["weekly"]
-    chose = takes["weekly"] | takes["both"]
-    days = _find_dailies(connection, repeats)
-    if not days or len(days) < len(set(repeats)):  # there is one that they cannot have had
+        return ~_chose_rhythm("weekly")
+    chose = or_(_chose_rhythm("weekly"), _chose_rhythm("both"))
+    named = _find_named(connection, repeats)
+    if not named or len(named) < len(set(repeats)):  # there is one that they cannot have had
         return chose
-    return chose & ~and_(*(_was_sent(daily_id) for _, daily_id in days))
+    return chose & ~and_(*map(_was_sent, named.values()))
 
 
-def _dates_had(connection: Connection, days: Sequence[date]) -> Any:
-    """Give the expression for the dates, of these, whose daily edition a reader was sent.
+def _names_had(connection: Connection, names: Sequence[str]) -> Any:
+    """Give the expression for the names, of these, of the editions that a reader was sent.
 
     Who is in doubt counts among those: a correction too many is better than one too few.
     """
     had: Any = literal("")
-    for day, edition_id in _find_dailies(connection, days):
-        had = had.concat(case((_was_sent(edition_id), f"{day} "), else_=""))
+    for name, edition_id in _find_named(connection, names).items():
+        had = had.concat(case((_was_sent(edition_id), f"{name} "), else_=""))
     return had
 
 
-def _find_dailies(connection: Connection, days: Sequence[date]) -> list[tuple[date, int]]:
-    if not days:
-        return []
-    known = connection.execute(
-        select(editions.c.date, editions.c.id).where(
-            editions.c.date.in_(days), editions.c.kind == "daily"
-        )
-    )
-    return sorted((row.date, row.id) for row in known)
+def _find_named(connection: Connection, names: Sequence[str]) -> dict[str, int]:
+    """Find the numbers of editions by their names; what is not there is left out."""
+    found = {}
+    for name in sorted({*names}):
+        named = parse_edition_name(name)
+        record = find_edition(connection, *named) if named else None
+        if record is not None:
+            found[name] = record.id
+    return found
 
 
 def _was_sent(edition_id: int) -> Any:

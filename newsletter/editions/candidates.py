@@ -58,10 +58,13 @@ def load_candidates(
     beginning: datetime | None,
     lookback: timedelta,
     edition_id: int | None = None,
+    topics: Sequence[str] = (),
     reviewers: Rules = _NO_REVIEW,
     closed: bool = False,
 ) -> Candidates:
     """Load the briefs for a window that no edition but `edition_id` has claimed.
+
+    Where there are `topics`, one that has none of them is none of this edition's.
 
     `made_at` and `beginning` are as `classify_candidate` has them. Of briefs that were too old, or
     had expired, before the window nothing is said again. What is rejected is left out, and once the
@@ -87,11 +90,14 @@ def load_candidates(
         .limit(1)
     )
     counts: Counter[Standing] = Counter(dict.fromkeys(STANDINGS, 0))
+    wanted = {topic.casefold() for topic in topics}
     possible = []
     fates = []
     for row in rows:
         candidate = _read_candidate(row)
         brief = candidate.brief
+        if wanted and wanted.isdisjoint(topic.casefold() for topic in brief.topics):
+            continue
         standing = classify_candidate(
             published_at=row.published_at,
             first_seen_at=row.first_seen_at,

@@ -8,7 +8,7 @@ from datetime import date
 
 from newsletter.briefs.model import Brief
 from newsletter.editions.headlines import format_preheader, format_subject
-from newsletter.editions.model import Edition, Placing, Window
+from newsletter.editions.model import Edition, Kind, Placing, Window
 from newsletter.editions.notes import Notes
 from newsletter.editions.ranking import (
     LeftOut,
@@ -50,6 +50,7 @@ def compose(
     candidates: Sequence[Candidate],
     *,
     day: date,
+    kind: Kind = "daily",
     window: Window,
     publication: Publication,
     settings: EditionSettings,
@@ -81,9 +82,10 @@ def compose(
     used = {placing.section for placing in placings}
     edition = Edition(
         date=day,
+        kind=kind,
         window=window,
-        subject=format_subject(briefs, publication=publication, day=day),
-        preheader=format_preheader(briefs, publication=publication, day=day),
+        subject=format_subject(briefs, publication=publication, day=day, kind=kind),
+        preheader=format_preheader(briefs, publication=publication, day=day, kind=kind),
         briefs=briefs,
         left_out=len(choice.left_out),
         note=notes.note,
@@ -119,6 +121,7 @@ def _place(ranked: Ranked, position: int, settings: EditionSettings) -> Placing:
         why=ranked.why,
         is_late=story.lead.standing == "late",
         had_on=story.earlier.day if story.earlier else None,
+        had_kind=story.earlier.kind if story.earlier else "daily",
     )
 
 

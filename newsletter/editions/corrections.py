@@ -1,12 +1,12 @@
 """What was found wrong in an edition, how bad it is, and who is told of it.
 
     minor    on the pages of the wrong edition
-    normal   and at the top of the next daily edition, for those who were sent the wrong one
+    normal   and at the top of the next edition of its kind, for those who were sent the wrong one
     severe   and in a mail of its own, at once, to exactly those
 
 No severity changes what was sent: a reader's copy stays what it was. A normal correction waits
-until a daily edition that carries it is approved; where that is cancelled before anybody had it,
-it waits again.
+until a daily edition that carries it is approved, one of the wrong one's kind, which has its
+readers; where that is cancelled before anybody had it, it waits again.
 
 Every function works within the caller's transaction.
 """
@@ -24,7 +24,7 @@ from newsletter.editions.lifecycle import RELEASED
 from newsletter.editions.model import Correction, Edition, Kind, Window, name_edition
 from newsletter.editions.search import index_edition
 from newsletter.errors import RefusedError, Untimely
-from newsletter.settings import Publication, Vocabulary
+from newsletter.settings import Publication, Vocabulary, is_daily
 from newsletter.store.audit import Actor, note
 from newsletter.store.tables import (
     OPEN_STATES,
@@ -173,9 +173,14 @@ def list_corrections(connection: Connection, edition_id: int | None = None) -> t
     return tuple(map(_made, connection.execute(found)))
 
 
-def list_owed(connection: Connection) -> tuple[Correction, ...]:
-    """List the corrections that wait for the next daily edition, the earliest first."""
-    waiting = _all().where(_C.severity == "normal", _C.carried_by.is_(None), _E.kind == "daily")
+def list_owed(connection: Connection, kind: Kind) -> tuple[Correction, ...]:
+    """List the corrections that wait for the next edition of a kind, the earliest first.
+
+    Only daily editions carry any.
+    """
+    if not is_daily(kind):
+        return ()
+    waiting = _all().where(_C.severity == "normal", _C.carried_by.is_(None), _E.kind == kind)
     return tuple(
         Correction(
             text=each.text,
@@ -193,8 +198,8 @@ def list_owed(connection: Connection) -> tuple[Correction, ...]:
 def is_missing_owed(connection: Connection, edition: Edition) -> bool:
     """Tell whether a correction was made since a daily edition was composed, and is owed in it."""
     has = {correction.correction_id for correction in edition.corrections}
-    owed = {correction.correction_id for correction in list_owed(connection)}
-    return edition.kind == "daily" and not owed <= has
+    owed = {correction.correction_id for correction in list_owed(connection, edition.kind)}
+    return not owed <= has
 
 
 def note_carried(

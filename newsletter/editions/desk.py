@@ -17,13 +17,13 @@ from typing import Literal
 from sqlalchemy import Connection, select
 
 from newsletter.briefs.gather import SourceReport
-from newsletter.editions.candidates import load_candidates
+from newsletter.editions.candidates import Candidates, load_candidates
 from newsletter.editions.compose import Draft, compose
 from newsletter.editions.following import follow_up
 from newsletter.editions.lifecycle import RELEASED
-from newsletter.editions.model import Edition, Kind
+from newsletter.editions.model import Edition, Kind, name_edition
 from newsletter.editions.notes import Notes, read_notes
-from newsletter.editions.review import WAITS_FOR_REVIEW, explain_shortfall
+from newsletter.editions.review import WAITS_FOR_REVIEW, Rules, explain_shortfall
 from newsletter.editions.shelf import (
     EditionRecord,
     change_state,
@@ -61,8 +61,8 @@ class Composed:
     """Whether it was approved before, and so is given back as it is."""
     counts: Mapping[Standing, int] = field(default_factory=dict)
     """How many briefs there were of each standing; empty where nobody counted."""
-    retired: tuple[date, ...] = ()
-    """Earlier dates whose editions nobody approved; their briefs were free for this one."""
+    retired: tuple[str, ...] = ()
+    """Earlier editions that nobody approved; their briefs were free for this one."""
     remarks: tuple[str, ...] = ()
     """What an operator gave and the edition does not show. Whole sentences."""
     fates: tuple[Fate, ...] = ()
@@ -76,10 +76,11 @@ def compose_edition(
     day: date,
     now: datetime,
     reports: Sequence[SourceReport] | None,
+    kind: Kind = "daily",
     closed: bool = False,
     dry: bool = False,
 ) -> Composed:
-    """Compose the edition of `day` from what is stored, as a draft; if `dry`, nothing is stored.
+    """Compose a daily edition of `day` from what is stored, as a draft; if `dry`, none is stored.
 
     Once the review is `closed` it is composed without what waits for a reviewer, and held where
     that leaves too little.
@@ -89,13 +90,14 @@ def compose_edition(
     gathering. Raises `RefusedError` for a day to come, and for one whose edition was cancelled
     with readers enrolled; `ConfigurationError` without sources.
     """
-    publication, rules = settings.publication, settings.edition
+    publication, rules = settings.publication_of(kind), settings.edition
+    further = settings.find_further(kind)
     reviewers = read_rules(settings)
-    notes, unreadable = _try_notes(settings, day)
+    notes, unreadable = _try_notes(settings, day, kind)
     with database.writing(discarded=dry) as connection:
-        if released := find_released(connection, day):
+        if released := find_released(connection, day, kind):
             return released
-        found = find_edition(connection, day)
+        found = find_edition(connection, day, kind)
         if not settings.sources:
             raise ConfigurationError(
                 "there is no source of briefs",
@@ -103,23 +105,24 @@ def compose_edition(
                 mend='add [[sources]] with kind = "folder" and path = "briefs" to newsletter.toml',
             )
         blind = bool(reports) and not any(report.is_read for report in reports or ())
-        retired = () if blind else _retire(connection, day, now)
-        previous = previous_cut_off(connection, day)
+        retired = () if blind else retire_unapproved(connection, day, now=now, kind=kind)
+        previous = previous_cut_off(connection, day, kind)
         window = decide_window(
             day,
             now=now,
             zone=publication.zone,
             # Until one edition is released, those held or cancelled say since when news waits.
-            previous_cut_off=previous or first_start(connection, day),
+            previous_cut_off=previous or first_start(connection, day, kind),
             lookback=rules.lookback,
         )
         candidates = load_candidates(
             connection,
             window,
             made_at=now,
-            beginning=None if previous is None else first_start(connection, day),
+            beginning=None if previous is None else first_start(connection, day, kind),
             lookback=rules.lookback,
             edition_id=None if found is None else found.id,
+            topics=further.topics if further else (),
             reviewers=reviewers,
             closed=closed,
         )
@@ -131,32 +134,33 @@ def compose_edition(
         nothing_new = Composed(
             outcome="nothing_new",
             counts=candidates.counts,
-            retired=tuple(record.date for record in retired),
+            retired=tuple(record.name for record in retired),
             fates=candidates.fates,
         )
         if blind or not (candidates.chosen or shortfall):
             reason = _explain_failures(connection, settings, reports, since=window.start)
             if reason:
-                held = hold_edition(connection, day, reason, window, now)
+                held = hold_edition(connection, day, reason, window, now, kind)
                 return _hold(nothing_new, held, candidates.chosen)
             if rules.quiet_day == "skip":
                 if found is not None and found.state != "cancelled":
                     change_state(connection, found.id, "cancelled", reason="nothing new", now=now)
-                return replace(nothing_new, remarks=_name_unsent(notes, unreadable, day))
+                return replace(nothing_new, remarks=_name_unsent(notes, unreadable, day, kind))
         if unreadable or shortfall:
-            held = hold_edition(connection, day, unreadable or shortfall, window, now)
+            held = hold_edition(connection, day, unreadable or shortfall, window, now, kind)
             _tell_once(connection, held, now)
             return _hold(nothing_new, held, candidates.chosen)
         draft = compose(
             candidates.chosen,
             day=day,
+            kind=kind,
             window=window,
             publication=publication,
             settings=rules,
             notes=notes,
             weights={source_name(source): source.weight for source in settings.sources},
             rules=load_rules(connection),
-            earlier=load_earlier(connection, day),
+            earlier=load_earlier(connection, day, kind),
         )
         draft = follow_up(connection, draft, settings)
         record = store_edition(
@@ -213,37 +217,18 @@ def find_released(connection: Connection, day: date, kind: Kind = "daily") -> Co
 def list_waiting(
     connection: Connection, settings: Settings, *, now: datetime
 ) -> tuple[Reviewed, ...]:
-    """List the briefs that wait for a reviewer before the coming edition may have them.
+    """List the briefs that wait for a reviewer before a coming daily edition may have them.
 
     Those under embargo, or dated later, too: they may be in it by the time it is sent. The
     pinned and the newest come first.
     """
-    zone, lookback = settings.publication.zone, settings.edition.lookback
-    today = local_date(now, zone)
-    found = find_edition(connection, today)
-    is_over = found is not None and found.state in RELEASED
-    before = today + timedelta(days=1) if is_over else today
-    previous = previous_cut_off(connection, before)
-    window = decide_window(
-        today,
-        now=now,
-        zone=zone,
-        previous_cut_off=previous or first_start(connection, before),
-        lookback=lookback,
-    )
     reviewers = read_rules(settings)
-    candidates = load_candidates(
-        connection,
-        window,
-        made_at=now,
-        beginning=None if previous is None else first_start(connection, before),
-        lookback=lookback,
-        edition_id=None if found is None or is_over else found.id,
-        reviewers=reviewers,
-    )
-    coming = [fate.candidate for fate in candidates.fates if fate.place in ("not_yet", "embargoed")]
-    ids = [each.brief_id for each in (*candidates.chosen, *coming)]
-    loaded = load_reviewed(connection, ids, reviewers).values()
+    ids: dict[int, None] = {}
+    for kind in settings.daily_kinds:
+        candidates = _load_coming(connection, settings, kind, reviewers, now)
+        coming = (f.candidate for f in candidates.fates if f.place in ("not_yet", "embargoed"))
+        ids |= dict.fromkeys(each.brief_id for each in (*candidates.chosen, *coming))
+    loaded = load_reviewed(connection, [*ids], reviewers).values()
     waiting = (each for each in loaded if each.judgement.state == "waiting")
     return tuple(
         sorted(
@@ -258,11 +243,29 @@ def list_waiting(
     )
 
 
-def _retire(connection: Connection, day: date, now: datetime) -> tuple[EditionRecord, ...]:
-    """Cancel what was never approved of earlier days, special editions too."""
-    return (
-        *retire_unapproved(connection, day, now=now),
-        *retire_unapproved(connection, day, now=now, kind="special"),
+def _load_coming(
+    connection: Connection, settings: Settings, kind: Kind, reviewers: Rules, now: datetime
+) -> Candidates:
+    """Load the briefs that the coming edition of a daily kind could have."""
+    zone, lookback = settings.publication.zone, settings.edition.lookback
+    further = settings.find_further(kind)
+    today = local_date(now, zone)
+    found = find_edition(connection, today, kind)
+    is_over = found is not None and found.state in RELEASED
+    before = today + timedelta(days=1) if is_over else today
+    previous = previous_cut_off(connection, before, kind)
+    first = first_start(connection, before, kind)
+    return load_candidates(
+        connection,
+        decide_window(
+            today, now=now, zone=zone, previous_cut_off=previous or first, lookback=lookback
+        ),
+        made_at=now,
+        beginning=None if previous is None else first,
+        lookback=lookback,
+        edition_id=None if found is None or is_over else found.id,
+        topics=further.topics if further else (),
+        reviewers=reviewers,
     )
 
 
@@ -272,19 +275,20 @@ def list_left_out(chosen: Sequence[Candidate], draft: Draft) -> list[int]:
     return [each.brief_id for each in chosen if each.brief_id not in told]
 
 
-def _try_notes(settings: Settings, day: date) -> tuple[Notes, str]:
-    """Read what the operator adds to a day, or say why it cannot be read."""
+def _try_notes(settings: Settings, day: date, kind: Kind) -> tuple[Notes, str]:
+    """Read what the operator adds to an edition, or say why it cannot be read."""
     try:
-        return read_notes(settings.root, settings.edition, day), ""
+        return read_notes(settings.root, settings.edition, name_edition(day, kind)), ""
     except InputError as error:
         return Notes(), str(error).rstrip(".")
 
 
-def _name_unsent(notes: Notes, unreadable: str, day: date) -> tuple[str, ...]:
-    """Say that notes were written for a day that has no edition."""
+def _name_unsent(notes: Notes, unreadable: str, day: date, kind: Kind) -> tuple[str, ...]:
+    """Say that notes were written for an edition that there is not."""
     if not unreadable and notes == Notes():
         return ()
-    return (f"The notes of {day} go to nobody: there is no edition to put them into.",)
+    name = name_edition(day, kind)
+    return (f"The notes of {name} go to nobody: there is no edition to put them into.",)
 
 
 def _outcome(edition: Edition) -> Outcome:

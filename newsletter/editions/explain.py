@@ -106,10 +106,10 @@ def load_waiting(
         connection,
         Window(start=cut_off, cut_off=max(now, cut_off)),
         made_at=now,
-        beginning=first_start(connection, released.date + timedelta(days=1)),
+        beginning=first_start(connection, released.date + timedelta(days=1), released.kind),
         lookback=lookback,
     )
-    why = f"the edition of {released.date} is {released.state} already"
+    why = f"the edition of {released.name} is {released.state} already"
     return (*(Fate(candidate=each, place="next", why=why) for each in found.chosen), *found.fates)
 
 

@@ -17,7 +17,7 @@ from newsletter.editions.compose import Draft
 from newsletter.editions.corrections import list_owed, note_carried
 from newsletter.editions.model import Edition, Kind, Placing
 from newsletter.editions.promises import find_watched, make_promises, note_told
-from newsletter.settings import Settings
+from newsletter.settings import Settings, is_daily
 from newsletter.store.audit import Actor
 from newsletter.store.tables import edition_briefs, editions
 
@@ -46,9 +46,10 @@ def follow_up(connection: Connection, draft: Draft, settings: Settings) -> Draft
         edition.briefs,
         story_ids,
         day=edition.date,
+        kind=edition.kind,
         most_expired=rules.expired_watched,
     )
-    owed = list_owed(connection) if edition.kind == "daily" else ()
+    owed = list_owed(connection, edition.kind)
     return replace(
         draft,
         edition=replace(
@@ -75,7 +76,7 @@ def note_approved(
     Raises `TemporaryError` where another edition has carried one of its corrections meanwhile.
     """
     note_carried(connection, edition_id, edition, by=by, now=now)
-    if edition.kind not in ("daily", "special"):  # the others tell nothing new
+    if not (is_daily(edition.kind) or edition.kind == "special"):  # the others tell nothing new
         return
     note_told(connection, edition_id, edition, now)
     make_promises(

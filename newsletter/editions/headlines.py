@@ -12,7 +12,8 @@ from datetime import date
 import regex
 
 from newsletter.briefs.model import Brief
-from newsletter.settings import Publication
+from newsletter.editions.model import Kind
+from newsletter.settings import KINDS, Publication
 
 SUBJECT_GRAPHEMES = 60
 PREHEADER_LEAST_CHARACTERS = 40
@@ -25,24 +26,30 @@ _UNSAFE = regex.compile(r"[\p{Cs}\u202A-\u202E\u2066-\u2069]")  # surrogates, bi
 _CLUSTER = regex.compile(r"\X")
 
 
-def format_subject(briefs: Sequence[Brief], *, publication: Publication, day: date) -> str:
+def format_subject(
+    briefs: Sequence[Brief], *, publication: Publication, day: date, kind: Kind = "daily"
+) -> str:
     """Join those of the top headlines that fit into 60 graphemes.
 
+    A further daily edition says its name before them, so that it is told from the daily one.
     Without a headline it is the publication's name and the date.
     """
-    told = _choose_told(briefs)
+    mark = _mark(publication, kind)
+    told = _choose_told(briefs, mark)
     if told:
-        joined = "; ".join(_clean(briefs[position].title) for position in told)
+        joined = mark + "; ".join(_clean(briefs[position].title) for position in told)
         return _cut(joined, SUBJECT_GRAPHEMES, count_graphemes)
     dated = f", {day}"
     return _cut(_clean(publication.name), SUBJECT_GRAPHEMES - len(dated), count_graphemes) + dated
 
 
-def format_preheader(briefs: Sequence[Brief], *, publication: Publication, day: date) -> str:
+def format_preheader(
+    briefs: Sequence[Brief], *, publication: Publication, day: date, kind: Kind = "daily"
+) -> str:
     """Tell in 40 to 110 characters of other stories than the subject's, where there are any."""
     if not briefs:
         return "There is nothing new to report since the last edition."
-    told = _choose_told(briefs)
+    told = _choose_told(briefs, _mark(publication, kind))
     others = [brief for position, brief in enumerate(briefs) if position not in told]
     first, *titles = _clean_all(brief.title for brief in others) or [""]
     text = _cut(first, PREHEADER_MOST_CHARACTERS, len)
@@ -84,14 +91,21 @@ def count_graphemes(text: str) -> int:
     return len(_CLUSTER.findall(text))
 
 
-def _choose_told(briefs: Sequence[Brief]) -> tuple[int, ...]:
-    """Choose the positions of the briefs whose headlines make the subject.
+def _mark(publication: Publication, kind: Kind) -> str:
+    """Give what the subject begins with: of a further daily edition its name."""
+    if kind in KINDS:
+        return ""
+    return _cut(_clean(publication.name), SUBJECT_GRAPHEMES // 2, count_graphemes) + ": "
+
+
+def _choose_told(briefs: Sequence[Brief], mark: str = "") -> tuple[int, ...]:
+    """Choose the positions of the briefs whose headlines, after a mark, make the subject.
 
     The first headline always does, though it may have to be cut; another of the top ones
     does where it fits in whole.
     """
     told: list[int] = []
-    room = SUBJECT_GRAPHEMES
+    room = SUBJECT_GRAPHEMES - count_graphemes(mark)
     for position, brief in enumerate(briefs[:_TOP]):
         title = _clean(brief.title)
         size = count_graphemes(f"; {title}" if told else title)

@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Literal, cast
+from typing import Literal
 
 from newsletter.briefs.model import Brief, Picture
 
-Kind = Literal["daily", "weekly", "special", "correction"]
+Kind = str
 """What an edition is of its date. Each kind has at most one edition a date.
 
-A special edition claims its briefs as the daily one does: no reader gets them again. The weekly
-round-up takes them from the week's editions. A correction goes to those who had what it corrects.
+It is "daily", "weekly", "special", "correction", or the name of a further daily edition. Daily
+ones (`settings.is_daily`) claim their briefs, each from what no other has, and so does a special
+edition: no reader gets a brief again. The weekly round-up takes them from the week's editions. A
+correction goes to those who had what it corrects.
 """
 
-KINDS: tuple[Kind, ...] = ("daily", "weekly", "special", "correction")
-_NAME = re.compile(rf"(\d{{4}}-\d\d-\d\d)(?:-({'|'.join(KINDS)}))?", re.ASCII)
+_NAME = re.compile(r"(\d{4}-\d\d-\d\d)(?:-([a-z][a-z0-9]{0,19}))?", re.ASCII)
 
 Outcome = Literal["happened", "moved", "expired"]
 """What became of what readers were told to watch.
@@ -115,7 +116,12 @@ class Placing:
     had_title: str = ""
     """The title of that brief."""
     is_repeat: bool = False
-    """Readers who had the edition of `had_on` do not get it again: a round-up's."""
+    """Readers who had that edition do not get it again: a round-up's."""
+
+    @property
+    def had_in(self) -> str:
+        """The name of the edition that had the story before; "" for none."""
+        return name_edition(self.had_on, self.had_kind) if self.had_on else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +176,7 @@ class Edition:
 
 
 def name_edition(day: date, kind: Kind) -> str:
-    """Name an edition in addresses and commands: 2026-11-23, 2026-11-23-weekly."""
+    """Name an edition in addresses and commands: 2026-11-23, 2026-11-23-evening."""
     return day.isoformat() if kind == "daily" else f"{day.isoformat()}-{kind}"
 
 
@@ -178,21 +184,20 @@ def parse_edition_name(name: str) -> tuple[date, Kind] | None:
     """Read what `name_edition` writes, and "…-daily"; None for any other text."""
     found = _NAME.fullmatch(name)
     try:
-        return (date.fromisoformat(found[1]), cast("Kind", found[2] or "daily")) if found else None
+        return (date.fromisoformat(found[1]), found[2] or "daily") if found else None
     except ValueError:
         return None
 
 
-def list_dates_referred_to(edition: Edition) -> tuple[date, ...]:
-    """List the dates of daily editions on which depends what a reader gets of this one."""
-    owed = {c.day for c in edition.corrections if c.is_owed and c.day}
-    had = {p.had_on for p in edition.placings if p.is_repeat and p.had_on}
-    return tuple(sorted(owed | had))
+def list_referred_to(edition: Edition) -> tuple[str, ...]:
+    """List the names of editions on which depends what a reader gets of this one."""
+    owed = {name_edition(c.day, c.kind) for c in edition.corrections if c.is_owed and c.day}
+    had = {placing.had_in for placing in edition.placings if placing.is_repeat}
+    return tuple(sorted({*owed, *had} - {""}))
 
 
-def list_dates_repeated(edition: Edition) -> tuple[date, ...]:
-    """List the dates whose editions told all that this one tells; none where it tells more."""
+def list_repeated(edition: Edition) -> tuple[str, ...]:
+    """List the names of the editions that told all that this one tells; none if it tells more."""
     placings = [edition.placing(position) for position in range(len(edition.briefs))]
-    days = {p.had_on for p in placings if p.is_repeat and p.had_on}
-    is_all = all(p.is_repeat and p.had_on for p in placings)
-    return tuple(sorted(days)) if is_all else ()
+    had = [placing.had_in if placing.is_repeat else "" for placing in placings]
+    return tuple(sorted({*had})) if all(had) else ()

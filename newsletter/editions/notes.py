@@ -1,6 +1,6 @@
 """What an operator adds to one edition: a note to the readers, a sponsor, corrections.
 
-`notes/2026-11-25.md` belongs to the edition of that date. All of it may be left out:
+`notes/2026-11-25.md` belongs to the edition of that name. All of it may be left out:
 
     ---
     heading: A word from the desk          # or a first line "# A word from the desk" below
@@ -72,12 +72,12 @@ class Notes:
     """What is odd about the file. Whole sentences."""
 
 
-def read_notes(root: Path, rules: EditionSettings, day: date) -> Notes:
-    """Read the notes of a date; a folder or a file that is not there is none.
+def read_notes(root: Path, rules: EditionSettings, edition: str) -> Notes:
+    """Read the notes of an edition, by its name; a folder or a file that is not there is none.
 
     Raises `InputError` for a file that cannot be read as notes.
     """
-    folder, name = root / rules.notes, f"{day.isoformat()}.md"
+    folder, name = root / rules.notes, f"{edition}.md"
     try:
         entries = os.listdir(folder)  # noqa: PTH208 -- names are wanted, and each kind of failure
         found = next((entry for entry in entries if entry.casefold() == name), None)

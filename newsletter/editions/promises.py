@@ -21,6 +21,7 @@ from sqlalchemy import Connection, Row, Select, and_, delete, insert, select, up
 from newsletter.briefs.model import Brief
 from newsletter.editions.model import Edition, Kind, Outcome, Watched
 from newsletter.errors import RefusedError
+from newsletter.settings import KINDS
 from newsletter.store.audit import Actor, note
 from newsletter.store.tables import edition_briefs, editions, promises
 
@@ -59,12 +60,14 @@ def find_watched(
     story_ids: Sequence[int | None],
     *,
     day: date,
+    kind: Kind = "daily",
     most_expired: int = 0,
 ) -> tuple[Watched, ...]:
     """Find what the edition of `day` has to tell of earlier promises, in the order of its briefs.
 
     `story_ids` are the stories with which its briefs go on. Of those that expired since the last
-    edition the latest `most_expired` are told.
+    edition the latest `most_expired` are told. What happened or expired is told where it was
+    promised: a further daily edition tells of its own promises, and no other edition does.
     """
     told_by = {story: n for n, story in enumerate(story_ids) if story is not None}
     followed = edition_briefs.c.story_id.in_(told_by)
@@ -74,10 +77,11 @@ def find_watched(
         for row in connection.execute(_all().where(still_open, followed))
     ]
     moved.sort(key=lambda each: (each[0], each[1].id))
+    is_own = editions.c.kind.in_(KINDS) if kind in KINDS else editions.c.kind == kind
     happened = connection.execute(
-        _all().where(_P.state == "happened", _P.shown_in.is_(None)).order_by(_P.id)
+        _all().where(_P.state == "happened", _P.shown_in.is_(None), is_own).order_by(_P.id)
     ).all()
-    lapsed = _all().where(_P.state == "open", _P.expires_on < day)
+    lapsed = _all().where(_P.state == "open", _P.expires_on < day, is_own)
     expired = connection.execute(
         lapsed.order_by(_P.expires_on.desc(), _P.id.desc()).limit(most_expired)
     ).all()

@@ -1,10 +1,11 @@
-"""Which editions readers may have, as a condition: lists, pages and the search share it."""
+"""Which editions readers may have, and which are daily ones, as conditions that others share."""
 
 from __future__ import annotations
 
 from sqlalchemy import ColumnElement, and_, exists, or_
 
 from newsletter.editions.lifecycle import RELEASED
+from newsletter.settings import NOT_DAILY
 from newsletter.store.tables import deliveries, editions
 
 REACHED = ("leased", "sending", "accepted", "in_doubt", "bounced")
@@ -20,3 +21,8 @@ def is_released() -> ColumnElement[bool]:
         _e.content.is_not(None),
         or_(_e.state.in_(RELEASED), and_(_e.state == "cancelled", reached)),
     )
+
+
+def is_daily_row() -> ColumnElement[bool]:
+    """Give the condition that an edition is a daily one, as `settings.is_daily` says of a kind."""
+    return editions.c.kind.not_in(NOT_DAILY)

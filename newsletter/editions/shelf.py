@@ -18,10 +18,12 @@ from sqlalchemy import (
     Connection,
     RowMapping,
     and_,
+    case,
     delete,
     exists,
     func,
     insert,
+    or_,
     select,
     update,
 )
@@ -31,9 +33,10 @@ from newsletter.editions.corrections import give_back_corrections
 from newsletter.editions.lifecycle import MOVES, RELEASED, UNSENT, EditionState, move
 from newsletter.editions.model import Edition, Kind, Window, name_edition
 from newsletter.editions.promises import withdraw_promises
-from newsletter.editions.released import REACHED, is_released
+from newsletter.editions.released import REACHED, is_daily_row, is_released
 from newsletter.editions.search import drop_edition
 from newsletter.errors import IllegalMove, RefusedError, Untimely
+from newsletter.settings import is_daily
 from newsletter.store.happenings import tell_of_edition
 from newsletter.store.tables import deliveries, edition_briefs, editions, stories
 
@@ -131,6 +134,29 @@ def list_editions(
     statement = select(*_RECORD).order_by(_E.date.desc(), _E.id.desc()).limit(limit)
     if not with_planned:
         statement = statement.where(~_is_planned())
+    return tuple(map(_record, connection.execute(statement).mappings()))
+
+
+def find_coming(connection: Connection, day: date, brief_id: int) -> EditionRecord | None:
+    """Find the daily edition of a date that changes with a brief: what has it, or the first.
+
+    One that is approved changes no more.
+    """
+    claims = edition_briefs.c
+    has_it = exists().where(claims.edition_id == _E.id, claims.brief_id == brief_id)
+    statement = (
+        select(*_RECORD)
+        .where(_E.date == day, is_daily_row(), _E.state.in_(sorted(UNSENT)))
+        .order_by(case((has_it, 0), else_=1), _E.id)
+        .limit(1)
+    )
+    row = connection.execute(statement).mappings().one_or_none()
+    return None if row is None else _record(row)
+
+
+def list_editions_of_day(connection: Connection, day: date) -> tuple[EditionRecord, ...]:
+    """List the editions of a date, of whatever kind, in the order in which they were begun."""
+    statement = select(*_RECORD).where(_E.date == day).order_by(_E.id)
     return tuple(map(_record, connection.execute(statement).mappings()))
 
 
@@ -447,13 +473,17 @@ def change_state(
 def retire_unapproved(
     connection: Connection, before: date, *, now: datetime, kind: Kind = "daily"
 ) -> tuple[EditionRecord, ...]:
-    """Cancel earlier editions that nobody approved, so that their briefs are not lost."""
+    """Cancel earlier editions that nobody approved, so that their briefs are not lost.
+
+    For a daily edition those are the daily ones of every kind, and the special ones.
+    """
+    is_stale = or_(_E.kind == "special", is_daily_row()) if is_daily(kind) else _E.kind == kind
     stale = connection.scalars(
         select(_E.id)
-        .where(_E.date < before, _E.kind == kind, _E.state.in_(sorted(UNSENT)))
-        .order_by(_E.date)
+        .where(_E.date < before, is_stale, _E.state.in_(sorted(UNSENT)))
+        .order_by(_E.date, _E.id)
     ).all()
-    reason = f"it was not approved before the edition of {before} was composed"
+    reason = f"it was not approved before the edition of {name_edition(before, kind)} was composed"
     return tuple(change_state(connection, i, "cancelled", reason=reason, now=now) for i in stale)
 
 
@@ -464,7 +494,7 @@ def reopen_dailies(connection: Connection) -> None:
     somebody planned stands.
     """
     unapproved = connection.scalars(
-        select(_E.id).where(_E.kind == "daily", _E.state.in_(sorted(UNSENT)), ~_is_planned())
+        select(_E.id).where(is_daily_row(), _E.state.in_(sorted(UNSENT)), ~_is_planned())
     ).all()
     for edition_id in unapproved:
         _release_briefs(connection, edition_id)

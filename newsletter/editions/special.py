@@ -7,7 +7,6 @@ that has such a brief and is not approved yet is made again, without it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import date, datetime
 
 from newsletter.editions.candidates import load_candidates, load_named
@@ -74,12 +73,12 @@ def compose_special(
         draft = compose(
             chosen,
             day=day,
+            kind="special",
             window=window,
             publication=settings.publication,
             settings=rules.model_copy(update=_ALL_OF_THEM | {"max_briefs": len(chosen)}),
             is_grouped=False,
         )
-        draft = replace(draft, edition=replace(draft.edition, kind="special"))
         draft = follow_up(connection, draft, settings)
         edition = draft.edition
         record = store_edition(
@@ -95,7 +94,7 @@ def compose_special(
             outcome="edition",
             record=record,
             edition=edition,
-            retired=tuple(each.date for each in retired),
+            retired=tuple(each.name for each in retired),
             remarks=draft.remarks,
             fates=draft.fates,
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from newsletter.briefs.model import Brief
+from newsletter.editions.model import Kind
 from newsletter.editions.window import Standing
 
 
@@ -28,6 +29,7 @@ class Earlier:
 
     story_id: int
     day: date
+    kind: Kind = "daily"
     brief: Brief
     brief_id: int
 

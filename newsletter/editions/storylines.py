@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, and_, insert, or_, select
 
 from newsletter.briefs.document import brief_from_document
 from newsletter.editions.lifecycle import RELEASED
+from newsletter.editions.model import Kind
+from newsletter.editions.released import is_daily_row
 from newsletter.editions.stories import Rule
 from newsletter.editions.story import Earlier
 from newsletter.errors import RefusedError
@@ -94,27 +96,37 @@ def store_rule(
     return titles[one], titles[other]
 
 
-def load_earlier(connection: Connection, before: date) -> tuple[Earlier, ...]:
-    """Load the stories that editions told within `REMEMBERED` before a date."""
+def load_earlier(connection: Connection, day: date, kind: Kind) -> tuple[Earlier, ...]:
+    """Load the stories that daily editions told within `REMEMBERED` before one.
+
+    Those of its own date are among them: what the morning's told is known in the evening.
+    """
     rows = connection.execute(
-        select(edition_briefs.c.story_id, editions.c.date, briefs.c.id, briefs.c.document)
+        select(
+            edition_briefs.c.story_id,
+            editions.c.date,
+            editions.c.kind,
+            briefs.c.id,
+            briefs.c.document,
+        )
         .join_from(edition_briefs, editions)
         .join(briefs, briefs.c.id == edition_briefs.c.brief_id)
         .where(
             editions.c.state.in_(RELEASED),
-            editions.c.kind == "daily",
-            editions.c.date < before,
-            editions.c.date >= before - REMEMBERED,
+            is_daily_row(),
+            or_(editions.c.date < day, and_(editions.c.date == day, editions.c.kind != kind)),
+            editions.c.date >= day - REMEMBERED,
             edition_briefs.c.series == "news",
             edition_briefs.c.position.is_not(None),
             edition_briefs.c.story_id.is_not(None),
         )
-        .order_by(editions.c.date, edition_briefs.c.position)
+        .order_by(editions.c.date, editions.c.dated_at, editions.c.id, edition_briefs.c.position)
     )
     return tuple(
         Earlier(
             story_id=row.story_id,
             day=row.date,
+            kind=row.kind,
             brief=brief_from_document(row.document, file=f"brief {row.id}"),
             brief_id=row.id,
         )

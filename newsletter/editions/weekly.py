@@ -12,14 +12,22 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import get_args
 
-from sqlalchemy import Connection, exists, select
+from sqlalchemy import Connection, exists, or_, select
 
 from newsletter.briefs.model import Brief
 from newsletter.editions.compose import Draft
 from newsletter.editions.desk import Composed, find_released
 from newsletter.editions.headlines import format_preheader, format_subject
 from newsletter.editions.lifecycle import RELEASED
-from newsletter.editions.model import Edition, Placing, Prominence, Window
+from newsletter.editions.model import (
+    Edition,
+    Kind,
+    Placing,
+    Prominence,
+    Window,
+    name_edition,
+)
+from newsletter.editions.released import is_daily_row
 from newsletter.editions.shelf import (
     change_state,
     find_edition,
@@ -48,6 +56,7 @@ class Told:
     brief: Brief
     placing: Placing
     day: date
+    kind: Kind
     position: int
 
 
@@ -74,7 +83,7 @@ def compose_weekly(database: Database, settings: Settings, *, day: date, now: da
             headings=[heading for heading, _ in settings.edition.sections],
             max_briefs=settings.weekly.max_briefs,
         )
-        composed = Composed(outcome="nothing_new", retired=tuple(record.date for record in retired))
+        composed = Composed(outcome="nothing_new", retired=tuple(record.name for record in retired))
         if not draft.brief_ids:
             if found is not None and found.state != "cancelled":
                 change_state(connection, found.id, "cancelled", reason="nothing new", now=now)
@@ -139,9 +148,11 @@ def compose_week(
 def _place(told: Told) -> Placing:
     return replace(
         told.placing,
-        why=f"Of the week's best: number {told.position + 1} in the edition of {told.day}.",
+        why=f"Of the week's best: number {told.position + 1} in the edition of "
+        f"{name_edition(told.day, told.kind)}.",
         is_late=False,
         had_on=told.day,
+        had_kind=told.kind,
         is_repeat=True,
     )
 
@@ -171,9 +182,9 @@ def _load_told(connection: Connection, window: Window, *, edition_id: int | None
     if edition_id is not None:
         rounded_up = rounded_up.where(mine.c.edition_id != edition_id)
     released = connection.execute(
-        select(_e.id, _e.date)
+        select(_e.id, _e.date, _e.kind)
         .where(
-            _e.kind.in_(("daily", "special")),
+            or_(_e.kind == "special", is_daily_row()),
             _e.state.in_(RELEASED),
             _e.dated_at >= window.start,
             _e.dated_at < window.cut_off,
@@ -196,6 +207,7 @@ def _load_told(connection: Connection, window: Window, *, edition_id: int | None
                 brief=content.briefs[claim.position],
                 placing=content.placing(claim.position),
                 day=row.date,
+                kind=row.kind,
                 position=claim.position,
             )
             for claim in rows

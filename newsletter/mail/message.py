@@ -16,7 +16,6 @@ import html
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from email import policy
 from email.parser import BytesHeaderParser, BytesParser
 from email.utils import format_datetime
@@ -272,7 +271,7 @@ class Addresser:
         minutes: int,
         language: str,
         form: Format | Literal[""],
-        had: frozenset[date],
+        had: frozenset[str],
         muted: frozenset[str],
     ) -> _Plan:
         """Select blocks, fill what depends on the selection alone, and join what then meets."""

@@ -16,7 +16,7 @@ from newsletter.editions.candidates import Barred, find_barred
 from newsletter.editions.corrections import list_corrected
 from newsletter.editions.following import note_approved
 from newsletter.editions.manifest import seal_edition
-from newsletter.editions.model import Kind, list_dates_referred_to, list_dates_repeated
+from newsletter.editions.model import Kind, list_referred_to, list_repeated
 from newsletter.editions.search import index_edition
 from newsletter.editions.seconding import Ask, find_confirmed
 from newsletter.editions.shelf import (
@@ -31,6 +31,7 @@ from newsletter.errors import RefusedError, SecondPersonNeeded, Untimely
 from newsletter.press import Press, Printed
 from newsletter.press.addressing import letterhead_of
 from newsletter.render.preflight import Finding
+from newsletter.settings import KINDS
 
 
 def approve(
@@ -74,14 +75,16 @@ def approve(
             )
         check_reviewed(connection, press, record, by_person=by_person)
         content = load_content(connection, record.id)
-        repeats = list_dates_repeated(content)
+        repeats = list_repeated(content)
+        is_for_all = press.settings.is_for_all(record.kind)
         audience = press.ledger.enrol(
             connection,
             record.id,
             now,
-            refers_to=list_dates_referred_to(content),
+            refers_to=list_referred_to(content),
             repeats=repeats,
             only_had=list_corrected(connection, content),
+            is_for_all=is_for_all,
             segment=segment,
             plan=build_plan(connection, press, record, now) if at_hours else None,
             follows_zones=press.settings.schedule.follow_zones,
@@ -106,7 +109,9 @@ def approve(
             not_after=max(now, last) + press.settings.delivery.not_after,
         )
         if segment:
-            everybody = press.ledger.count_audience(connection, record.id, now, repeats=repeats)
+            everybody = press.ledger.count_audience(
+                connection, record.id, now, repeats=repeats, is_for_all=is_for_all
+            )
             said = f"{audience:,} of {everybody:,} active readers: {segment}"
             note_segment(connection, record.id, said, by=press.actor.who, now=now)
         note_approved(connection, record.id, content, press.settings, by=press.actor, now=now)
@@ -147,8 +152,8 @@ def find_release(
 ) -> Release | None:
     """Say when an edition is there, by schedule or own time; None where all get it at once."""
     settings = press.settings
-    schedule = settings.weekly_schedule if kind == "weekly" else settings.schedule
-    if kind not in ("daily", "weekly") or schedule is None or schedule.reader_hours == "off":
+    schedule = settings.find_schedule(kind) if kind in KINDS else None
+    if schedule is None or schedule.reader_hours == "off":
         return None
     publication = settings.publication
     at = datetime.combine(day, schedule.send_at, tzinfo=publication.zone)
@@ -222,8 +227,9 @@ def count_audience(press: Press, printed: Printed, segment: Segment | None = Non
             connection,
             printed.record.id,
             press.now(),
-            repeats=list_dates_repeated(edition),
+            repeats=list_repeated(edition),
             only_had=list_corrected(connection, edition),
+            is_for_all=press.settings.is_for_all(edition.kind),
             segment=segment,
         )
 
@@ -244,6 +250,11 @@ def nobody_to_mail(kind: Kind, segment: Segment | None = None) -> RefusedError:
         return RefusedError(
             "nobody who was sent the wrong edition is an active reader any more",
             mend="make the correction minor, for its pages",
+        )
+    if kind not in KINDS:
+        return RefusedError(
+            f"the {kind} edition has no active reader who takes it",
+            mend='readers choose it on their preference page, or by the column "editions"',
         )
     return RefusedError(
         "there is no active reader", mend="add some with `newsletter subscribers import FILE`"

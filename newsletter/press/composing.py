@@ -54,9 +54,11 @@ def compose(
 
     That one may be made for a moment to come, `at`.
 
-    Once the review is `closed`, the daily one is made of what is approved.
+    Once the review is `closed`, a daily one is made of what is approved. Raises `RefusedError`
+    for a kind that the settings do not know.
     """
     now = press.now()
+    press.settings.check_kind(kind)
     if kind == "weekly":
         return compose_weekly(press.database, press.settings, day=day, now=now)
     if kind == "special":
@@ -64,7 +66,13 @@ def compose(
             press.database, press.settings, day=day, now=now, at=at, brief_ids=brief_ids
         )
     return compose_edition(
-        press.database, press.settings, day=day, now=now, reports=reports, closed=closed
+        press.database,
+        press.settings,
+        day=day,
+        now=now,
+        reports=reports,
+        kind=kind,
+        closed=closed,
     )
 
 
@@ -78,7 +86,7 @@ def render(press: Press, composed: Composed) -> Printed:
     if record is None or edition is None:
         reason = f": {record.reason}" if record and record.reason else ""
         raise RefusedError(f"there is no edition to render ({composed.outcome}{reason})")
-    publication = press.settings.publication
+    publication = press.settings.publication_of(edition.kind)
     if composed.existing:
         with press.database.reading() as connection:
             compiled = CompiledEdition.load(load_compiled(connection, record.id))
@@ -110,7 +118,7 @@ def lay_out(
     settings, templates = press.settings, press.templates
     return within_limits(compile_edition, templates, settings.templates)(
         edition,
-        publication=settings.publication,
+        publication=settings.publication_of(edition.kind),
         vocabulary=settings.vocabulary,
         templates=templates,
         settings=settings.edition,

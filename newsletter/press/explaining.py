@@ -15,6 +15,7 @@ from newsletter.editions.explain import (
     load_waiting,
     place_by_form,
 )
+from newsletter.editions.model import Kind, name_edition
 from newsletter.errors import TemplateError
 from newsletter.press import Press
 from newsletter.press.composing import lay_out
@@ -26,17 +27,28 @@ class Explained:
     """Where everything that was gathered went, by place."""
 
     day: date
+    edition: str
+    """Its name."""
     outcome: Outcome
     lines: tuple[Line, ...]
     remark: str = ""
     """Why nobody can say how much of each brief readers get; "" where that is said."""
 
 
-def explain(press: Press, reports: tuple[SourceReport, ...]) -> Explained:
-    """Say where each item of a gathering goes today, and why; nothing is composed for good."""
+def explain(press: Press, reports: tuple[SourceReport, ...], kind: Kind = "daily") -> Explained:
+    """Say where each item of a gathering goes today, and why; nothing is composed for good.
+
+    It is asked of a daily edition of today.
+    """
     day = press.today()
     composed = compose_edition(
-        press.database, press.settings, day=day, now=press.now(), reports=reports, dry=True
+        press.database,
+        press.settings,
+        day=day,
+        now=press.now(),
+        reports=reports,
+        kind=kind,
+        dry=True,
     )
     fates, remark = composed.fates, ""
     if composed.edition and not composed.existing:
@@ -54,4 +66,5 @@ def explain(press: Press, reports: tuple[SourceReport, ...]) -> Explained:
             lookback = press.settings.edition.lookback
             fates = load_waiting(connection, composed.record, now=press.now(), lookback=lookback)
     lines = explain_items(reports, fates, claims)
-    return Explained(day=day, outcome=composed.outcome, lines=lines, remark=remark)
+    name = name_edition(day, kind)
+    return Explained(day=day, edition=name, outcome=composed.outcome, lines=lines, remark=remark)

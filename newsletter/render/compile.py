@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields
 
-from newsletter.editions.model import Edition
+from newsletter.editions.model import Edition, name_edition
 from newsletter.errors import TemplateError
 from newsletter.render.compiled import CompiledEdition, Part, Story
 from newsletter.render.context import (
@@ -88,7 +88,7 @@ def compile_edition(
                 topics=brief.topics,
                 has_more=brief.has_more,
                 prominence=placing.prominence,
-                had_on=placing.had_on if placing.is_repeat else None,
+                had_in=placing.had_in if placing.is_repeat else "",
                 heading=headings.get(brief.number, ""),
                 story_id=story_id,
             )
@@ -97,7 +97,9 @@ def compile_edition(
                 for n, brief in enumerate(context.edition.briefs)
             )
         ),
-        owed=tuple(c.day if c.is_owed else None for c in edition.corrections),
+        owed=tuple(
+            name_edition(c.day, c.kind) if c.is_owed and c.day else "" for c in edition.corrections
+        ),
         watched=tuple(watched.topics for watched in context.edition.watching),
         lenses=tuple(lens.name for lens in vocabulary.lenses),
         left_out=edition.left_out,

@@ -22,7 +22,6 @@ import json
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from typing import Any, Literal
 
 from newsletter.audience.reader import Detail
@@ -164,8 +163,8 @@ class Story:
     """Whether its full form says more than its standard one."""
     prominence: Detail = "full"
     """The most that any reader gets of it."""
-    had_on: date | None = None
-    """Who was sent the daily edition of that date does not get it again."""
+    had_in: str = ""
+    """The name of an edition: who was sent that one does not get it again."""
     heading: str = ""
     """The key of the heading that its full form stands under; "" for none."""
     story_id: int = 0
@@ -185,8 +184,8 @@ class CompiledEdition:
     """Words in each block of its own, inner blocks not counted; "" is what all readers get."""
     stories: tuple[Story, ...] = ()
     """The briefs, in order."""
-    owed: tuple[date | None, ...] = ()
-    """For each correction whom it is for: who was sent the edition of a date; None: everybody."""
+    owed: tuple[str, ...] = ()
+    """For each correction the edition of which it is for the readers; "": it is for everybody."""
     watched: tuple[tuple[str, ...], ...] = ()
     """For each thing that is still watched its topics: who wants none of them does not get it."""
     lenses: tuple[str, ...] = ()
@@ -211,12 +210,12 @@ class CompiledEdition:
             "words": dict(self.words),
             "stories": [
                 [
-                    *(list(s.topics), s.has_more, s.prominence, _write_day(s.had_on)),
+                    *(list(s.topics), s.has_more, s.prominence, s.had_in),
                     *(s.heading, s.story_id),
                 ]
                 for s in self.stories
             ],
-            "owed": [_write_day(day) for day in self.owed],
+            "owed": list(self.owed),
             "watched": [list(topics) for topics in self.watched],
             "lenses": self.lenses,
             "left_out": self.left_out,
@@ -241,7 +240,7 @@ class CompiledEdition:
                 plain=Part(kind="plain", pieces=tuple(map(_piece_from_json, document["plain"]))),
                 words={key: int(count) for key, count in document["words"].items()},
                 stories=tuple(_story_from_json(*values) for values in document["stories"]),
-                owed=tuple(map(_read_day, document.get("owed", ()))),
+                owed=tuple(map(str, document.get("owed", ()))),
                 watched=tuple(map(tuple, document.get("watched", ()))),
                 lenses=tuple(document["lenses"]),
                 left_out=int(document["left_out"]),
@@ -260,7 +259,7 @@ def _story_from_json(
     topics: list[str],
     has_more: bool,
     prominence: Detail = "full",
-    had_on: str = "",
+    had_in: str = "",
     heading: str = "",
     story_id: int = 0,
 ) -> Story:
@@ -268,18 +267,10 @@ def _story_from_json(
         topics=tuple(topics),
         has_more=has_more,
         prominence=prominence,
-        had_on=_read_day(had_on),
+        had_in=str(had_in),
         heading=heading,
         story_id=int(story_id),
     )
-
-
-def _write_day(day: date | None) -> str:
-    return day.isoformat() if day else ""
-
-
-def _read_day(text: str) -> date | None:
-    return date.fromisoformat(text) if text else None
 
 
 def _piece_to_json(piece: Piece | str) -> Any:

@@ -16,7 +16,6 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from functools import lru_cache
 
 from newsletter.audience.reader import DETAILS, Choices, Detail
@@ -123,7 +122,7 @@ class Selector:
     def select(
         self,
         choices: Choices,
-        had: frozenset[date] = frozenset(),
+        had: frozenset[str] = frozenset(),
         muted: frozenset[str] = frozenset(),
     ) -> Selection:
         """Give what a reader with these choices gets, who was sent the editions of `had`.
@@ -153,7 +152,7 @@ class Selector:
         detail: Detail,
         minutes: int,
         language: str,
-        had: frozenset[date],
+        had: frozenset[str],
         muted: frozenset[str],
     ) -> Selection:
         compiled = self._compiled
@@ -172,7 +171,7 @@ class Selector:
                 blocks |= self._lens_blocks(position, chosen[position])
                 blocks.add(compiled.stories[position].heading)
         given = dict(zip(wanted, forms, strict=False))
-        again = sum(story.had_on in had for story in compiled.stories)  # not left out: they had it
+        again = sum(story.had_in in had for story in compiled.stories)  # not left out: they had it
         left_out = compiled.left_out + len(compiled.stories) - again - len(forms)
         blocks |= _choose_sections(forms, left_out=left_out) | beside
         hidden = self._choosable - blocks
@@ -197,7 +196,7 @@ class Selector:
         )
 
     def _choose_briefs(
-        self, topics: tuple[str, ...], had: frozenset[date], muted: frozenset[str]
+        self, topics: tuple[str, ...], had: frozenset[str], muted: frozenset[str]
     ) -> list[int]:
         wanted = {_fold(topic) for topic in topics}
         unwanted = _fold_topics(muted)
@@ -207,14 +206,14 @@ class Selector:
             if (not wanted or wanted & topics_of)
             and not unwanted & topics_of
             and f"story:{self._compiled.stories[position].story_id}" not in muted
-            and self._compiled.stories[position].had_on not in had
+            and self._compiled.stories[position].had_in not in had
         ]
 
-    def _choose_corrections(self, had: frozenset[date]) -> set[str]:
+    def _choose_corrections(self, had: frozenset[str]) -> set[str]:
         owed = {
             f"correction:{n}"
-            for n, day in enumerate(self._compiled.owed)
-            if day is None or day in had
+            for n, edition in enumerate(self._compiled.owed)
+            if not edition or edition in had
         }
         return owed | {"corrections"} if owed else owed
 

@@ -1,17 +1,18 @@
 """`newsletter.toml` and the environment → frozen settings. One table of name, default, unit, help.
 
 The rooms of the table, each a file: `publication`, `sources`, `day`, `look`, `delivery`,
-`incoming`, `machine`, `signup`, `api`, `watching`; their values are of the kinds in `values`;
-`model` is all of it together. Every field carries its help, and the README's table is made from it
-(`describe_settings`), so an undocumented setting fails a test. Order of precedence: environment
-(`NEWSLETTER_DELIVERY__RELAY`), then a `.env` file beside `newsletter.toml`, then
-`newsletter.toml`, then the default.
+`incoming`, `machine`, `signup`, `api`, `watching`; their values are of the kinds in `values`, and
+`kinds` has those of editions; `model` is all of it together. Every field carries its help, and
+the README's table is made from it (`describe_settings`), so an undocumented setting fails a test.
+Order of precedence: environment (`NEWSLETTER_DELIVERY__RELAY`), then a `.env` file beside
+`newsletter.toml`, then `newsletter.toml`, then the default.
 """
 
 from newsletter.settings.api import Webhook
-from newsletter.settings.day import EditionSettings, Gathering, Schedule
+from newsletter.settings.day import EditionSettings, FurtherEdition, Gathering, Schedule
 from newsletter.settings.delivery import Delivery, DkimKey, DomainSettings, RelaySettings
 from newsletter.settings.incoming import Incoming
+from newsletter.settings.kinds import KINDS, NOT_DAILY, is_daily
 from newsletter.settings.load import list_secrets, load_settings, read_environment
 from newsletter.settings.look import SHIPPED_LOOK, LogoSettings, Look, contrast
 from newsletter.settings.machine import Retention, Templates
@@ -49,6 +50,8 @@ from newsletter.settings.watching import Alerts
 
 __all__ = [
     "BRIEF_PARTS",
+    "KINDS",
+    "NOT_DAILY",
     "SHIPPED_LOOK",
     "SOURCES",
     "VARIABLE",
@@ -61,6 +64,7 @@ __all__ = [
     "EditionSettings",
     "FeedSource",
     "FolderSource",
+    "FurtherEdition",
     "Gathering",
     "Incoming",
     "LensSettings",
@@ -85,6 +89,7 @@ __all__ = [
     "check_picture_url",
     "contrast",
     "describe_settings",
+    "is_daily",
     "list_secrets",
     "load_foreign_kind",
     "load_settings",

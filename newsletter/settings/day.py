@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, time, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from newsletter.settings.kinds import KINDS
 from newsletter.settings.values import WEEKDAYS, Clock, Days, Duration, Hosts, Line, Section
+
+_KIND_NAME = re.compile("[a-z][a-z0-9]{0,19}", re.ASCII)
 
 
 def parse_sections(value: object) -> object:
@@ -47,7 +51,26 @@ def parse_holidays(value: object) -> tuple[str, ...]:
     return tuple(dates)
 
 
+def parse_topics(value: object) -> object:
+    """Read topics: a list, or one line with commas."""
+    if isinstance(value, str):
+        return tuple(filter(None, (topic.strip() for topic in value.split(","))))
+    return value
+
+
+def _check_kind_name(name: str) -> str:
+    if name in KINDS:
+        raise ValueError(f'is the name of editions that there always are: "{name}"; choose another')
+    if not _KIND_NAME.fullmatch(name):
+        raise ValueError(
+            'must be one word of at most 20 small letters and digits such as "evening"'
+        )
+    return name
+
+
 Holidays = Annotated[tuple[str, ...], BeforeValidator(parse_holidays)]
+KindName = Annotated[str, AfterValidator(_check_kind_name)]
+Topics = Annotated[tuple[Line, ...], BeforeValidator(parse_topics)]
 Sections = Annotated[
     tuple[tuple[Line, tuple[Line, ...]], ...],
     BeforeValidator(parse_sections),
@@ -72,17 +95,57 @@ class Schedule(Section):
     reader_hours: Literal["from", "by", "off"] = Field(
         default="from",
         description="What the hour means that a reader chose, by their own clock: from = their "
-        "copy leaves at it; by = it has left by then, at the rate of earlier runs; off = nothing.",
+        "copy leaves at it; by = it has left by then, at the rate of earlier runs; off = nothing. "
+        "A further edition heeds no hour: all who take it get it at its send_at.",
     )
     follow_zones: bool = Field(
         default=False,
-        description="Whether who chose no hour gets it at send_at by the clock of their own zone.",
+        description="Whether who chose no hour gets it at send_at by the clock of their own zone; "
+        "as reader_hours, for no further edition.",
     )
 
     def has_edition(self, day: date) -> bool:
         """Tell whether there is an edition of a day: a set weekday, and no holiday."""
         is_holiday = f"{day}" in self.holidays or f"{day:%m-%d}" in self.holidays
         return WEEKDAYS[day.weekday()] in self.days and not is_holiday
+
+
+class FurtherEdition(Section):
+    """A daily edition beside that of `schedule`, as an evening's."""
+
+    name: KindName = Field(
+        description="One word of small letters and digits: it names the edition in commands and "
+        "addresses, such as 2026-11-23-evening."
+    )
+    title: Line = Field(
+        default="",
+        description="What its readers see for it, at the head of the mail and before its subject; "
+        "default the publication's name and this one's.",
+    )
+    gather_at: Clock = Field(description="When its briefs are gathered.")
+    send_at: Clock = Field(description="When it is sent.")
+    days: Days | None = Field(
+        default=None,
+        description="Weekdays with this edition, by name; default schedule.days. "
+        "schedule.holidays and schedule.max_lateness hold for it too.",
+    )
+    topics: Topics = Field(
+        default=(),
+        description="Only briefs with one of these topics; the others are left to the next "
+        "edition that wants them; none = all briefs.",
+    )
+    audience: Literal["chosen", "all"] = Field(
+        default="chosen",
+        alias="for",
+        description="Who gets it: chosen = who chose it on the preference page; all = also who "
+        "takes the daily edition and did not say that they want this one not.",
+    )
+
+    @model_validator(mode="after")
+    def _is_sent_after_gathering(self) -> FurtherEdition:
+        if self.send_at < self.gather_at:
+            raise ValueError("send_at is before gather_at; an edition is sent on its own day")
+        return self
 
 
 class Weekly(Section):
@@ -108,8 +171,8 @@ class Review(Section):
     )
     deadline: Duration = Field(
         default=timedelta(0),
-        description="How long before schedule.send_at the review ends: what is not approved by "
-        "then is left out.",
+        description="How long before the send_at of a daily edition its review ends: what is not "
+        "approved by then is left out.",
     )
     floor: int = Field(
         default=1,

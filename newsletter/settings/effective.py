@@ -85,7 +85,7 @@ def _show_model(model: BaseModel) -> str:
         if not field.is_required() and value == field.get_default(call_default_factory=True):
             continue
         is_secret = isinstance(value, SecretStr) or bool(_SECRET_NAME.search(name))
-        said.append(f"{name} = {_show(value, is_secret=is_secret)}")
+        said.append(f"{field.alias or name} = {_show(value, is_secret=is_secret)}")
     return "; ".join(said)
 
 

@@ -14,11 +14,20 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from newsletter.errors import RefusedError
 from newsletter.settings.api import Api, Webhook
 from newsletter.settings.console import Console
-from newsletter.settings.day import EditionSettings, Gathering, Review, Schedule, Weekly
+from newsletter.settings.day import (
+    EditionSettings,
+    FurtherEdition,
+    Gathering,
+    Review,
+    Schedule,
+    Weekly,
+)
 from newsletter.settings.delivery import Delivery, DkimKey, DomainSettings, RelaySettings
 from newsletter.settings.incoming import Incoming
+from newsletter.settings.kinds import KINDS
 from newsletter.settings.look import Look
 from newsletter.settings.machine import Database, Retention, Templates, Web
 from newsletter.settings.publication import Publication, Vocabulary
@@ -47,6 +56,7 @@ class Settings(BaseSettings):
     sources: tuple[AnySource, ...] = ()
     gathering: Gathering = Gathering()
     schedule: Schedule = Schedule()
+    editions: tuple[FurtherEdition, ...] = ()
     weekly: Weekly = Weekly()
     review: Review = Review()
     edition: EditionSettings = EditionSettings()
@@ -84,6 +94,15 @@ class Settings(BaseSettings):
                 raise ValueError(f'two are called "{name}"; give one a name of its own')
         return sources
 
+    @field_validator("editions")
+    @classmethod
+    def _kinds_are_unique(cls, further: tuple[FurtherEdition, ...]) -> tuple[FurtherEdition, ...]:
+        names = [each.name for each in further]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f'two are called "{name}"; give one another name')
+        return further
+
     @field_validator("webhooks")
     @classmethod
     def _hooks_are_unique(cls, webhooks: tuple[Webhook, ...]) -> tuple[Webhook, ...]:
@@ -95,9 +114,12 @@ class Settings(BaseSettings):
     @field_validator("review")
     @classmethod
     def _review_ends_on_its_day(cls, review: Review, info: ValidationInfo) -> Review:
-        schedule = info.data.get("schedule")  # not there if it is wrong itself
-        if schedule and since_midnight(schedule.send_at) < review.deadline:
-            raise ValueError("deadline reaches into the day before schedule.send_at; choose less")
+        times = {"schedule.send_at": info.data.get("schedule")}  # None if it is wrong itself
+        for each in info.data.get("editions", ()):
+            times[f"the send_at of the {each.name} edition"] = each
+        for name, each in times.items():
+            if each and since_midnight(each.send_at) < review.deadline:
+                raise ValueError(f"deadline reaches into the day before {name}; choose less")
         return review
 
     @field_validator("look")
@@ -113,18 +135,56 @@ class Settings(BaseSettings):
         return look
 
     @property
-    def review_ends_at(self) -> time:
-        """When the review of a day's edition ends, in the publication's time zone."""
-        left = since_midnight(self.schedule.send_at) - self.review.deadline
+    def daily_kinds(self) -> tuple[str, ...]:
+        """The kinds that tell the news of a day: the daily edition, then the further ones."""
+        return ("daily", *(each.name for each in self.editions))
+
+    def find_further(self, kind: str) -> FurtherEdition | None:
+        """Find what is set for a further daily edition; None for every other kind."""
+        return next((each for each in self.editions if each.name == kind), None)
+
+    def is_for_all(self, kind: str) -> bool:
+        """Tell whether a further daily edition goes to all who take the daily one."""
+        further = self.find_further(kind)
+        return further is not None and further.audience == "all"
+
+    def check_kind(self, kind: str) -> str:
+        """Give back the name of a kind of edition; raises `RefusedError` where there is none."""
+        if kind in KINDS or self.find_further(kind):
+            return kind
+        known = ", ".join((*KINDS, *(each.name for each in self.editions)))
+        raise RefusedError(f'"{kind[:40]}" is no kind of edition', mend=f"there is {known}")
+
+    def find_schedule(self, kind: str) -> Schedule | None:
+        """Find when editions of a kind are due, by the rules of all; None for one that is not."""
+        if kind == "daily":
+            return self.schedule
+        own: dict[str, object] = {}
+        if kind == "weekly" and self.weekly.day:
+            own = {"days": (self.weekly.day,), "send_at": self.weekly.send_at}
+        elif further := self.find_further(kind):
+            own = {"gather_at": further.gather_at, "send_at": further.send_at}
+            own["days"] = self.schedule.days if further.days is None else further.days
+        return self.schedule.model_copy(update=own) if own else None
+
+    def list_schedules(self) -> tuple[tuple[str, Schedule], ...]:
+        """List the kinds of edition that are due by themselves, the daily ones first, and when."""
+        found = ((kind, self.find_schedule(kind)) for kind in (*self.daily_kinds, "weekly"))
+        return tuple((kind, schedule) for kind, schedule in found if schedule)
+
+    def review_ends_at(self, kind: str) -> time:
+        """Say when the review of a daily edition ends, in the publication's time zone."""
+        schedule = self.find_schedule(kind) or self.schedule
+        left = since_midnight(schedule.send_at) - self.review.deadline
         return time(*divmod(int(left.total_seconds()) // 60, 60))
 
-    @property
-    def weekly_schedule(self) -> Schedule | None:
-        """When the round-up is due, by the rules of all editions; None where it is not set."""
-        if not self.weekly.day:
-            return None
-        own = {"days": (self.weekly.day,), "send_at": self.weekly.send_at}
-        return self.schedule.model_copy(update=own)
+    def publication_of(self, kind: str) -> Publication:
+        """Give the publication as the readers of a kind of edition see it: with its title."""
+        further = self.find_further(kind)
+        if further is None:
+            return self.publication
+        title = further.title or f"{self.publication.name} {further.name.capitalize()}"
+        return self.publication.model_copy(update={"name": title})
 
     document: ClassVar[dict[str, Any]] = {}
     reads_environment: ClassVar[bool] = True

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, SecretStr
 
 from newsletter.settings.api import Webhook
+from newsletter.settings.day import FurtherEdition
 from newsletter.settings.delivery import DkimKey, DomainSettings, RelaySettings
 from newsletter.settings.look import LogoSettings
 from newsletter.settings.model import Settings
@@ -16,7 +17,7 @@ from newsletter.settings.publication import LensSettings
 from newsletter.settings.sources import SOURCES
 from newsletter.settings.values import WEEKDAYS, Section, write_duration
 
-_LISTS = ("sources", "dkim", "relays", "domains", "webhooks", "logo")
+_LISTS = ("sources", "editions", "dkim", "relays", "domains", "webhooks", "logo")
 """What has rows of its own below the others."""
 
 
@@ -35,6 +36,7 @@ def describe_settings() -> Iterator[SettingRow]:
     yield from _describe(LogoSettings, "look.logo.")
     for kind, model in SOURCES.items():
         yield from _describe(model, f"sources[{kind}].")
+    yield from _describe(FurtherEdition, "editions[].")
     yield from _describe(RelaySettings, "relays[].")
     yield from _describe(DomainSettings, "domains[].")
     yield from _describe(DkimKey, "dkim[].")
@@ -50,7 +52,7 @@ def _describe(model: type[BaseModel], prefix: str) -> Iterator[SettingRow]:
             yield from _describe(kind, f"{prefix}{name}.")
         else:
             default = "required" if field.is_required() else _shown(field.get_default())
-            yield SettingRow(prefix + name, default, field.description or "")
+            yield SettingRow(prefix + (field.alias or name), default, field.description or "")
 
 
 def _shown(value: Any) -> str:

@@ -20,18 +20,17 @@ from newsletter.delivery.inquiry import (
 )
 from newsletter.delivery.lifecycle import State
 from newsletter.editions.lifecycle import UNDER_WAY
-from newsletter.editions.model import Kind as EditionKind
 from newsletter.editions.model import name_edition
 from newsletter.editions.shelf import EditionRecord, find_edition, list_editions, list_planned
 from newsletter.press import Press
-from newsletter.settings import Schedule, Settings
+from newsletter.settings import Schedule, Settings, is_daily
 from newsletter.store.tables import OPEN_STATES, beats, deliveries
 from newsletter.watch import judging
 from newsletter.watch.alarm import Alarm
 from newsletter.watch.judging import Course, Due
 from newsletter.watch.pulse import MOST_SILENT_SECONDS, Pulse
 
-_RECENT_EDITIONS = 7
+_RECENT_EDITIONS = 30
 _LATELY = timedelta(hours=24)
 _A_WHILE = timedelta(hours=1)
 """How long what a run said of its relay stands once the edition is sent."""
@@ -131,6 +130,8 @@ def _look_at_editions(
         if course.record.sent_at is None or now - course.record.sent_at < _A_WHILE:
             yield from judging.judge_relay_alerts(course)
     for due in _list_due(connection, press, since):
+        if due.record is None and pulse.is_done(due.name):
+            continue  # nothing was new
         if alarm := judging.judge_due(due, courses, pulse.faults, now):
             yield alarm
 
@@ -138,10 +139,7 @@ def _look_at_editions(
 def _list_due(connection: Connection, press: Press, since: datetime) -> Iterator[Due]:
     settings = press.settings
     now = press.now().astimezone(settings.publication.zone)
-    schedules: list[tuple[EditionKind, Schedule]] = [("daily", settings.schedule)]
-    if settings.weekly_schedule:
-        schedules.append(("weekly", settings.weekly_schedule))
-    for kind, schedule in schedules:
+    for kind, schedule in settings.list_schedules():
         due_at = find_past_due(schedule, schedule.send_at, now, grace=settings.alerts.grace)
         if due_at is None or now - max(due_at, since) < settings.alerts.grace:
             continue
@@ -163,18 +161,21 @@ def _look_at_gathering(
     pulse: Pulse,
     sources: Sequence[SourceFacts],
     since: datetime,
-) -> list[Alarm]:
+) -> Iterator[Alarm]:
     settings = press.settings
     now = press.now().astimezone(settings.publication.zone)
-    schedule = settings.schedule
-    due_at = find_past_due(schedule, schedule.gather_at, now, grace=settings.alerts.grace)
-    if due_at is None or due_at < since:
-        return []  # nobody kept the schedule then
-    record = find_edition(connection, due_at.date())
-    if record is not None and record.state not in ("draft", "ready", "held"):
-        return []  # it has what it needs, or needs nothing
-    alarm = judging.judge_gathering(due_at, sources, pulse.faults.get(f"gather {due_at.date()}"))
-    return [alarm] if alarm else []
+    for kind, schedule in settings.list_schedules():
+        if not is_daily(kind):
+            continue  # nothing is gathered for it
+        due_at = find_past_due(schedule, schedule.gather_at, now, grace=settings.alerts.grace)
+        if due_at is None or due_at < since:
+            continue  # nobody kept the schedule then
+        record = find_edition(connection, due_at.date(), kind)
+        if record is not None and record.state not in ("draft", "ready", "held"):
+            continue  # it has what it needs, or needs nothing
+        fault = pulse.faults.get(f"gather {name_edition(due_at.date(), kind)}")
+        if alarm := judging.judge_gathering(due_at, sources, fault):
+            yield alarm
 
 
 def _look_at_machine(press: Press, pulse: Pulse) -> Iterator[Alarm]:

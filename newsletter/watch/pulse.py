@@ -20,6 +20,7 @@ class Pulse:
         self._beat_at = time.monotonic()
         self._is_keeping = False
         self._faults: dict[str, Exception] = {}
+        self._done: set[str] = set()
         self._replies: list[Counter[tuple[str, str]]] = []
         self._tallies: dict[int, Counter[State]] = {}
         self.stirred = threading.Event()
@@ -44,9 +45,14 @@ class Pulse:
         self._faults = {**self._faults, name: error}
 
     def done(self, name: str) -> None:
-        """Forget why: it was done."""
+        """Forget why: it was done, also where nothing was new and so no edition was made."""
+        self._done.add(name)
         self._faults = {key: fault for key, fault in self._faults.items() if key != name}
         self.stirred.set()
+
+    def is_done(self, name: str) -> bool:
+        """Tell whether this process has done what there was to do for the edition of a name."""
+        return name in self._done
 
     @property
     def faults(self) -> Mapping[str, Exception]:

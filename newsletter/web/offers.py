@@ -23,6 +23,7 @@ from newsletter.audience.reader import (
     Choices,
     Mute,
     Rhythm,
+    refusal,
 )
 from newsletter.render.languages import write_date
 from newsletter.settings import WEEKDAYS
@@ -47,6 +48,8 @@ class Offer:
     lenses: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
     rhythms: tuple[Rhythm, ...] = ()
+    editions: Mapping[str, bool] = field(default_factory=dict)
+    """Further daily editions, and whether each is for all who take the daily one."""
     zones: tuple[str, ...] = ()
     news: Mapping[str, str] = field(default_factory=dict)
     """What may be muted, as `Mute` names it, and how it is called."""
@@ -90,11 +93,32 @@ def read_choices(pairs: Pairs, offer: Offer, before: Choices, *, today: date) ->
         format=formats[0] if formats else "",
         language=next((each for each in offer.languages if each == last.get("language")), ""),
         rhythm=next((each for each in offer.rhythms if each == last.get("rhythm")), before.rhythm),
+        editions=_read_editions(pairs, offer, before) if "editions" in asked else before.editions,
         days=before.days if "days" not in asked else () if days == WEEKDAYS else days,
         send_at=send_at if send_at in ("", *HOURS) else before.send_at,
         timezone=zone if zone == "" or zone in offer.zones else before.timezone,
         muted=_read_muted(pairs, offer, before, today) if "muted" in asked else before.muted,
     )
+
+
+def _read_editions(pairs: Pairs, offer: Offer, before: Choices) -> tuple[str, ...]:
+    """Read which further editions are wanted; where nothing changes, nothing is said anew."""
+    said = before.editions
+    for kind, is_for_all in offer.editions.items():
+        is_wanted = ("edition", kind) in pairs
+        if is_wanted == takes_edition(before, kind, is_for_all=is_for_all):
+            continue
+        said = tuple(each for each in said if each not in (kind, refusal(kind)))
+        if is_wanted or is_for_all:
+            said = (*said, kind if is_wanted else refusal(kind))
+    return said
+
+
+def takes_edition(choices: Choices, kind: str, *, is_for_all: bool) -> bool:
+    """Tell whether a reader takes a further daily edition."""
+    if not is_for_all or kind in choices.editions:
+        return kind in choices.editions
+    return choices.rhythm != "weekly" and refusal(kind) not in choices.editions
 
 
 def _read_muted(pairs: Pairs, offer: Offer, before: Choices, today: date) -> tuple[str, ...]:

@@ -53,6 +53,7 @@ from newsletter.web.offers import (
     rank_lenses,
     read_choices,
     read_pause,
+    takes_edition,
     write_choices,
 )
 from newsletter.web.pages import Pages, build_copy_policy, read_claim
@@ -73,6 +74,7 @@ def build_preferences(press: Press, pages: Pages) -> APIRouter:
         lenses=tuple(lens.name for lens in settings.vocabulary.lenses),
         languages=languages,
         rhythms=RHYTHMS if settings.weekly.day else (),  # without a round-up there is no choice
+        editions={each.name: settings.is_for_all(each.name) for each in settings.editions},
         zones=list_zones(available_timezones()),
     )
     obeys_hours = settings.schedule.reader_hours != "off"
@@ -124,6 +126,17 @@ def build_preferences(press: Press, pages: Pages) -> APIRouter:
             details=build_options(DETAILS, [choices.detail or settings.edition.detail]),
             minutes=build_options(map(str, MINUTES), [str(choices.minutes)]),
             rhythms=build_options(on_offer.rhythms, [choices.rhythm or "daily"]),
+            editions=[
+                OptionView(
+                    value=each.name,
+                    text=f"{clean_line(settings.publication_of(each.name).name)}, "
+                    f"{each.send_at:%H:%M}",
+                    is_chosen=takes_edition(
+                        choices, each.name, is_for_all=on_offer.editions[each.name]
+                    ),
+                )
+                for each in settings.editions
+            ],
             days=build_days(choices.days, language or SOURCE),
             hours=build_hours(choices.send_at) if obeys_hours else (),
             own_hour=f"{settings.schedule.send_at:%H:%M}",

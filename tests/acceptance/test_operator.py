@@ -155,6 +155,48 @@ def test_a_cancellation_after_a_sender_was_killed_lists_what_it_left(
     assert cancelled["counts"]["accepted"] <= sink.accepted.total() <= may_have_it
 
 
+def test_a_further_edition_of_the_day_by_hand(tmp_path: Path) -> None:
+    """Each command takes it by its name, and no other name."""
+    more = (
+        '[[editions]]\nname = "evening"\ntitle = "Harbor Evening"\n'
+        'gather_at = "16:30"\nsend_at = "17:00"\n'
+    )
+    project = Project(tmp_path / "publication", more=more)
+    project.write_brief()
+    (project.root / "readers.csv").write_text(
+        "email,consent_source,editions\na@b.example,form,evening\nc@d.example,form,\n"
+    )
+    assert project.run("subscribers", "import", "readers.csv").code == 0
+    wrong = project.run("preview", "--kind", "evenings")
+    assert wrong.code == 2
+    said = " ".join(wrong.err.replace("│", "").split())
+    assert '"evenings" is no kind of edition; there is daily, weekly, special, corr' in said, said
+    told = project.run("gather", "--explain", "--kind", "evening", "--json").document
+    assert told["edition"].endswith("-evening")
+    assert [item["place"] for item in told["items"]] == ["full"]
+    previewed = project.run("preview", "--kind", "evening", "--no-pictures", "--json")
+    assert previewed.code == 0, previewed.err
+    assert previewed.document["subject"].startswith("Harbor Evening: North Quay")
+    (mail,) = (project.root / "preview").glob("*.txt")
+    assert mail.read_text().lstrip().startswith("Harbor Evening")
+    asked = project.run("send", "--kind", "evening", "--dry-run")
+    assert "1 reader" in " ".join(asked.out.split()), asked.out
+    sent = project.run("send", "--kind", "evening", "--yes", "--json")
+    assert sent.code == 0, sent.err
+    assert len(list((project.root / "outbox").glob("*.eml"))) == 1
+    assert "Nothing new" in project.run("send", "--yes").out
+    (edition,) = project.run("status", "--json").document["editions"]
+    assert (edition["kind"], edition["counts"]["accepted"]) == ("evening", 1)
+    name = f"{edition['date']}-evening"
+    shown = project.run("show", "--to", "a@b.example", "--kind", "evening")
+    assert "Harbor Evening" in shown.out
+    story = " ".join(project.run("explain", "c@d.example").out.split())
+    assert "did not choose the evening edition" in story, story
+    how = ("--brief", "1", "--severity", "normal", "--text", "It was the south quay.", "--yes")
+    corrected = project.run("correct", name, *how)
+    assert corrected.code == 0, corrected.err
+
+
 def test_an_edition_is_planned_shown_and_withdrawn(tmp_path: Path) -> None:
     project = Project(tmp_path / "publication")
     project.write_brief()

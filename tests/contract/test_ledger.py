@@ -101,21 +101,22 @@ def test_what_readers_were_sent_before_is_frozen_too(desk: Desk) -> None:
     edition_id = desk.store_edition()
     day, unknown = desk.now.date(), desk.now.date() - timedelta(days=9)
     with desk.database.writing() as connection:
-        Ledger.enrol(connection, edition_id, desk.now, refers_to=(unknown, day))
+        Ledger.enrol(connection, edition_id, desk.now, refers_to=(f"{unknown}", f"{day}"))
     desk.set_delivery(earlier, 1, state="failed")  # whatever becomes of it now
     had = {
         job.reader.subscriber_id: job.reader.had for job in desk.lease_all(desk.take(edition_id))
     }
-    nothing: frozenset[date] = frozenset()
-    assert had == {1: {day}, 2: {day}, 3: nothing, 4: nothing, 5: nothing}
+    nothing: frozenset[str] = frozenset()
+    assert had == {1: {f"{day}"}, 2: {f"{day}"}, 3: nothing, 4: nothing, 5: nothing}
 
 
-def enrolled(desk: Desk, kind: str, *repeats: date) -> list[int]:
+def enrolled(desk: Desk, kind: str, *repeats: date, is_for_all: bool = False) -> list[int]:
     edition_id = desk.store_edition()
     desk.set_edition(edition_id, kind=kind)
+    asked: dict[str, Any] = {"repeats": [str(day) for day in repeats], "is_for_all": is_for_all}
     with desk.database.writing() as connection:
-        expected = Ledger.count_audience(connection, edition_id, desk.now, repeats=repeats)
-        assert Ledger.enrol(connection, edition_id, desk.now, repeats=repeats) == expected
+        expected = Ledger.count_audience(connection, edition_id, desk.now, **asked)
+        assert Ledger.enrol(connection, edition_id, desk.now, **asked) == expected
     jobs = desk.lease_all(desk.take(edition_id))
     return sorted(job.reader.subscriber_id for job in jobs)
 
@@ -130,6 +131,41 @@ def test_each_kind_of_edition_goes_to_those_who_chose_its_rhythm(desk: Desk) -> 
     for kind in ("daily", "special"):
         assert enrolled(desk, kind) == [1, 2, 4, 5]
     assert enrolled(desk, "weekly") == [3, 4]
+
+
+def test_a_further_edition_goes_to_who_chose_it_or_to_all_who_did_not_refuse_it(
+    desk: Desk,
+) -> None:
+    chosen: list[Choices] = [
+        Choices(),
+        Choices(editions=("evening",)),
+        Choices(editions=("noon", "no evening"), detail="full"),
+        Choices(rhythm="weekly"),
+        Choices(rhythm="weekly", editions=("evening",)),
+        Choices(rhythm="both", editions=("evening", "no noon")),
+        Choices(editions=("evenings",), topics=("evening", '"editions":["evening"]')),
+        Choices(editions=("evening",), days=("sun",)),  # none of these is a Sunday's
+    ]
+    for number, choices in enumerate(chosen, 1):
+        desk.store_reader(number, choices=choices.to_document())
+    assert enrolled(desk, "evening") == [2, 5, 6]
+    assert enrolled(desk, "evening", is_for_all=True) == [1, 2, 5, 6, 7]
+    assert enrolled(desk, "noon") == [3]
+    assert enrolled(desk, "noon", is_for_all=True) == [1, 2, 3, 7]
+
+
+def test_which_edition_of_a_day_a_reader_was_sent_is_told_apart(desk: Desk) -> None:
+    desk.store_readers(2)
+    for kind, reader in (("daily", 1), ("evening", 2)):
+        edition_id, _ = desk.approve()
+        desk.set_edition(edition_id, kind=kind, date=desk.now.date())
+        desk.set_delivery(edition_id, reader, state="accepted")
+    names = (f"{desk.now.date()}", f"{desk.now.date()}-evening")
+    edition_id = desk.store_edition()
+    with desk.database.writing() as connection:
+        Ledger.enrol(connection, edition_id, desk.now, refers_to=names)
+    had = [job.reader.had for job in desk.lease_all(desk.take(edition_id))]
+    assert had == [{names[0]}, {names[1]}]
 
 
 def test_who_was_sent_all_that_a_round_up_repeats_is_not_enrolled(desk: Desk) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -35,6 +36,7 @@ from newsletter.press.afterwards import copy_of
 from newsletter.press.approving import approve, count_audience
 from newsletter.press.site import write_web
 from newsletter.publish import make_ready, prepare, prepare_correction, publish
+from newsletter.settings import FurtherEdition
 from newsletter.store.audit import Actor
 from newsletter.store.tables import corrections, deliveries, edition_briefs, editions
 from tests.acceptance.project import BRIEF
@@ -141,6 +143,27 @@ def states(paper: Desk) -> list[tuple[str, str]]:
     with paper.database.reading() as connection:
         found = list_promises(connection, DAY, with_settled=True)
     return [(each.state, each.news) for each in found]
+
+
+def test_what_happened_is_told_in_the_next_edition_of_the_kind_that_promised_it(
+    paper: Desk,
+) -> None:
+    evening = FurtherEdition(name="evening", gather_at=time(16, 30), send_at=time(17))
+    settings = paper.press.settings.model_copy(update={"editions": (evening,)})
+    paper.press = replace(paper.press, settings=settings)
+    paper.add_reader("ada")
+    paper.watch("quay")
+    paper.send_daily(DAY)
+    with paper.database.writing() as connection:
+        (promise,) = list_promises(connection, DAY)
+        by = Actor(who="ada")
+        settle_promise(connection, promise.id, "happened", news="Passed.", by=by, now=paper.now)
+    paper.now += 10 * HOUR
+    paper.write("mole")
+    printed = prepare(paper.press, DAY, kind="evening").printed
+    assert printed is not None
+    assert printed.edition.watching == ()
+    assert [each.news for each in paper.prepare_daily(TUESDAY).edition.watching] == ["Passed."]
 
 
 def test_a_promise_moves_when_its_story_goes_on_and_that_is_told_once(

@@ -301,7 +301,7 @@ def test_a_draft_that_nobody_approved_gives_its_briefs_to_the_next_edition(
     composed = make(database, TUESDAY, now=SEVEN + DAY)
 
     assert titles(composed) == ["Bridge opens", "Ferries stop"]
-    assert composed.retired == (MONDAY,)
+    assert composed.retired == (f"{MONDAY}",)
     assert stale.record is not None
     with database.reading() as connection:
         retired = read_edition(connection, stale.record.id)

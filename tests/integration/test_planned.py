@@ -72,7 +72,7 @@ def special(paper: Paper, at: datetime = THREE, title: str = "North Quay Reopens
 
 def find(paper: Paper, day: date = FRIDAY, kind: str = "special") -> EditionRecord:
     with paper.database.reading() as connection:
-        found = find_edition(connection, day, kind)  # type: ignore[arg-type]
+        found = find_edition(connection, day, kind)
     assert found is not None
     return found
 

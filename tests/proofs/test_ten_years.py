@@ -4,7 +4,7 @@ A folder that files come into, the real gathering, desk and shelf over a real da
 world around them in which days are missed, sources fail, editions are held, made twice, never
 approved, cancelled, or made up for afterwards, processes start anew, and the machine's clock is
 set forward and back by up to 30 hours for days. The zones are those of New York and Berlin, and
-Lord Howe's, whose summer is half an hour long.
+Lord Howe's, whose summer is half an hour long. In New York most days have an evening edition too.
 
 By default two weeks around each change of each zone's clock. The whole form, ten years of each
 zone, takes some minutes and says what it did:
@@ -75,6 +75,7 @@ class World:
     rng: random.Random
     now: datetime
     """What the clock should say."""
+    has_evenings: bool = False
     error: timedelta = timedelta()
     right_again_at: datetime | None = None
     database: Database = field(init=False)
@@ -97,6 +98,7 @@ class World:
                     "timezone": self.zone.key,
                 },
                 "sources": [{"kind": "folder", "path": "briefs"}],
+                "editions": [{"name": "evening", "gather_at": "16:30", "send_at": "17:00"}],
                 "edition": {"lookback": LOOKBACK, "max_briefs": 60},
                 "root": self.root,
             }
@@ -183,28 +185,28 @@ class World:
 
     # -- editions ------------------------------------------------------------------------------
 
-    def compose(self, day: date, reports: tuple[SourceReport, ...]) -> Composed:
+    def compose(self, day: date, reports: tuple[SourceReport, ...], kind: str) -> Composed:
         composed = compose_edition(
-            self.database, self.settings, day=day, now=self.clock, reports=reports
+            self.database, self.settings, day=day, now=self.clock, reports=reports, kind=kind
         )
         self.did[composed.outcome] += 1
         for fate in composed.fates:
             self.listed.setdefault(fate.candidate.brief.title, set()).add(fate.place)
         return composed
 
-    def make(self, day: date, *, plainly: bool = False) -> None:
+    def make(self, day: date, *, plainly: bool = False, kind: str = "daily") -> None:
         """Make the edition of a day as far as this time it goes; `plainly`: and send it."""
         rng = self.rng
         if not plainly and rng.random() < 0.03:
-            self.compose(day, (NOTHING,))
+            self.compose(day, (NOTHING,), kind)
             return
         reports = self.gather()
         if rng.random() < 0.8:
             self.now += timedelta(seconds=1)  # else one reading of the clock serves both
-        composed = self.compose(day, reports)
+        composed = self.compose(day, reports, kind)
         if not plainly and rng.random() < 0.3:  # made early, and again at its time
             self.now += HOUR
-            composed = self.compose(day, self.gather())
+            composed = self.compose(day, self.gather(), kind)
         record = composed.record
         if record is None or composed.edition is None or composed.existing:
             self.did["existing"] += composed.existing
@@ -219,7 +221,7 @@ class World:
             barred = find_barred(connection, record.id, self.clock)
         if barred:  # as a refused approval has it made again
             self.did["barred"] += 1
-            composed = self.compose(day, self.gather())
+            composed = self.compose(day, self.gather(), kind)
             if composed.record is None or composed.edition is None:
                 return
             record = composed.record
@@ -233,7 +235,7 @@ class World:
                 return
             change_state(connection, record.id, "sending", now=self.clock)
             change_state(connection, record.id, "sent", now=self.clock)
-        self.did["sent"] += 1
+        self.did["sent" if kind == "daily" else f"sent in the {kind}"] += 1
         for brief in told:
             assert brief.not_before is None or brief.not_before <= record.window.cut_off
             assert brief.expires_at is None or brief.expires_at > self.clock
@@ -273,6 +275,13 @@ class World:
                 self.did["missed"] += 1
                 continue
             self.make(local_date(self.clock, self.zone), plainly=number == 0)
+            if self.has_evenings and number > 0 and self.rng.random() < 0.8:
+                evening = making + 10 * HOUR
+                for _ in range(self.rng.randint(0, 4)):
+                    self.now += self.rng.random() * 2 * HOUR
+                    self.write(evening)
+                self.now = max(self.now, evening)
+                self.make(local_date(self.clock, self.zone), kind="evening")
             if number > 7 and self.rng.random() < 0.1:
                 self.make_up()
         self.error = timedelta()
@@ -306,7 +315,8 @@ class World:
                 assert (item.kind, "too_old" in self.listed[title]) == ("old", True), (title, item)
         unsent = Counter(item.kind for item in lost.values())
         return (
-            f"{self.zone.key}: {self.did['sent']} editions sent, {len(self.items)} briefs "
+            f"{self.zone.key}: {self.did['sent']} editions sent, "
+            f"{self.did['sent in the evening']} of an evening, {len(self.items)} briefs "
             f"({dict(Counter(item.kind for item in self.items.values()))}): {len(claimed)} in "
             f"exactly one edition each; {unsent['expiring']} expired and {unsent['old']} old, "
             f"each listed; {dict(self.did)}"
@@ -319,6 +329,7 @@ def test_every_brief_is_in_exactly_one_edition(
 ) -> None:
     begins = datetime.combine(first - DAY, time(6), ZoneInfo(zone)).astimezone(UTC)
     world = World(tmp_path, ZoneInfo(zone), random.Random(f"{zone} {first}"), begins)
+    world.has_evenings = zone == "America/New_York"
     try:
         world.live(first, days)
         said = world.check()

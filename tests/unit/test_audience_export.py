@@ -86,6 +86,7 @@ def test_every_column_is_written(database: Database) -> None:
                 send_at="07:30",
                 days=("mon", "sun"),
                 rhythm="both",
+                editions=("evening", "no noon"),
             ),
             fields={"city": "Köln"},
             consent_at=NOW,
@@ -95,11 +96,13 @@ def test_every_column_is_written(database: Database) -> None:
     )
     assert export(database) == (
         '"email","name","timezone","language","topics","lenses","detail","minutes","format",'
-        '"send_at","days","rhythm","consent_at","consent_source","status","created_at","age","city"\r\n'
+        '"send_at","days","rhythm","editions","consent_at","consent_source","status","created_at",'
+        '"age","city"\r\n'
         '"ana@b.example","Ana Souza","Europe/Berlin","pt-BR","art; world","Household Impact",'
-        '"full","5","text","07:30","mon; sun","both","2025-06-01T06:00:00.123456+00:00","web form",'
+        '"full","5","text","07:30","mon; sun","both","evening; no noon",'
+        '"2025-06-01T06:00:00.123456+00:00","web form",'
         '"active","2025-06-01T06:00:00.123456+00:00","","Köln"\r\n'
-        '"bo@b.example","","","","","","","","","","","","","","bounced",'
+        '"bo@b.example","","","","","","","","","","","","","","","bounced",'
         '"2025-06-01T06:00:00.123456+00:00","40",""\r\n'
     )
 

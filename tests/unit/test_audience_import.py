@@ -231,6 +231,24 @@ def test_the_rhythm_is_one_of_three(database: Database) -> None:
     assert report.bad_rows[0].reason.startswith('rhythm: "often" is no rhythm')
 
 
+def test_further_editions_are_chosen_or_refused_by_name(database: Database) -> None:
+    report = load(
+        database,
+        "email,editions\na@b.example,Evening; no Noon\nb@b.example,\n"
+        "c@b.example,weekly\nd@b.example,no daily\ne@b.example,the evening\n"
+        "f@b.example,evening; no evening\n",
+    )
+    assert (report.added, report.bad) == (2, 4)
+    assert find(database, "a@b.example").choices.editions == ("evening", "no noon")
+    assert find(database, "b@b.example").choices.editions == ()
+    assert [row.reason.partition(";")[0] for row in report.bad_rows] == [
+        'editions: "weekly" names no further edition',
+        'editions: "no daily" names no further edition',
+        'editions: "the evening" names no further edition',
+        'editions: "evening" is wanted, and is not',
+    ]
+
+
 def test_an_address_may_bring_its_name(database: Database) -> None:
     load(database, 'email,name\n"""Souza, Ana"" <ana@b.example>",\nBo <bo@b.example>,Robert\n')
     assert find(database, "ana@b.example").name == "Souza, Ana"

@@ -179,19 +179,19 @@ def test_any_bytes_are_notes_or_are_refused_in_one_sentence(data: bytes) -> None
 
 
 def test_a_folder_or_a_file_that_is_not_there_says_nothing(tmp_path: Path) -> None:
-    assert read_notes(tmp_path, RULES, DAY) == Notes()
+    assert read_notes(tmp_path, RULES, f"{DAY}") == Notes()
     (tmp_path / "notes").mkdir()
     for name in ("2026-11-24.md", "example.md", "2026-11-25.md~", ".2026-11-25.md.swp",
                  "2026-11-25 draft.md"):  # fmt: skip
         (tmp_path / "notes" / name).write_text("Words.")
-    assert read_notes(tmp_path, RULES, DAY) == Notes()
+    assert read_notes(tmp_path, RULES, f"{DAY}") == Notes()
 
 
 def test_the_file_of_the_date_is_read(tmp_path: Path) -> None:
     (tmp_path / "desk").mkdir()
     (tmp_path / "desk" / "2026-11-25.md").write_text("Words.")
     rules = EditionSettings(notes=Path("desk"))
-    assert read_notes(tmp_path, rules, DAY).note == Note(text="Words.")
+    assert read_notes(tmp_path, rules, f"{DAY}").note == Note(text="Words.")
 
 
 @pytest.mark.parametrize("name", ["2026-11-25.txt", "2026-11-25", "2026-11-25.Markdown"])
@@ -199,17 +199,17 @@ def test_a_file_that_would_be_passed_over_is_named(tmp_path: Path, name: str) ->
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / name).write_text("Words.")
     with pytest.raises(InputError, match=f"{name}: would not be read .* call it 2026-11-25.md"):
-        read_notes(tmp_path, RULES, DAY)
+        read_notes(tmp_path, RULES, f"{DAY}")
 
 
 def test_a_place_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "notes").touch()
     with pytest.raises(InputError, match=r"notes: is not a folder; name a folder in edition\.n"):
-        read_notes(tmp_path, RULES, DAY)
+        read_notes(tmp_path, RULES, f"{DAY}")
     (tmp_path / "notes").unlink()
     (tmp_path / "notes" / "2026-11-25.md").mkdir(parents=True)
     with pytest.raises(InputError, match=r"notes/2026-11-25\.md: cannot be read \(is a directory"):
-        read_notes(tmp_path, RULES, DAY)
+        read_notes(tmp_path, RULES, f"{DAY}")
 
 
 # -- stored ------------------------------------------------------------------------------------

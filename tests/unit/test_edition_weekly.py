@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 
 from newsletter.briefs.model import Brief
-from newsletter.editions.model import Edition, Placing, list_dates_repeated
+from newsletter.editions.model import Edition, Placing, list_repeated
 from newsletter.editions.weekly import Told, compose_week, decide_week
 from newsletter.settings import Publication
 
@@ -23,6 +23,7 @@ def told(
     number: int,
     *,
     days_ago: int = 1,
+    kind: str = "daily",
     position: int = 0,
     story_id: int | None = None,
     placing: Placing | None = None,
@@ -35,6 +36,7 @@ def told(
         brief=Brief(**fields),  # type: ignore[arg-type]  # each test knows what it says
         placing=placing or Placing(),
         day=SATURDAY - days_ago * DAY,
+        kind=kind,
         position=position,
     )
 
@@ -105,8 +107,10 @@ def test_headings_stand_where_a_brief_stands_under_them() -> None:
 
 
 def test_an_edition_repeats_only_if_all_of_it_was_told_before() -> None:
-    edition, _ = compose(told(1, days_ago=3), told(2, days_ago=2), told(3, days_ago=2))
-    assert list_dates_repeated(edition) == (SATURDAY - 3 * DAY, SATURDAY - 2 * DAY)
+    edition, _ = compose(
+        told(1, days_ago=3), told(2, days_ago=2), told(3, days_ago=2, kind="evening")
+    )
+    assert list_repeated(edition) == ("2026-11-25", "2026-11-26", "2026-11-26-evening")
     plain = Edition(
         date=SATURDAY,
         window=edition.window,
@@ -115,4 +119,4 @@ def test_an_edition_repeats_only_if_all_of_it_was_told_before() -> None:
         briefs=edition.briefs,
         placings=(*edition.placings[:2], Placing()),
     )
-    assert list_dates_repeated(plain) == ()
+    assert list_repeated(plain) == ()

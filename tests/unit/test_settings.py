@@ -17,10 +17,12 @@ from pydantic import BaseModel, ValidationError
 
 from newsletter.errors import ConfigurationError
 from newsletter.settings import (
+    KINDS,
     SOURCES,
     DkimKey,
     DomainSettings,
     EditionSettings,
+    FurtherEdition,
     LogoSettings,
     Publication,
     RelaySettings,
@@ -28,6 +30,7 @@ from newsletter.settings import (
     Settings,
     Webhook,
     describe_settings,
+    is_daily,
     load_settings,
     parse_clock,
     parse_command,
@@ -109,6 +112,14 @@ def refusal(load: Load, *args: Any, **kwargs: Any) -> str:
     return sentence
 
 
+def further(*lines: str) -> str:
+    """Write a further edition, some lines of it otherwise."""
+    written = {"name": '"evening"', "gather_at": '"16:30"', "send_at": '"17:00"'}
+    written |= dict(line.split(" = ") for line in lines)
+    body = "".join(f"{name} = {value}\n" for name, value in written.items())
+    return f"[[editions]]\n{body}"
+
+
 # -- what loads ------------------------------------------------------------------------------------
 
 
@@ -128,6 +139,28 @@ def test_the_sample_loads(load: Load, tmp_path: Path) -> None:
     assert settings.database_url == f"sqlite:///{tmp_path}/newsletter.db"
     assert settings.path("briefs") == tmp_path / "briefs"
     assert settings.secret_keys == (KEY.encode(),)
+
+
+def test_further_editions_go_by_the_rules_of_all(load: Load) -> None:
+    text = SAMPLE.replace('days = "mon-sun"', 'days = "mon-sat"\nholidays = ["12-25"]')
+    settings = load(text + further('for = "all"') + further('name = "noon"', 'days = "sun"'))
+    assert settings.daily_kinds == ("daily", "evening", "noon")
+    evening, noon = settings.find_schedule("evening"), settings.find_schedule("noon")
+    assert evening is not None
+    assert noon is not None
+    assert (evening.send_at, evening.max_lateness) == (time(17), timedelta(hours=6))
+    assert evening.days == ("mon", "tue", "wed", "thu", "fri", "sat")
+    assert noon.days == ("sun",)
+    assert evening.holidays == noon.holidays == ("12-25",)
+    assert [settings.find_schedule(kind) for kind in ("weekly", "special", "dusk")] == [None] * 3
+    assert settings.is_for_all("evening")
+    assert not settings.is_for_all("noon")
+    names = [settings.publication_of(kind).name for kind in ("daily", "evening")]
+    assert names == ["AFBytes Brief", "AFBytes Brief Evening"]
+    assert [is_daily(kind) for kind in (*settings.daily_kinds, *KINDS)] == [
+        *(True, True, True),
+        *(True, False, False, False),
+    ]
 
 
 def test_the_shipped_starter_loads(load: Load) -> None:
@@ -292,6 +325,30 @@ def replaced(line: str, by: str) -> str:
             ),
             'sources: two are called "briefs"; give one a name of its own',
         ),
+        (
+            SAMPLE + further('name = "daily"'),
+            "editions #1.name: is the name of editions",
+        ),
+        (
+            SAMPLE + further('name = "late night"'),
+            "editions #1.name: must be one word of",
+        ),
+        (SAMPLE + further('name = "2nd"'), "editions #1.name: must be one word of"),
+        (SAMPLE + further() + further(), 'editions: two are called "evening"; give one another'),
+        (SAMPLE + further('for = "some"'), "editions #1.for: must be 'chosen' or 'all'"),
+        (SAMPLE + further('audience = "all"'), "editions #1.audience: is not a setting"),
+        (
+            SAMPLE + further('gather_at = "18:00"'),
+            "editions #1: send_at is before gather_at; an",
+        ),
+        (SAMPLE + further('days = "monday"'), "editions #1.days: must name weekdays such as"),
+        (SAMPLE + '[[editions]]\nname = "dusk"\n', "editions #1.gather_at: is required"),
+        (
+            SAMPLE
+            + further('gather_at = "00:10"', 'send_at = "00:20"')
+            + '[review]\ndeadline = "30m"\n',
+            "review: deadline reaches into the day before the send_at of the evening edition; cho",
+        ),
         ("[publication\n" + SAMPLE, ": is not TOML (Expected ']'"),
         (SAMPLE + "[web]\n", ": is not TOML"),
         (SAMPLE.encode("utf-16"), ": is not UTF-8; save it as UTF-8."),
@@ -409,7 +466,7 @@ def names_of(model: type[BaseModel], prefix: str = "") -> set[str]:
         if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
             found |= names_of(field.annotation, f"{prefix}{name}.")
         else:
-            found.add(prefix + name)
+            found.add(prefix + (field.alias or name))
     return found
 
 
@@ -420,8 +477,9 @@ def test_every_setting_is_described() -> None:
     expected = names_of(Settings) - {"root", "sources"}
     for kind, model in SOURCES.items():
         expected |= names_of(model, f"sources[{kind}].")
-    expected -= {"dkim", "relays", "domains", "webhooks", "look.logo"}
+    expected -= {"dkim", "relays", "domains", "webhooks", "look.logo", "editions"}
     expected |= names_of(Webhook, "webhooks[].")
+    expected |= names_of(FurtherEdition, "editions[].")
     expected |= names_of(DkimKey, "dkim[].") | names_of(LogoSettings, "look.logo.")
     expected |= names_of(RelaySettings, "relays[].") | names_of(DomainSettings, "domains[].")
     expected |= {f"vocabulary.lenses[].{name}" for name in ("name", "descriptor", "caveat")}

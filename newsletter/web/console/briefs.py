@@ -21,10 +21,9 @@ from newsletter.briefs.document import brief_from_document
 from newsletter.briefs.mending import mend_document
 from newsletter.briefs.model import Brief
 from newsletter.briefs.text_writer import format_text
-from newsletter.editions.lifecycle import UNSENT
 from newsletter.editions.mending import check_mendable, mend_brief
 from newsletter.editions.review import list_texts
-from newsletter.editions.shelf import EditionRecord, find_edition
+from newsletter.editions.shelf import EditionRecord, find_coming
 from newsletter.editions.stories import RuleKind
 from newsletter.editions.storylines import Piece, list_pieces, store_rule
 from newsletter.editions.verdicts import (
@@ -40,6 +39,7 @@ from newsletter.press import Press
 from newsletter.press.composing import compose, render
 from newsletter.web.console.gate import Visit
 from newsletter.web.console.pages import Frame
+from newsletter.web.forms import Number, read_number
 
 _CHANGED = (
     "Somebody changed this brief while you wrote, and nothing of yours is lost: it stands in "
@@ -111,12 +111,12 @@ def add_briefs(app: FastAPI, press: Press, frame: Frame) -> None:
     database = press.database
 
     @app.get("/briefs/{brief_id}")
-    def show_brief(request: Request, brief_id: int) -> Response:
+    def show_brief(request: Request, brief_id: Number) -> Response:
         with database.reading() as connection:
             found = _find(connection, press, brief_id)
             said = load_said(connection, [brief_id]).get(brief_id, [])
             before = find_text(connection, brief_id, said[-1].content_hash) if said else None
-            record = _coming(connection, press)
+            record = _coming(connection, press, brief_id)
             pieces = list_pieces(connection, record.id) if record else ()
         return frame.show(
             "brief.html.j2",
@@ -145,7 +145,7 @@ def add_briefs(app: FastAPI, press: Press, frame: Frame) -> None:
         )
 
     @app.get("/briefs/{brief_id}/edit")
-    def ask_for_words(request: Request, brief_id: int) -> Response:
+    def ask_for_words(request: Request, brief_id: Number) -> Response:
         with database.reading() as connection:
             found = _find(connection, press, brief_id)
             check_mendable(connection, brief_id)
@@ -155,7 +155,7 @@ def add_briefs(app: FastAPI, press: Press, frame: Frame) -> None:
         return show_form(request.state.visit, found, draft_of(brief))
 
     @app.post("/briefs/{brief_id}/edit")
-    def mend(request: Request, brief_id: int) -> Response:
+    def mend(request: Request, brief_id: Number) -> Response:
         visit: Visit = request.state.visit
         draft = read_draft(visit.pairs)
         with database.writing() as connection:
@@ -168,7 +168,7 @@ def add_briefs(app: FastAPI, press: Press, frame: Frame) -> None:
                 )
             except BriefError as error:
                 return show_form(visit, found, draft, said=f"Nothing is stored: {error}")
-            record = _coming(connection, press)
+            record = _coming(connection, press, brief_id)
         if changed and record:
             remake(replaced(press, actor=visit.actor), record)
         return frame.lead(f"/briefs/{brief_id}")
@@ -176,20 +176,20 @@ def add_briefs(app: FastAPI, press: Press, frame: Frame) -> None:
     # -- its story ---------------------------------------------------------------------------------
 
     @app.post("/briefs/{brief_id}/story")
-    def rule(request: Request, brief_id: int) -> Response:
+    def rule(request: Request, brief_id: Number) -> Response:
         visit: Visit = request.state.visit
-        kind, other = visit.form.get("rule", ""), visit.form.get("other", "")
-        if kind not in ("merge", "split") or not (other.isascii() and other.isdecimal()):
+        kind, other = visit.form.get("rule", ""), read_number(visit.form.get("other", ""))
+        if kind not in ("merge", "split") or not other:
             raise InputError("nothing was merged", mend="choose the other brief")
         with database.writing() as connection:
-            record = _coming(connection, press)
+            record = _coming(connection, press, brief_id)
             if record is None:
                 raise RefusedError("there is no edition whose stories could be changed")
             store_rule(
                 connection,
                 cast("RuleKind", kind),
                 brief_id,
-                int(other[:15]),
+                other,
                 by=visit.actor,
                 now=press.now(),
             )
@@ -199,7 +199,7 @@ def add_briefs(app: FastAPI, press: Press, frame: Frame) -> None:
     # -- a person's word ---------------------------------------------------------------------------
 
     @app.post("/briefs/{brief_id}/judge")
-    def judge(request: Request, brief_id: int) -> Response:
+    def judge(request: Request, brief_id: Number) -> Response:
         visit: Visit = request.state.visit
         form = visit.form
         verdict, note = form.get("verdict", ""), form.get("note", "").strip()[:500]
@@ -219,7 +219,7 @@ def add_briefs(app: FastAPI, press: Press, frame: Frame) -> None:
                 now=press.now(),
                 note=note,
             )
-            record = _coming(connection, press)
+            record = _coming(connection, press, brief_id)
         if verdict == "rejected" and record:
             remake(replaced(press, actor=visit.actor), record)
         return frame.lead("/")
@@ -232,10 +232,10 @@ def remake(press: Press, record: EditionRecord) -> None:
         render(press, composed)
 
 
-def _coming(connection: Connection, press: Press) -> EditionRecord | None:
-    """Find the day's edition, unless it is not made anew any more."""
-    record = find_edition(connection, press.today())
-    return record if record and record.state in UNSENT and not record.is_planned else None
+def _coming(connection: Connection, press: Press, brief_id: int) -> EditionRecord | None:
+    """Find the day's edition that has a brief, unless it is not made anew any more."""
+    record = find_coming(connection, press.today(), brief_id)
+    return None if record is None or record.is_planned else record
 
 
 def _find(connection: Connection, press: Press, brief_id: int) -> Reviewed:

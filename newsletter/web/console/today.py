@@ -13,9 +13,10 @@ from newsletter.briefs.health import TROUBLE, judge_source
 from newsletter.briefs.watch import load_facts
 from newsletter.editions.desk import list_waiting
 from newsletter.editions.lifecycle import UNDER_WAY, UNSENT
+from newsletter.editions.model import Kind
 from newsletter.editions.placing import Move, list_fixed, move_brief
 from newsletter.editions.seconding import list_open
-from newsletter.editions.shelf import find_edition, list_editions
+from newsletter.editions.shelf import find_coming, find_edition, list_editions
 from newsletter.editions.storylines import Piece, list_pieces
 from newsletter.editions.verdicts import (
     Reviewed,
@@ -30,6 +31,7 @@ from newsletter.web.console.briefs import remake
 from newsletter.web.console.editions import read_tally
 from newsletter.web.console.gate import Visit
 from newsletter.web.console.pages import Frame
+from newsletter.web.forms import Number
 
 _EDITIONS_LOOKED_AT = 7
 
@@ -51,9 +53,10 @@ def add_today(app: FastAPI, press: Press, frame: Frame) -> None:
     @app.get("/")
     def show_today(request: Request) -> Response:
         now, settings = press.now(), press.settings
+        kind = _read_kind(request, press)
         with database.reading() as connection:
             facts = load_facts(connection, settings, now=now)
-            record = find_edition(connection, press.today())
+            record = find_edition(connection, press.today(), kind)
             recent = list_editions(connection, _EDITIONS_LOOKED_AT, with_planned=False)
             told: list[ToldView] = []
             if record and record.state in UNSENT:
@@ -97,28 +100,31 @@ def add_today(app: FastAPI, press: Press, frame: Frame) -> None:
             sources_count=len(judged),
             last_read=max((f.last_success_at for f in facts if f.last_success_at), default=None),
             items_of_week=sum(f.items_of_week for f in facts),
-            send_at=settings.schedule.send_at,
+            kind=kind,
+            kinds=settings.daily_kinds,
+            send_at=(settings.find_schedule(kind) or settings.schedule).send_at,
             zone=settings.publication.timezone,
         )
 
     @app.post("/gather")
     def gather_anew(request: Request) -> Response:
         mine = replace(press, actor=request.state.visit.actor)
-        prepared = prepare(mine, press.today())
+        kind = _read_kind(request, press)
+        prepared = prepare(mine, press.today(), kind=kind)
         if prepared.printed is None and prepared.composed.outcome == "held":
             record = prepared.composed.record
             raise Untimely(f"the edition is held: {record.reason if record else ''}")
-        return frame.lead("/")
+        return frame.lead(_path_of(kind))
 
     @app.post("/briefs/{brief_id}/move")
-    def move(request: Request, brief_id: int) -> Response:
+    def move(request: Request, brief_id: Number) -> Response:
         visit: Visit = request.state.visit
         asked = visit.form.get("move", "")
         if asked not in get_args(Move):
             raise InputError("nothing was moved", mend="say where to")
         with database.writing() as connection:
-            record = find_edition(connection, press.today())
-            if record is None or record.state not in UNSENT:
+            record = find_coming(connection, press.today(), brief_id)
+            if record is None:
                 raise RefusedError("there is no edition whose order could be changed")
             move_brief(
                 connection,
@@ -129,4 +135,17 @@ def add_today(app: FastAPI, press: Press, frame: Frame) -> None:
                 now=press.now(),
             )
         remake(replace(press, actor=visit.actor), record)
-        return frame.lead(f"/#brief-{brief_id}")
+        return frame.lead(f"{_path_of(record.kind)}#brief-{brief_id}")
+
+
+def _read_kind(request: Request, press: Press) -> Kind:
+    """Read which of the day's editions is looked at; the daily one where none is named."""
+    kind = request.query_params.get("kind", "daily")
+    if kind not in press.settings.daily_kinds:
+        known = ", ".join(press.settings.daily_kinds)
+        raise RefusedError(f'"{kind[:40]}" is no daily edition', mend=f"there is {known}")
+    return kind
+
+
+def _path_of(kind: Kind) -> str:
+    return "/" if kind == "daily" else f"/?kind={kind}"

@@ -51,6 +51,7 @@ from newsletter.web.console.passkeys import (
     remove_passkeys,
 )
 from newsletter.web.console.sessions import open_session
+from newsletter.web.forms import read_number
 
 log = logging.getLogger("newsletter.web")
 
@@ -199,7 +200,7 @@ def add_yourself(app: FastAPI, press: Press, frame: Frame) -> None:
             removed = remove_passkeys(
                 connection,
                 visit.member,
-                only=int(asked[:18]) if asked.isascii() and asked.isdecimal() else 0,
+                only=read_number(asked),
                 actor=visit.actor,
                 now=press.now(),
             )

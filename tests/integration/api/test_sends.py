@@ -46,6 +46,15 @@ def deliver(stage: Stage) -> None:
     asyncio.run(hand_over(stage.press, record))
 
 
+def test_a_kind_that_there_is_not_is_refused_at_once(stage: Stage) -> None:
+    name = f"{stage.press.today()}-dusk"
+    answer = stage.program().post(f"editions/{name}/send", headers={"Idempotency-Key": "dusk"})
+    assert answer.status_code == 409
+    assert "is no kind of edition; there is daily, weekly, special, corr" in answer.text
+    with stage.database.reading() as connection:
+        assert connection.scalar(select(func.count()).select_from(orders)) == 0
+
+
 def test_a_send_is_made_approved_and_delivered_once(stage: Stage) -> None:
     program = stage.program()
     answer = send(stage, program)

@@ -11,7 +11,7 @@ import argon2
 import pytest
 
 from newsletter.press import Press
-from newsletter.settings import load_settings
+from newsletter.settings import FurtherEdition, load_settings
 from newsletter.store import open_database
 from newsletter.web.app import serving
 from newsletter.web.console import proofs
@@ -48,15 +48,18 @@ def stage(gathered: Project, tmp_path: Path) -> Iterator[Stage]:
 
 
 @contextmanager
-def open_stage(gathered: Project, folder: Path) -> Iterator[Stage]:
-    """Serve a copy of what was gathered, whose files are in a folder."""
+def open_stage(
+    gathered: Project, folder: Path, *, further: tuple[FurtherEdition, ...] = ()
+) -> Iterator[Stage]:
+    """Serve a copy of what was gathered, whose files are in a folder, with further editions."""
     (folder / "news.db").write_bytes((gathered.root / "newsletter.db").read_bytes())
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NEWSLETTER_SECRET_KEY", KEY)
         settings = load_settings(gathered.config)
         delivery = settings.delivery.model_copy(update={"relay": f"eml:{folder / 'outbox'}"})
         kept = settings.database.model_copy(update={"installation": str(folder / ".installation")})
-        settings = settings.model_copy(update={"delivery": delivery, "database": kept})
+        changed = {"delivery": delivery, "database": kept, "editions": further}
+        settings = settings.model_copy(update=changed)
         database = open_database(f"sqlite:///{folder / 'news.db'}", durability="process")
         clock = Clock(datetime.now(UTC))
         press = Press(settings, database, clock)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select, update
@@ -13,8 +14,11 @@ from newsletter.delivery.inquiry import list_decisions
 from newsletter.editions.manifest import find_manifest
 from newsletter.editions.shelf import EditionRecord, change_state, find_edition
 from newsletter.press.delivering import deliver
+from newsletter.settings import FurtherEdition
 from newsletter.store.audit import Actor, list_entries, verify
 from newsletter.store.tables import deliveries
+from tests.acceptance.project import Project
+from tests.integration.console.conftest import open_stage
 from tests.integration.console.stage import Person, Stage
 
 
@@ -37,6 +41,36 @@ def gather(stage: Stage, person: Person) -> date:
     """Look at the day, whose edition is made."""
     person.get("/console/")
     return stage.press.today()
+
+
+def test_each_edition_of_the_day_has_its_page(gathered: Project, tmp_path: Path) -> None:
+    evening = FurtherEdition.model_validate(
+        {"name": "evening", "gather_at": "16:30", "send_at": "17:00", "topics": ["Ports"]}
+    )
+    with open_stage(gathered, tmp_path, further=(evening,)) as stage:
+        ed = stage.enter("Ed", "editor")
+        brief = gathered.root / "briefs" / "port.txt"
+        brief.write_text("---\ntopics: [ports]\n---\nHarbor Bell Rings\n\nA bell was cast anew.\n")
+        try:
+            ed.get("/console/?kind=evening")
+            assert titles(ed) == []
+            assert ed.post("/console/gather?kind=evening").headers["Location"].endswith(
+                "?kind=evening"
+            )  # fmt: skip
+        finally:
+            brief.unlink()
+        ed.get("/console/?kind=evening")
+        assert titles(ed) == ["Harbor Bell Rings"]
+        assert "The evening edition" in ed.text
+        assert "Set for 17:00" in ed.text
+        (number,) = ed.page.xpath("//ol[@class='told']/li/@id")
+        number = number.removeprefix("brief-")
+        moved = ed.post(f"/console/briefs/{number}/move", move="first")
+        assert moved.headers["Location"].endswith(f"?kind=evening#brief-{number}")
+        ed.get("/console/")
+        assert len(titles(ed)) == 3
+        assert ed.page.xpath("//a[.='evening']/@href")
+        assert ed.get("/console/?kind=dusk").status_code == 409
 
 
 def test_an_edition_is_planned_as_it_stands(stage: Stage) -> None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
-from datetime import date, timedelta
+from dataclasses import replace
+from datetime import date, time, timedelta
 from email import message_from_bytes, policy
 from typing import Any, Literal
 from urllib.parse import urlencode
 
+import httpx2
 import pytest
 from lxml import html as lxml_html
 
 from newsletter.audience.reader import RHYTHMS, Choices, Rhythm
 from newsletter.audience.subscribers import find_subscriber
 from newsletter.mail import decode_message
-from newsletter.settings import WEEKDAYS
-from newsletter.web.offers import Offer, read_choices, read_pause
+from newsletter.settings import WEEKDAYS, FurtherEdition
+from newsletter.web.app import serving
+from newsletter.web.offers import Offer, read_choices, read_pause, takes_edition
 from tests.integration.web.stage import Stage
 
 TODAY = date(2026, 11, 26)
@@ -141,6 +144,57 @@ def test_how_often(
         [("rhythm", said)], Offer(rhythms=offered), Choices(rhythm=before), today=TODAY
     )
     assert chosen.rhythm == after
+
+
+def test_further_editions_are_ticked_by_their_titles(stage: Stage) -> None:
+    link = link_of(stage)
+    assert "Further editions" not in stage.web.get(link).text
+    evening = FurtherEdition(
+        name="evening", title="Harbor <Evening>", gather_at=time(16, 30), send_at=time(17)
+    )
+    noon = FurtherEdition.model_validate(
+        {"name": "noon", "gather_at": "11:30", "send_at": "12:00", "for": "all"}
+    )
+    settings = stage.press.settings.model_copy(update={"editions": (evening, noon)})
+    with serving(replace(stage.press, settings=settings), "127.0.0.1:0") as address:
+        web = httpx2.Client(base_url=address, trust_env=False)
+        tree: Any = lxml_html.document_fromstring(web.get(link).text)
+        labels = [e.getparent().text_content().strip()
+                  for e in tree.xpath("//input[@name='edition']")]  # fmt: skip
+        assert labels == ["Harbor <Evening>, 17:00", "Harbor Daily Noon, 12:00"]
+        assert tree.xpath("//input[@name='edition'][@checked]/@value") == ["noon"]
+        saved = web.post(link, data={"asked": "editions", "edition": "evening"})
+        tree = lxml_html.document_fromstring(saved.text)
+        assert tree.xpath("//input[@name='edition'][@checked]/@value") == ["evening"]
+        web.close()
+    assert choices(stage) == Choices(editions=("evening", "no noon"))
+
+
+@pytest.mark.parametrize(
+    ("ticked", "before", "after"),
+    [
+        # Evening is for those who choose it, noon for all who take the daily one.
+        (("noon",), Choices(), ()),
+        ((), Choices(), ("no noon",)),
+        (("evening", "noon"), Choices(), ("evening",)),
+        (("evening", "noon"), Choices(editions=("no noon",)), ("evening", "noon")),
+        ((), Choices(editions=("evening", "no noon", "dawn")), ("no noon", "dawn")),
+        ((), Choices(rhythm="weekly"), ()),
+        (("noon", "dusk"), Choices(rhythm="weekly"), ("noon",)),
+        ((), Choices(rhythm="weekly", editions=("noon",)), ("no noon",)),
+    ],
+)
+def test_which_further_editions(
+    ticked: tuple[str, ...], before: Choices, after: tuple[str, ...]
+) -> None:
+    offer = Offer(editions={"evening": False, "noon": True}, rhythms=RHYTHMS)
+    pairs = [("asked", "editions"), *(("edition", kind) for kind in ticked)]
+    chosen = read_choices(pairs, offer, before, today=TODAY)
+    assert chosen.editions == after
+    assert read_choices([("edition", "evening")], offer, before, today=TODAY) == before, "not asked"
+    taken = {kind for kind, all_ in offer.editions.items()
+             if takes_edition(chosen, kind, is_for_all=all_)}  # fmt: skip
+    assert taken == {*ticked} & {*offer.editions}
 
 
 @pytest.mark.parametrize(

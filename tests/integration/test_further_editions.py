@@ -1,0 +1,481 @@
+"""Several editions a day: every brief in exactly one, every reader sent what they chose, once.
+
+The schedule over a real database and a real relay, by a clock that can be set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import func, insert, select
+
+from newsletter import schedule
+from newsletter.audience.pseudonyms import Pseudonyms
+from newsletter.audience.reader import Choices
+from newsletter.delivery.inquiry import tell_story
+from newsletter.editions.corrections import find_wrong, store_correction
+from newsletter.editions.desk import list_waiting
+from newsletter.editions.model import parse_edition_name
+from newsletter.editions.shelf import EditionRecord, find_coming, find_edition, list_editions
+from newsletter.editions.verdicts import approve_edition, read_rules
+from newsletter.errors import RefusedError
+from newsletter.mail import decode_message
+from newsletter.press import Press
+from newsletter.press.site import build_web
+from newsletter.publish import make_ready, prepare
+from newsletter.schedule import Keeper
+from newsletter.settings import Settings
+from newsletter.store import Database
+from newsletter.store.audit import Actor
+from newsletter.store.tables import briefs, edition_briefs, subscribers
+from newsletter.watch.looking import Memory, look
+from newsletter.watch.pulse import Pulse
+from tests.integration.runs import Server
+
+BERLIN = ZoneInfo("Europe/Berlin")
+MONDAY = date(2026, 11, 23)
+CHANGE = date(2026, 10, 25)  # Berlin's clocks went back in the night before
+DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
+EVENING = {"name": "evening", "title": "Harbor Evening", "gather_at": "16:30", "send_at": "17:00"}
+NOON = {"name": "noon", "gather_at": "11:30", "send_at": "12:00", "for": "all"}
+STORIES = {  # as unlike as can be: what is alike becomes one story
+    "quay": ("North Quay Reopens", "Two ferries came back to their berths a week ahead of plan."),
+    "mole": ("Council Buys Old Mole", "The budget vote was unanimous, and brokers had bid too."),
+    "pier": ("Thousands Dance on Pier", "A brass band from Lisbon played until past midnight."),
+    "salt": ("Salt Prices Double", "Bakers blame a dry autumn in the marshes of the south."),
+    "owls": ("Owls Nest in Town Hall", "Clerks work by candle so that nobody wakes the young."),
+    "tram": ("Tram Nine Goes Driverless", "Its first passengers were forty schoolchildren."),
+    "kiln": ("Roman Kiln Under Car Park", "Archaeologists have until spring to dig it out."),
+}
+
+
+class House:
+    """A publication with several editions a day, its readers, and a clock that can be set."""
+
+    def __init__(self, root: Path, database: Database, relay: str) -> None:
+        self.root, self.database, self.relay = root, database, relay
+        self.now = datetime(2026, 10, 1, tzinfo=UTC)
+        self.press = self.open(EVENING, NOON)
+        (root / "briefs").mkdir()
+
+    def open(self, *further: dict[str, Any], **more: Any) -> Press:
+        """Open it with other editions, and other settings."""
+        self.press = Press(
+            Settings.model_validate(
+                {
+                    "publication": {
+                        "name": "Harbor Daily",
+                        "sender": "Harbor Daily <daily@news.example>",
+                        "list_id": "daily.news.example",
+                        "url": "https://news.example",
+                        "timezone": "Europe/Berlin",
+                        "postal_address": "14 Quay Street",
+                    },
+                    "sources": [{"kind": "folder", "path": "briefs"}],
+                    "editions": further,
+                    "edition": {"browser_checks": False},
+                    "delivery": {"relay": self.relay, "connections": 1},
+                    "secret_key": "k" * 40,
+                    "root": self.root,
+                    **more,
+                }
+            ),
+            self.database,
+            lambda: self.now,
+        )
+        return self.press
+
+    def at(self, day: date, clock: str) -> None:
+        """Set the clock to an hour of Berlin."""
+        self.now = datetime.fromisoformat(f"{day}T{clock}").replace(tzinfo=BERLIN).astimezone(UTC)
+
+    def write(self, name: str, topic: str = "") -> str:
+        """Put a brief of an hour ago into the folder; give its title."""
+        title, text = STORIES[name]
+        path = self.root / "briefs" / f"{name}.txt"
+        head = f"---\ntopics: [{topic}]\n---\n" if topic else ""
+        path.write_text(f"{head}{title}\n\n{text}\n")
+        moment = (self.now - HOUR).timestamp()
+        os.utime(path, (moment, moment))
+        return title
+
+    def add_reader(self, name: str, choices: Choices) -> None:
+        values = {
+            "email": f"{name}@reader.example",
+            "email_key": f"{name}@reader.example",
+            "name": "",
+            "status": "active",
+            "choices": choices.to_document(),
+            "fields": {},
+            "created_at": datetime(2026, 9, 1, tzinfo=UTC),
+            "updated_at": datetime(2026, 9, 1, tzinfo=UTC),
+        }
+        with self.database.writing() as connection:
+            connection.execute(insert(subscribers).values(values))
+
+    def keep(self, until: Callable[[], bool], *, seconds: float = 60) -> None:
+        """Begin to keep the schedule, as a process that starts; stop once something holds."""
+
+        async def whole() -> None:
+            keeper = Keeper(self.press)
+            kept = asyncio.create_task(keeper.keep())
+            end = time.monotonic() + seconds
+            while not until() and time.monotonic() < end:  # noqa: ASYNC110 - others bring it
+                await asyncio.sleep(0.01)
+            assert time.monotonic() < end, "it never happened"
+            keeper.stop()
+            await kept
+
+        asyncio.run(whole())
+
+    def find(self, name: str) -> EditionRecord | None:
+        named = parse_edition_name(name)
+        assert named is not None
+        with self.database.reading() as connection:
+            return find_edition(connection, *named)
+
+    def state(self, name: str) -> str:
+        found = self.find(name)
+        return found.state if found else ""
+
+    def send(self, name: str) -> None:
+        self.keep(lambda: self.state(name) == "sent")
+
+    def list_claimed(self) -> dict[str, list[str]]:
+        """List the editions that have each brief, by its title."""
+        found: dict[str, list[str]] = {}
+        with self.database.reading() as connection:
+            records = {record.id: record.name for record in list_editions(connection, 99)}
+            rows = connection.execute(
+                select(briefs.c.document, edition_briefs.c.edition_id).outerjoin(
+                    edition_briefs, edition_briefs.c.brief_id == briefs.c.id
+                )
+            )
+            for document, edition_id in rows:
+                found.setdefault(document["title"], []).append(records.get(edition_id, ""))
+        return found
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as running:
+        yield running
+
+
+@pytest.fixture
+def house(
+    tmp_path: Path,
+    database: Database,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> House:
+    monkeypatch.setattr(schedule, "RETRY_SECONDS", 0.05)
+    caplog.set_level(logging.INFO, logger="newsletter")
+    return House(tmp_path, database, server.url)
+
+
+def said(caplog: pytest.LogCaptureFixture, words: str) -> bool:
+    return any(words in record.getMessage() for record in caplog.records)
+
+
+def titles(server: Server, name: str) -> Counter[str]:
+    """Count the mails of a reader in which each story stands."""
+    plain = [decode_message(each)[0] for each in server.contents.get(f"{name}@reader.example", ())]
+    assert len(plain) == server.kept[f"{name}@reader.example"], "no mail came twice"
+    known = [title for title, _ in STORIES.values()]
+    return Counter(title for text in plain for title in known if title in text)
+
+
+def subjects(server: Server, name: str) -> set[str]:
+    found = server.contents.get(f"{name}@reader.example", ())
+    return {re.findall(rb"(?m)^Subject: (.*?)\r$", mail)[0].decode() for mail in found}
+
+
+# -- the days --------------------------------------------------------------------------------------
+
+
+def test_two_days_across_a_restart_and_a_change_of_the_clocks(
+    house: House, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.add_reader("plain", Choices())
+    house.add_reader("evening", Choices(editions=("evening", "no noon")))
+    house.add_reader("both", Choices(editions=("evening",)))
+    house.add_reader("weekly", Choices(rhythm="weekly"))
+    house.add_reader("night", Choices(rhythm="weekly", editions=("evening",)))
+    eve = CHANGE - DAY
+    told: dict[str, str] = {}
+    for day, kind, clock, name in (
+        (eve, "", "07:00", "quay"),
+        (eve, "-noon", "12:00", "mole"),
+        (eve, "-evening", "17:00", "pier"),
+        (CHANGE, "", "07:00", "salt"),
+        (CHANGE, "-noon", "12:00", "owls"),
+        (CHANGE, "-evening", "17:00", "tram"),
+    ):
+        house.at(day, clock)
+        edition = f"{day}{kind}"
+        told[house.write(name)] = edition
+        house.now -= MINUTE
+        house.keep(lambda: said(caplog, "send (evening): next at"))
+        assert not house.state(edition), "a minute before its time"
+        caplog.clear()
+        house.now += MINUTE
+        if edition == f"{CHANGE}-evening":
+            assert house.now == datetime(2026, 10, 25, 16, tzinfo=UTC)
+            house.keep(lambda: server.kept.total() >= 15)  # stopped on the way
+        house.send(edition)
+    assert house.list_claimed() == {title: [edition] for title, edition in told.items()}
+    of = {
+        kind: Counter({title: 1 for title, edition in told.items() if edition.endswith(kind)})
+        for kind in ("noon", "evening")
+    }
+    daily = Counter(dict.fromkeys(told, 1)) - of["noon"] - of["evening"]
+    assert titles(server, "plain") == daily + of["noon"]
+    assert titles(server, "evening") == daily + of["evening"]
+    assert titles(server, "both") == daily + of["noon"] + of["evening"]
+    assert titles(server, "weekly") == Counter()
+    assert titles(server, "night") == of["evening"]
+    assert subjects(server, "night") == {
+        "Harbor Evening: Thousands Dance on Pier",
+        "Harbor Evening: Tram Nine Goes Driverless",
+    }
+    assert "Harbor Daily Noon: Owls Nest in Town Hall" in subjects(server, "plain")
+    before = server.kept.copy()
+    house.keep(lambda: said(caplog, f"edition {CHANGE}-evening: is sent already"))
+    assert server.kept == before
+
+    # What readers and operators see of them.
+    pages = build_web(house.press, None)
+    archive = pages["editions/index.html"].decode()
+    assert f"/editions/{eve}-evening" in archive
+    assert "Harbor Evening: Tram Nine Goes Driverless" in archive
+    assert b"Harbor Evening" in pages["editions/feed.xml"]
+    (page,) = [
+        data.decode()
+        for file, data in build_web(house.press, eve).items()
+        if file == f"editions/{eve}-evening/index.html"
+    ]
+    assert "Harbor Evening" in page
+    with house.database.reading() as connection:
+        listed = list_editions(connection, 2)
+        story = tell_story(
+            connection, "plain@reader.example", listed, pseudonyms=Pseudonyms([b"k" * 32])
+        )
+        weekly = tell_story(
+            connection, "weekly@reader.example", listed, pseudonyms=Pseudonyms([b"k" * 32])
+        )
+    absences = [chapter.absence.partition(";")[0] for chapter in story.chapters]
+    assert absences == ["did not choose the evening edition", ""]
+    absences = [chapter.absence.partition(";")[0] for chapter in weekly.chapters]
+    assert absences[1] == "did not choose the noon edition"
+
+
+def test_missed_ones_are_caught_up_in_order_or_leave_their_news_to_the_next(
+    house: House, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.open(EVENING, schedule={"max_lateness": "12h"})
+    house.add_reader("both", Choices(editions=("evening",)))
+    house.at(MONDAY, "17:05")
+    quay = house.write("quay")
+    house.keep(
+        lambda: (
+            house.state(f"{MONDAY}") == "sent"
+            and said(caplog, f"edition {MONDAY}-evening: nothing new")
+        )
+    )
+    assert house.list_claimed() == {quay: [f"{MONDAY}"]}
+
+    mole = house.write("mole")
+    house.send(f"{MONDAY}-evening")
+    assert house.list_claimed() == {quay: [f"{MONDAY}"], mole: [f"{MONDAY}-evening"]}
+
+    # Tuesday's evening is missed altogether: Wednesday's daily has its news.
+    house.open(EVENING, schedule={"max_lateness": "2h"})
+    house.at(MONDAY + DAY, "16:59")
+    pier = house.write("pier")
+    house.at(MONDAY + DAY, "19:01")
+    house.keep(lambda: said(caplog, "send (evening): next at"))
+    assert not house.state(f"{MONDAY + DAY}-evening")
+    house.at(MONDAY + 2 * DAY, "07:00")
+    house.send(f"{MONDAY + 2 * DAY}")
+    assert house.list_claimed()[pier] == [f"{MONDAY + 2 * DAY}"]
+    assert titles(server, "both") == Counter([quay, mole, pier])
+
+
+def test_an_edition_of_topics_leaves_the_others_to_the_next(house: House, server: Server) -> None:
+    house.open(EVENING | {"topics": ["Markets"]})
+    house.add_reader("both", Choices(editions=("evening",)))
+    house.at(MONDAY, "17:00")
+    salt, owls = house.write("salt", "markets"), house.write("owls", "Nature")
+    house.send(f"{MONDAY}-evening")
+    house.at(MONDAY + DAY, "07:00")
+    house.send(f"{MONDAY + DAY}")
+    assert house.list_claimed() == {salt: [f"{MONDAY}-evening"], owls: [f"{MONDAY + DAY}"]}
+    assert server.kept.total() == 2
+
+
+def test_the_round_up_tells_of_an_evening_to_who_did_not_get_it(
+    house: House, server: Server
+) -> None:
+    house.open(EVENING, weekly={"day": "mon", "send_at": "18:00"})
+    house.add_reader("both", Choices(rhythm="both"))
+    house.add_reader("night", Choices(rhythm="both", editions=("evening",)))
+    told = []
+    for kind, clock, name in (("", "07:00", "quay"), ("-evening", "17:00", "mole")):
+        house.at(MONDAY, clock)
+        told.append(house.write(name))
+        house.send(f"{MONDAY}{kind}")
+    house.at(MONDAY, "18:00")
+    house.send(f"{MONDAY}-weekly")
+    # Both readers have all of it, once: the round-up brings one of them what they lacked.
+    assert titles(server, "both") == titles(server, "night") == Counter(told)
+    assert server.kept.total() == 4
+
+
+def test_jobs_are_declared_for_each(house: House) -> None:
+    further = EVENING | {"days": "mon-fri"}
+    house.open(further, review={"required": True, "deadline": "20m"}, weekly={"day": "sat"})
+    jobs = {job.name: str(job.trigger) for job in Keeper(house.press)._build_scheduler().get_jobs()}
+    assert {name: re.findall(r"(?:hour|minute)='(\d+)'", at) for name, at in jobs.items()} == {
+        "gather": ["6", "0"],
+        "end the review": ["6", "40"],
+        "send": ["7", "0"],
+        "gather (evening)": ["16", "30"],
+        "end the review (evening)": ["16", "40"],
+        "send (evening)": ["17", "0"],
+        "send the round-up": ["9", "0"],
+    }
+    assert "mon,tue,wed,thu,fri'" in jobs["send (evening)"]
+    assert "sun" in jobs["send"]
+
+
+# -- review, watching, corrections -----------------------------------------------------------------
+
+
+def test_the_review_of_an_evening_ends_before_its_own_time(house: House) -> None:
+    house.open(EVENING, review={"required": True, "deadline": "20m"})
+    house.add_reader("both", Choices(editions=("evening",)))
+    house.at(MONDAY, "16:30")
+    house.write("quay")
+    made = make_ready(house.press, MONDAY, "evening")
+    record = made.composed.record
+    assert record is not None
+    assert record.state == "ready"  # it waits
+    with house.database.reading() as connection:
+        assert [each.brief.title for each in list_waiting(
+            connection, house.press.settings, now=house.now
+        )] == ["North Quay Reopens"]  # fmt: skip
+        assert find_coming(connection, MONDAY, 1) == record
+    house.at(MONDAY, "16:41")
+    made = make_ready(house.press, MONDAY, "evening")
+    assert made.composed.outcome == "held"
+    assert house.state(f"{MONDAY}-evening") == "held"
+    alarms = look(house.press, Pulse(), Memory())
+    assert f"edition/{MONDAY}-evening" in {alarm.key for alarm in alarms}
+
+    house.at(MONDAY, "17:02")
+    prepared = prepare(house.press, MONDAY, kind="evening")
+    assert prepared.printed is not None
+    with house.database.writing() as connection:
+        approve_edition(
+            connection,
+            prepared.printed.record.id,
+            read_rules(house.press.settings),
+            by=Actor(who="anna@desk"),
+            now=house.now,
+        )
+    house.send(f"{MONDAY}-evening")
+
+
+def test_one_that_is_late_is_told_and_one_without_news_is_not(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.open(EVENING)
+    house.add_reader("both", Choices(editions=("evening",)))
+    house.at(MONDAY, "06:00")
+    look(house.press, Pulse(), Memory())  # the schedule is kept since then
+    house.at(MONDAY, "17:00")
+    pulse = Pulse()
+
+    async def whole() -> None:
+        keeper = Keeper(house.press, pulse)
+        kept = asyncio.create_task(keeper.keep())
+        while not pulse.is_done(f"{MONDAY}-evening"):  # noqa: ASYNC110 - a thread brings it
+            await asyncio.sleep(0.01)
+        keeper.stop()
+        await kept
+
+    asyncio.run(whole())
+    house.at(MONDAY, "18:30")
+    late = f"edition/{MONDAY}-evening"
+    assert late not in {alarm.key for alarm in look(house.press, pulse, Memory())}
+    (alarm,) = [each for each in look(house.press, Pulse(), Memory()) if each.key == late]
+    assert alarm.kind == "edition_late"
+    assert "the edition of 2026-11-23-evening is 1 h 30 min late" in alarm.sentence
+
+
+def test_what_was_wrong_in_an_evening_is_set_right_in_the_next_for_who_had_it(
+    house: House, server: Server
+) -> None:
+    house.open(EVENING)
+    house.add_reader("both", Choices(editions=("evening",)))
+    house.at(MONDAY, "17:00")
+    house.write("quay")
+    house.send(f"{MONDAY}-evening")
+    with house.database.writing() as connection:
+        wrong = find_wrong(connection, MONDAY, "evening", 1)
+        text = "It was the south quay."
+        store_correction(
+            connection, wrong, "normal", text, by=Actor(who="anna@desk"), now=house.now
+        )
+    house.add_reader("new", Choices(editions=("evening",)))
+    for day, kind, clock, name in (
+        (MONDAY + DAY, "", "07:00", "mole"),
+        (MONDAY + DAY, "-evening", "17:00", "pier"),
+    ):
+        house.at(day, clock)
+        house.write(name)
+        house.send(f"{day}{kind}")
+
+    def has(name: str) -> list[str]:
+        mails = server.contents[f"{name}@reader.example"]
+        return [
+            re.findall(rb"(?m)^Subject: (.*?)\r$", mail)[0].decode()
+            for mail in mails
+            if text in " ".join(decode_message(mail)[0].split())
+        ]
+
+    assert has("both") == ["Harbor Evening: Thousands Dance on Pier"]
+    assert has("new") == []
+
+
+def test_what_nobody_approved_frees_its_briefs_for_whichever_comes_next(house: House) -> None:
+    house.open(EVENING)
+    house.at(MONDAY, "16:30")
+    quay = house.write("quay")
+    make_ready(house.press, MONDAY, "evening")
+    assert house.list_claimed() == {quay: [f"{MONDAY}-evening"]}
+    house.at(MONDAY + DAY, "06:00")
+    made = make_ready(house.press, MONDAY + DAY)
+    assert made.composed.retired == (f"{MONDAY}-evening",)
+    assert house.list_claimed() == {quay: [f"{MONDAY + DAY}"]}
+    with house.database.reading() as connection:
+        assert connection.scalar(select(func.count()).select_from(edition_briefs)) == 1
+
+
+def test_an_unknown_kind_is_refused_with_those_there_are(house: House) -> None:
+    house.at(MONDAY, "17:00")
+    with pytest.raises(RefusedError, match=r'^"dusk" is no kind .*; there is daily, .* noon\.$'):
+        prepare(house.press, MONDAY, kind="dusk")
