@@ -16,6 +16,7 @@ from unittest.mock import patch
 from urllib.parse import urlencode, urlsplit
 
 from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 
 from newsletter.mail import decode_message
 from newsletter.press import Press
@@ -73,6 +74,9 @@ class _Open(FastAPI):
     """An application that describes its pages too, and not its API alone."""
 
     def include_router(self, router: APIRouter, **options: Any) -> None:
+        for route in router.routes:
+            if isinstance(route, APIRoute) and route.methods:
+                route.methods.discard("HEAD")  # it would have the name of GET, and answers as that
         super().include_router(router, **options | {"include_in_schema": True})
 
 
