@@ -1,4 +1,4 @@
-"""Who may use the console: team list, add, disable, reset."""
+"""Who may use the console: team list, add, disable, reset, passkeys."""
 
 from __future__ import annotations
 
@@ -21,10 +21,13 @@ from newsletter.web.console.members import (
     reset_member,
     write_setup_url,
 )
+from newsletter.web.console.passkeys import count_passkeys, list_passkeys, remove_passkeys
 from newsletter.web.console.proofs import Vault
 from newsletter.web.console.roles import MEANING, ROLES
 
-team = typer.Typer(help="Who may use the console: list, add, disable, reset.", no_args_is_help=True)
+team = typer.Typer(
+    help="Who may use the console: list, add, disable, reset, passkeys.", no_args_is_help=True
+)
 
 _Who = Annotated[str, typer.Argument(metavar="WHO", help="Name or address of a member.")]
 
@@ -34,7 +37,7 @@ def list_(ctx: typer.Context, as_json: JsonOption = False) -> None:
     """List the team."""
     session: Session = ctx.obj
     with session.database() as database, database.reading() as connection:
-        found = list_members(connection)
+        found, passkeys = list_members(connection), count_passkeys(connection)
     if as_json:
         session.print_json(
             [
@@ -43,6 +46,7 @@ def list_(ctx: typer.Context, as_json: JsonOption = False) -> None:
                     "email": each.email,
                     "role": each.role,
                     "state": each.state,
+                    "passkeys": passkeys.get(each.id, 0),
                     "created_at": each.created_at.isoformat(),
                 }
                 for each in found
@@ -57,12 +61,13 @@ def list_(ctx: typer.Context, as_json: JsonOption = False) -> None:
         )
         return
     table = Table(title="Team", title_justify="left")
-    for heading in ("Name", "Address", "Role", "State", "Since"):
+    for heading in ("Name", "Address", "Role", "State", "Passkeys", "Since"):
         table.add_column(heading, overflow="fold")
     zone = session.settings.publication.zone
     for each in found:
         since = shown_moment(each.created_at, zone)
-        table.add_row(*map(Text, (each.name, each.email, each.role, each.state, since)))
+        number = str(passkeys.get(each.id, 0))
+        table.add_row(*map(Text, (each.name, each.email, each.role, each.state, number, since)))
     session.out.print(table)
 
 
@@ -97,7 +102,7 @@ def add(
 def reset(
     ctx: typer.Context, who: _Who, yes: YesOption = False, as_json: JsonOption = False
 ) -> None:
-    """Take password, codes and sessions away and print a new link; also lets in who was out."""
+    """Take password, codes and passkeys away and print a new link; also lets in who was out."""
     session: Session = ctx.obj
     with session.database() as database:
         with database.reading() as connection:
@@ -105,7 +110,7 @@ def reset(
         if not yes:
             confirm(
                 session,
-                f"Take the password and the codes of {member.name} away?",
+                f"Take the password, the codes and the passkeys of {member.name} away?",
                 declined="Nothing was changed.",
                 as_json=as_json,
             )
@@ -132,6 +137,60 @@ def disable(ctx: typer.Context, who: _Who, as_json: JsonOption = False) -> None:
         return
     already = "" if changed else " already"
     session.out.print(f"{member.name} is disabled{already}.", markup=False)
+
+
+@team.command()
+def passkeys(
+    ctx: typer.Context,
+    who: _Who,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Take all of them away, and end all sessions.")
+    ] = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List the passkeys of somebody, or take them away: a device was lost."""
+    session: Session = ctx.obj
+    with session.database() as database:
+        with database.reading() as connection:
+            member = find_member(connection, who)
+            found = list_passkeys(connection, member.id)
+        if remove and found:
+            if not yes:
+                names = ", ".join(each.name for each in found)
+                confirm(
+                    session,
+                    f"Take the passkeys of {member.name} away ({names})?",
+                    declined="Nothing was changed.",
+                    as_json=as_json,
+                )
+            with database.writing() as connection:
+                remove_passkeys(connection, member, actor=session.actor, now=session.now())
+    if as_json:
+        shown = [
+            {
+                "name": each.name,
+                "site": each.site,
+                "made_at": each.made_at.isoformat(),
+                "used_at": each.used_at.isoformat() if each.used_at else None,
+            }
+            for each in found
+        ]
+        session.print_json({"name": member.name, "passkeys": shown, "removed": remove})
+        return
+    if not found:
+        session.out.print(f"{member.name} has no passkeys.", markup=False)
+        return
+    zone = session.settings.publication.zone
+    title = "Passkeys that were taken away" if remove else "Passkeys"
+    table = Table(title=title, title_justify="left")
+    for heading in ("Name", "For", "Made", "Last used"):
+        table.add_column(heading, overflow="fold")
+    for each in found:
+        made = shown_moment(each.made_at, zone)
+        used = shown_moment(each.used_at, zone) if each.used_at else "never"
+        table.add_row(*map(Text, (each.name, each.site, made, used)))
+    session.out.print(table)
 
 
 def _vault(session: Session) -> Vault:

@@ -649,6 +649,7 @@ members = Table(  # who may use the console
     Column("by_command", Boolean, nullable=False, server_default=false()),
     Column("identity", Text),  # a provider and what it knows them by
     Column("is_mapped", Boolean, nullable=False, server_default=false()),  # the role is its word
+    Column("handle", Text, nullable=False, server_default=""),  # what their passkeys know them by
     CheckConstraint("role IN ('viewer', 'editor', 'sender', 'admin')", name="role"),
     Index("ix_members_identity", "identity", unique=True),
     sqlite_autoincrement=True,  # what one did is never another's
@@ -850,4 +851,27 @@ sign_ons = Table(  # browsers on their way to the provider and back; each comes 
     Column("token_hash", Text, primary_key=True),
     Column("onward", Text, nullable=False),
     Column("begun_at", Instant, nullable=False, index=True),
+)
+
+# -- passkeys ------------------------------------------------------------------------------------
+
+passkeys = Table(  # keys that members' devices hold: each takes the place of password and code
+    "passkeys",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("member_id", ForeignKey("members.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("site", Text, nullable=False),  # the name of a host that it is good at
+    Column("credential_id", Text, nullable=False, unique=True),  # base64url, as the device names it
+    Column("public_key", LargeBinary, nullable=False),  # COSE
+    Column("counter", BigInteger, nullable=False),  # of its signatures, if the device counts them
+    Column("made_at", Instant, nullable=False),
+    Column("used_at", Instant),
+)
+
+taken_challenges = Table(  # what a passkey signed before; never what was only asked
+    "taken_challenges",
+    metadata,
+    Column("challenge_hash", Text, primary_key=True),
+    Column("taken_at", Instant, nullable=False, index=True),
 )

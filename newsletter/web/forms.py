@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
+from typing import Annotated
 from urllib.parse import parse_qsl
 
+from pydantic import Field
 from python_multipart.exceptions import FormParserError
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -15,6 +17,16 @@ _MAX_FIELDS = 100
 TEAM_FORM_BYTES = 1_000_000
 """What somebody who is logged in may send: a whole brief, percent-encoded."""
 _TEAM_FIELDS = 1_000
+
+_MOST_NUMBER = 2**63 - 1
+Number = Annotated[int, Field(ge=1, le=_MOST_NUMBER)]
+"""What a row of the database can have for its number."""
+
+
+def read_number(text: str) -> int:
+    """Read the number of a row that somebody sent; 0, which no row has, for what is none."""
+    is_one = text.isascii() and text.isdecimal() and len(text) < len(str(_MOST_NUMBER))
+    return int(text) if is_one else 0
 
 
 async def read_form(request: Request) -> Mapping[str, str]:
@@ -27,7 +39,15 @@ async def read_form(request: Request) -> Mapping[str, str]:
 
 
 async def read_pairs(request: Request, *, by_team: bool = False) -> list[tuple[str, str]]:
-    """Read the fields of a form in their order, each as often as it was sent."""
+    """Read the fields of a form in their order, each as often as it was sent.
+
+    NUL characters are left out: no text has one, and PostgreSQL keeps none.
+    """
+    pairs = await _read_any(request, by_team=by_team)
+    return [(name.replace("\0", ""), value.replace("\0", "")) for name, value in pairs]
+
+
+async def _read_any(request: Request, *, by_team: bool) -> list[tuple[str, str]]:
     most_bytes, most_fields = MAX_FORM_BYTES, _MAX_FIELDS
     if by_team:
         most_bytes, most_fields = TEAM_FORM_BYTES, _TEAM_FIELDS

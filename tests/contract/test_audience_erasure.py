@@ -77,6 +77,7 @@ KEYS = {  # columns that an address may stand in, but that erasure deletes the r
 OURS = (
     *("members", "recovery_codes", "sessions", "login_delays", "api_keys", "manifests"),
     *("orders", "happenings", "posts", "asks", "sign_ons"),
+    *("passkeys", "taken_challenges"),
 )
 """Tables of the team, of what it approved, and of programs: no reader stands in them."""
 

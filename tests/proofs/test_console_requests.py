@@ -58,7 +58,7 @@ CHOICES: dict[str, list[str]] = {
 }
 TEXTS: tuple[str, ...] = ("name", "note", "title", "summary", "why_it_matters", "changes", "base")
 TEXTS += ("repeated", "code", "next", "ask", "audience", "label-0", "text-0", "including_dead")
-TEXTS += ("override",)
+TEXTS += ("override", "answer", "passkey")
 SEARCHED = ("/readers", "/audit", "/editions/{name}/preview", "/editions/{name}/copy")
 
 

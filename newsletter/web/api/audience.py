@@ -24,6 +24,7 @@ from newsletter.store.tables import subscribers, suppressions
 from newsletter.web.api import models
 from newsletter.web.api.cursors import read_cursor
 from newsletter.web.api.gate import build_etag, caller_of, check_match
+from newsletter.web.forms import Number
 
 _EDITIONS_TOLD = 30
 _S = subscribers.c
@@ -81,7 +82,7 @@ def add_audience(router: APIRouter, press: Press) -> None:
         return document
 
     @router.get("/audience/{reader_id}", response_model=models.Reader)
-    def get_reader(reader_id: models.Number, response: Response) -> Any:
+    def get_reader(reader_id: Number, response: Response) -> Any:
         """Give one reader."""
         with database.reading() as connection:
             document = show(find(connection, reader_id))
@@ -89,7 +90,7 @@ def add_audience(router: APIRouter, press: Press) -> None:
         return document
 
     @router.get("/audience/{reader_id}/story", response_model=models.Story)
-    def get_story(reader_id: models.Number) -> Any:
+    def get_story(reader_id: Number) -> Any:
         """Tell what the latest editions were to one reader."""
         with database.reading() as connection:
             reader = find(connection, reader_id)
@@ -122,7 +123,7 @@ def add_audience(router: APIRouter, press: Press) -> None:
 
     @router.patch("/audience/{reader_id}", response_model=models.Reader)
     def change_reader(
-        reader_id: models.Number, asked: models.ReaderChanged, request: Request, response: Response
+        reader_id: Number, asked: models.ReaderChanged, request: Request, response: Response
     ) -> Any:
         """Change a reader's name, choices or pause; needs If-Match. An address is not changed."""
         now = press.now()
@@ -150,7 +151,7 @@ def add_audience(router: APIRouter, press: Press) -> None:
         return document
 
     @router.delete("/audience/{reader_id}", status_code=HTTPStatus.NO_CONTENT)
-    def remove_reader(reader_id: models.Number, request: Request) -> None:
+    def remove_reader(reader_id: Number, request: Request) -> None:
         """Take a reader off the list, and keep the address from being imported again."""
         with database.reading() as connection:
             reader = find(connection, reader_id)

@@ -25,6 +25,7 @@ from newsletter.store.tables import briefs
 from newsletter.web.api import models
 from newsletter.web.api.cursors import read_cursor
 from newsletter.web.api.gate import Caller, build_etag, caller_of, check_match
+from newsletter.web.forms import Number
 
 _SCHEMA = {"description": "A brief, by the published schema of briefs.", "type": "object"}
 Document = Annotated[dict[str, Any], Body(json_schema_extra=_SCHEMA)]
@@ -54,7 +55,7 @@ def add_briefs(router: APIRouter, press: Press) -> None:
         return {"briefs": listed, "next": more}
 
     @router.get("/briefs/{brief_id}", response_model=models.Brief)
-    def get_brief(brief_id: models.Number, response: Response) -> Any:
+    def get_brief(brief_id: Number, response: Response) -> Any:
         """Give one brief."""
         with database.reading() as connection:
             document = find(connection, brief_id)
@@ -73,7 +74,7 @@ def add_briefs(router: APIRouter, press: Press) -> None:
 
     @router.put("/briefs/{brief_id}", response_model=models.BriefStored)
     def change_brief(
-        brief_id: models.Number, brief: Document, request: Request, response: Response
+        brief_id: Number, brief: Document, request: Request, response: Response
     ) -> Any:
         """Bring another text for a brief that this key brought; needs If-Match."""
         return bring(caller_of(request), brief, response, brief_id, request)

@@ -28,6 +28,7 @@ from newsletter.web.api.cursors import read_cursor
 from newsletter.web.api.gate import Caller, caller_of, check_match
 from newsletter.web.api.names import read_named, split_name
 from newsletter.web.api.orders import Order, OrderKind, find_order, store_order
+from newsletter.web.forms import Number
 
 Token = Annotated[
     str | None,
@@ -212,7 +213,7 @@ def add_sends(router: APIRouter, press: Press) -> None:
         )
 
     @router.get("/sends/{order_id}", response_model=models.Order)
-    def get_order(order_id: models.Number, request: Request) -> Any:
+    def get_order(order_id: Number, request: Request) -> Any:
         """Say what became of what this key asked to be sent."""
         order = find_order(database, caller_of(request).key.id, order_id)
         if order is None:

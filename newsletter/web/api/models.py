@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 from fastapi import Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
+from newsletter.web.forms import Number
+
 TEXT = r"^[^\x00]*$"
 """PostgreSQL keeps no NUL in a text."""
 Cursor = Annotated[
@@ -15,7 +17,6 @@ Cursor = Annotated[
     Query(max_length=400, description="`next` of the page before; leave it out for the first."),
 ]
 Limit = Annotated[int, Query(ge=1, le=100, description="How many a page has at most.")]
-Number = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Word = Annotated[str, Field(max_length=100)]
 
 

@@ -24,6 +24,7 @@ from newsletter.web.console.readers import add_readers
 from newsletter.web.console.signing_on import add_sign_on
 from newsletter.web.console.team import add_team
 from newsletter.web.console.today import add_today
+from newsletter.web.console.yourself import add_yourself
 
 log = logging.getLogger("newsletter.web")
 
@@ -52,6 +53,7 @@ def build_console(press: Press, root: str) -> FastAPI:
     )
     add_entrance(app, press, frame, vault)
     add_sign_on(app, press, frame, vault)
+    add_yourself(app, press, frame)
     add_today(app, press, frame)
     add_briefs(app, press, frame)
     add_editions(app, press, frame)

@@ -39,6 +39,7 @@ from newsletter.press import Press
 from newsletter.press.composing import compose, render
 from newsletter.web.console.gate import Visit
 from newsletter.web.console.pages import Frame
+from newsletter.web.forms import Number, read_number
 
 _CHANGED = (
     "Somebody changed this brief while you wrote, and nothing of yours is lost: it stands in "
@@ -110,7 +111,7 @@ def add_briefs(app: FastAPI, press: Press, frame: Frame) -> None:
     database = press.database
 
     @app.get("/briefs/{brief_id}")
-    def show_brief(request: Request, brief_id: int) -> Response:
+    def show_brief(request: Request, brief_id: Number) -> Response:
         with database.reading() as connection:
             found = _find(connection, press, brief_id)
             said = load_said(connection, [brief_id]).get(brief_id, [])
@@ -144,7 +145,7 @@ def add_briefs(app: FastAPI, press: Press, frame: Frame) -> None:
         )
 
     @app.get("/briefs/{brief_id}/edit")
-    def ask_for_words(request: Request, brief_id: int) -> Response:
+    def ask_for_words(request: Request, brief_id: Number) -> Response:
         with database.reading() as connection:
             found = _find(connection, press, brief_id)
             check_mendable(connection, brief_id)
@@ -154,7 +155,7 @@ def add_briefs(app: FastAPI, press: Press, frame: Frame) -> None:
         return show_form(request.state.visit, found, draft_of(brief))
 
     @app.post("/briefs/{brief_id}/edit")
-    def mend(request: Request, brief_id: int) -> Response:
+    def mend(request: Request, brief_id: Number) -> Response:
         visit: Visit = request.state.visit
         draft = read_draft(visit.pairs)
         with database.writing() as connection:
@@ -175,10 +176,10 @@ def add_briefs(app: FastAPI, press: Press, frame: Frame) -> None:
     # -- its story ---------------------------------------------------------------------------------
 
     @app.post("/briefs/{brief_id}/story")
-    def rule(request: Request, brief_id: int) -> Response:
+    def rule(request: Request, brief_id: Number) -> Response:
         visit: Visit = request.state.visit
-        kind, other = visit.form.get("rule", ""), visit.form.get("other", "")
-        if kind not in ("merge", "split") or not (other.isascii() and other.isdecimal()):
+        kind, other = visit.form.get("rule", ""), read_number(visit.form.get("other", ""))
+        if kind not in ("merge", "split") or not other:
             raise InputError("nothing was merged", mend="choose the other brief")
         with database.writing() as connection:
             record = _coming(connection, press, brief_id)
@@ -188,7 +189,7 @@ def add_briefs(app: FastAPI, press: Press, frame: Frame) -> None:
                 connection,
                 cast("RuleKind", kind),
                 brief_id,
-                int(other[:15]),
+                other,
                 by=visit.actor,
                 now=press.now(),
             )
@@ -198,7 +199,7 @@ def add_briefs(app: FastAPI, press: Press, frame: Frame) -> None:
     # -- a person's word ---------------------------------------------------------------------------
 
     @app.post("/briefs/{brief_id}/judge")
-    def judge(request: Request, brief_id: int) -> Response:
+    def judge(request: Request, brief_id: Number) -> Response:
         visit: Visit = request.state.visit
         form = visit.form
         verdict, note = form.get("verdict", ""), form.get("note", "").strip()[:500]

@@ -63,6 +63,7 @@ from newsletter.web.console.gate import Visit
 from newsletter.web.console.keys import is_behind
 from newsletter.web.console.members import is_sender
 from newsletter.web.console.pages import Frame
+from newsletter.web.forms import read_number
 
 _LISTED = 60
 _DOUBTS_SHOWN = 200
@@ -277,7 +278,7 @@ def add_editions(app: FastAPI, press: Press, frame: Frame) -> None:
         if visit.form.get("sure") != "yes":
             return show_send(visit, name, said="Say that you are sure; nobody was mailed.")
         number, seen_audience = (
-            int(value) if value.isdecimal() else 0
+            read_number(value)
             for value in (visit.form.get("ask", ""), visit.form.get("audience", ""))
         )
         with database.reading() as connection:
@@ -391,7 +392,7 @@ def add_editions(app: FastAPI, press: Press, frame: Frame) -> None:
         with database.reading() as connection:
             record = find_named(connection, name)
             doubted = {doubt.subscriber_id for doubt in list_doubts(connection, record.id)}
-        named = {int(value) for key, value in visit.pairs if key == "reader" and value.isdecimal()}
+        named = {read_number(value) for key, value in visit.pairs if key == "reader"}
         evidence = dict.fromkeys(sorted(doubted & named), "by hand")
         settle_doubts(whose(visit), record, cast("settle.Verdict", verdict), evidence)
         return frame.lead(f"/editions/{name}")

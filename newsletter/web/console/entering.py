@@ -1,17 +1,21 @@
-"""Logging in and out, setting up with a link, and what somebody looks after for themselves.
+"""Logging in and out, and setting up with a link.
 
-GET  /login           asks for address, password and code
+GET  /login           asks for address, password and code, or for a passkey
 POST /login           the same answer, after the same work, whatever of them is wrong
+GET  /login/passkey   what the browser is to have a passkey sign; nothing is kept of it
+POST /login/passkey   what it signed, in the place of all three
 GET  /setup/TOKEN     shows the picture for an app and asks for a password; changes nothing
 POST /setup/TOKEN     keeps both, shows the recovery codes once, and logs in
 POST /logout
-GET  /you             password and recovery codes
 """
 
 from __future__ import annotations
 
+import logging
 import math
+from collections.abc import Sequence
 from datetime import datetime
+from importlib.resources import files
 
 from fastapi import FastAPI, Request
 from sqlalchemy import Connection
@@ -20,22 +24,27 @@ from starlette.responses import Response
 from newsletter.errors import InputError, NewsletterError
 from newsletter.press import Press
 from newsletter.store.audit import Actor, note
-from newsletter.web.console.delays import charge, choose_buckets, forgive
+from newsletter.web.console.challenges import (
+    ask_to_log_in,
+    check_signed,
+    find_site,
+    make_challenge,
+    read_answer,
+)
+from newsletter.web.console.delays import Bucket, charge, choose_buckets, forgive
 from newsletter.web.console.gate import Visit
 from newsletter.web.console.members import (
     Kept,
-    change_password,
-    count_recovery_codes,
     find_invited,
     find_kept,
     is_right,
     make_password_hash,
-    renew_codes,
     set_up,
     take_code,
     takes_password,
 )
-from newsletter.web.console.pages import Frame
+from newsletter.web.console.pages import HEADERS, Frame
+from newsletter.web.console.passkeys import find_holder, take
 from newsletter.web.console.proofs import Vault, build_address, draw, find_step, show_secret
 from newsletter.web.console.sessions import (
     end_session,
@@ -46,12 +55,21 @@ from newsletter.web.console.sessions import (
 )
 from newsletter.web.visitor import find_network
 
+log = logging.getLogger("newsletter.web")
+
 _WRONG = "Address, password or code is wrong, or the code was used before."
+_REFUSED = {
+    "again": "This was used already; do it once more.",
+    "copied": "This passkey may be in two hands: its counter has gone back. Log in with your "
+    "password, and remove it.",
+}
+"""Why a passkey that signed is not taken."""
 
 
 def add_entrance(app: FastAPI, press: Press, frame: Frame, vault: Vault) -> None:
     """Add the pages of entering."""
     database, settings = press.database, press.settings
+    script = (files("newsletter.web.console") / "passkeys.js").read_bytes()
 
     @app.get("/login")
     def ask(request: Request) -> Response:
@@ -64,48 +82,131 @@ def add_entrance(app: FastAPI, press: Press, frame: Frame, vault: Vault) -> None
     def show_login(visit: Visit, *, status: int = 200, **shown: str) -> Response:
         oidc = settings.console.oidc
         provider = oidc.name if oidc.issuer else ""
+        fault = find_site(visit.origin).fault
         return frame.show(
-            "login.html.j2", visit, status=status, provider=provider, only=oidc.only, **shown
+            "login.html.j2",
+            visit,
+            status=status,
+            provider=provider,
+            only=oidc.only,
+            fault=fault,
+            **shown,
         )
+
+    def count_try(visit: Visit, email: str, kept: Kept | None) -> tuple[tuple[Bucket, ...], int]:
+        """Count a try before it is judged; give by what, and the seconds that it has to wait."""
+        mark = read_mark(press.keyring, kept, visit.cookies["known"])
+        bits = {"v4": settings.signup.network_v4, "v6": settings.signup.network_v6}
+        buckets = choose_buckets(email.lower(), find_network(visit.address, **bits), mark)
+        with database.writing() as connection:
+            wait = charge(connection, buckets, press.now())
+        return buckets, math.ceil(wait.total_seconds())
+
+    def put_off(visit: Visit, seconds: int, **shown: str) -> Response:
+        problem = f"Too many tries; the next one is read in {seconds:,} seconds."
+        answer = show_login(visit, status=429, problem=problem, **shown)
+        answer.headers["Retry-After"] = str(seconds)
+        return answer
+
+    def let_in(
+        connection: Connection, visit: Visit, kept: Kept, buckets: Sequence[Bucket], detail: str
+    ) -> str:
+        """Open the session of who was right, and note that; give its token."""
+        now = press.now()
+        token = enter(connection, visit, kept, now=now)
+        forgive(connection, buckets)
+        forget_old(connection, settings.console, now)
+        actor = Actor(who=kept.member.name, origin=visit.address)
+        note(connection, actor, "login", f"member {kept.member.id}", now=now, detail=detail)
+        return token
+
+    def lead_on(visit: Visit, kept: Kept, token: str, onward: str) -> Response:
+        answer = frame.lead(onward.removeprefix(frame.root) or "/")
+        remember(answer, visit, press, kept, token)
+        return answer
 
     @app.post("/login")
     def log_in(request: Request) -> Response:
         visit: Visit = request.state.visit
         form, now = visit.form, press.now()
         email = form.get("email", "").strip()[:320]
-        onward = check_onward(form.get("next", ""), frame.root)
-
-        def refuse(problem: str, status: int) -> Response:
-            return show_login(visit, status=status, onward=onward, problem=problem, email=email)
-
+        shown = {"onward": check_onward(form.get("next", ""), frame.root), "email": email}
         with database.reading() as connection:
             kept = find_kept(connection, email=email)
-        mark = read_mark(press.keyring, kept, visit.cookies["known"])
-        bits = {"v4": settings.signup.network_v4, "v6": settings.signup.network_v6}
-        buckets = choose_buckets(email.lower(), find_network(visit.address, **bits), mark)
-        with database.writing() as connection:
-            wait = charge(connection, buckets, now)
-        if wait:
-            seconds = math.ceil(wait.total_seconds())
-            answer = refuse(f"Too many tries; the next one is read in {seconds:,} seconds.", 429)
-            answer.headers["Retry-After"] = str(seconds)
-            return answer
+        buckets, seconds = count_try(visit, email, kept)
+        if seconds:
+            return put_off(visit, seconds, **shown)
         is_known = is_right(kept, form.get("password", "")[:1000])
         if not is_known or kept is None or not takes_password(kept.member, settings.console):
-            return refuse(_WRONG, 403)
+            return show_login(visit, status=403, problem=_WRONG, **shown)
         with database.writing() as connection:
             is_taken = take_code(connection, kept, form.get("code", "")[:100], vault=vault, now=now)
             if is_taken:
-                token = enter(connection, visit, kept, now=now)
-                forgive(connection, buckets)
-                forget_old(connection, settings.console, now)
-                actor = Actor(who=kept.member.name, origin=visit.address)
-                note(connection, actor, "login", f"member {kept.member.id}", now=now)
+                token = let_in(connection, visit, kept, buckets, "")
         if not is_taken:
-            return refuse(_WRONG, 403)
-        answer = frame.lead(onward.removeprefix(frame.root) or "/")
-        remember(answer, visit, press, kept, token)
+            return show_login(visit, status=403, problem=_WRONG, **shown)
+        return lead_on(visit, kept, token, shown["onward"])
+
+    @app.get("/login/passkey")
+    def ask_for_passkey(request: Request) -> Response:
+        visit: Visit = request.state.visit
+        challenge = make_challenge(press.keyring, "log in", visit.form_token, press.now())
+        asked = ask_to_log_in(find_site(visit.origin), challenge)
+        answer = Response(asked, media_type="application/json", headers=HEADERS)
+        if visit.new_form_cookie:
+            visit.keep(answer, "form", visit.new_form_cookie)
         return answer
+
+    @app.post("/login/passkey")
+    def log_in_by_passkey(request: Request) -> Response:
+        visit: Visit = request.state.visit
+        form, now = visit.form, press.now()
+        shown = {"onward": check_onward(form.get("next", ""), frame.root), "email": ""}
+
+        def refuse(problem: str) -> Response:
+            return show_login(visit, status=403, problem=problem, **shown)
+
+        holder = None
+        try:
+            said = read_answer(form.get("answer", ""))
+            with database.reading() as connection:
+                holder = find_holder(connection, said.id)
+        except InputError:
+            said = None
+        kept = holder.kept if holder else None
+        buckets, seconds = count_try(visit, kept.member.email if kept else "", kept)
+        if seconds:
+            return put_off(visit, seconds, **shown)
+        if said is None or holder is None or kept is None:
+            return refuse("This passkey is not known here.")
+        if not takes_password(kept.member, settings.console):
+            return refuse(f"Log in with {settings.console.oidc.name}: passkeys are not taken here.")
+        try:
+            signed = check_signed(
+                said,
+                public_key=holder.public_key,
+                handle=holder.handle,
+                site=find_site(visit.origin),
+                keyring=press.keyring,
+                browser=visit.form_token,
+                now=now,
+            )
+        except InputError as error:
+            log.warning("a passkey was refused: %s %r", error, error.__cause__)
+            return refuse(write_sentence(error))
+        actor = Actor(who=kept.member.name, origin=visit.address)
+        with database.writing() as connection:
+            taken = take(connection, holder, signed, actor=actor, now=now)
+            if taken == "taken":
+                detail = f"by passkey {holder.passkey.name}"
+                token = let_in(connection, visit, kept, buckets, detail)
+        if taken != "taken":
+            return refuse(_REFUSED[taken])
+        return lead_on(visit, kept, token, shown["onward"])
+
+    @app.get("/passkeys.js")
+    def give_script() -> Response:
+        return Response(script, media_type="text/javascript; charset=utf-8", headers=HEADERS)
 
     @app.get("/setup/{token}")
     def ask_to_set_up(request: Request, token: str) -> Response:
@@ -155,7 +256,7 @@ def add_entrance(app: FastAPI, press: Press, frame: Frame, vault: Vault) -> None
                     mend="see that your clock is right, and type the next one",
                 )
         except InputError as error:
-            return show_setup(visit, token, problem=_sentence(error))
+            return show_setup(visit, token, problem=write_sentence(error))
         actor = Actor(who=kept.member.name, origin=visit.address)
         with database.writing() as connection:
             member, codes = set_up(connection, token, hashed, step, actor=actor, now=now)
@@ -174,60 +275,6 @@ def add_entrance(app: FastAPI, press: Press, frame: Frame, vault: Vault) -> None
         answer = frame.lead("/login")
         visit.keep(answer, "session", "")
         return answer
-
-    @app.get("/you")
-    def show_self(request: Request) -> Response:
-        return show_you(request.state.visit)
-
-    def show_you(visit: Visit, *, problem: str = "", done: str = "", status: int = 200) -> Response:
-        with database.reading() as connection:
-            left = count_recovery_codes(connection, visit.member.id)
-        return frame.show(
-            "you.html.j2", visit, status=status, codes_left=left, problem=problem, done=done
-        )
-
-    def prove(visit: Visit) -> Kept | None:
-        """Ask for the password once more; guesses are counted as those at the login are."""
-        now = press.now()
-        with database.writing() as connection:
-            kept = find_kept(connection, member_id=visit.member.id)
-            mark = f"session of {visit.member.id}"
-            wait = charge(connection, choose_buckets("", "", mark), now)
-        if wait or not is_right(kept, visit.form.get("current", "")[:1000]):
-            return None
-        with database.writing() as connection:
-            forgive(connection, choose_buckets("", "", mark))
-        return kept
-
-    @app.post("/you/password")
-    def keep_password(request: Request) -> Response:
-        visit: Visit = request.state.visit
-        form, now = visit.form, press.now()
-        if prove(visit) is None:
-            return show_you(visit, problem="That is not your password now.", status=400)
-        try:
-            hashed = make_password_hash(
-                form.get("password", ""), form.get("repeated", ""), visit.member
-            )
-        except InputError as error:
-            return show_you(visit, problem=_sentence(error), status=400)
-        with database.writing() as connection:
-            change_password(connection, visit.member, hashed, actor=visit.actor, now=now)
-            kept = find_kept(connection, member_id=visit.member.id)
-            assert kept is not None
-            token = open_session(connection, visit.member.id, now=now)
-        answer = frame.lead("/you")
-        remember(answer, visit, press, kept, token)
-        return answer
-
-    @app.post("/you/codes")
-    def make_codes(request: Request) -> Response:
-        visit: Visit = request.state.visit
-        if prove(visit) is None:
-            return show_you(visit, problem="That is not your password now.", status=400)
-        with database.writing() as connection:
-            codes = renew_codes(connection, visit.member, actor=visit.actor, now=press.now())
-        return frame.show("codes.html.j2", visit, codes=codes)
 
 
 def enter(connection: Connection, visit: Visit, kept: Kept, *, now: datetime) -> str:
@@ -254,6 +301,7 @@ def _in_fours(text: str) -> list[str]:
     return [text[start : start + 4] for start in range(0, len(text), 4)]
 
 
-def _sentence(error: NewsletterError) -> str:
+def write_sentence(error: NewsletterError) -> str:
+    """Write an error as a page says it. Pure."""
     said = str(error)
     return said[:1].upper() + said[1:]

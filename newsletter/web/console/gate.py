@@ -48,7 +48,10 @@ class Visit:
     """A request that was let through: whose it is, and what it sends."""
 
     is_https: bool
+    origin: str
+    """Ours, as this browser asked for it: scheme and host."""
     address: str
+    """Where it asks from."""
     cookies: Mapping[str, str]
     """Ours, by what each is for."""
     session: Session | None
@@ -152,6 +155,7 @@ class Gate:
                 )
         request.state.visit = Visit(
             is_https=is_https,
+            origin=own,
             address=address,
             cookies=cookies,
             session=session,

@@ -15,6 +15,7 @@ from newsletter.settings import source_name
 from newsletter.settings.effective import list_effective
 from newsletter.store.audit import list_entries, verify
 from newsletter.web.console.pages import Frame
+from newsletter.web.forms import read_number
 
 _ENTRIES = 100
 
@@ -55,13 +56,13 @@ def add_looking(app: FastAPI, press: Press, frame: Frame) -> None:
     def show_audit(request: Request) -> Response:
         asked = request.query_params
         before = asked.get("before", "")
-        target = asked.get("target", "")[:200]
+        target = asked.get("target", "").replace("\0", "")[:200]
         with database.reading() as connection:
             entries = list_entries(
                 connection,
                 _ENTRIES,
                 target=target,
-                before_id=int(before) if before.isascii() and before.isdecimal() else 0,
+                before_id=read_number(before),
             )
             verified = verify(connection) if asked.get("verify") else None
         return frame.show(

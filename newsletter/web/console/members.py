@@ -2,7 +2,7 @@
 
 Every function that changes something works within the caller's writing transaction and notes it
 in the audit. Nobody is removed: what they did keeps their name. A role that changes, a new link
-and a disabling end all of their sessions.
+and a disabling end all of their sessions; the latter two take their passkeys away.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from newsletter.errors import InputError, RefusedError
 from newsletter.settings import Settings
 from newsletter.settings.console import Console
 from newsletter.store.audit import COMMAND_LINE, Actor, note
-from newsletter.store.tables import members, recovery_codes, sessions
+from newsletter.store.tables import members, passkeys, recovery_codes, sessions
 from newsletter.web.console.proofs import (
     Vault,
     check_password,
@@ -242,12 +242,13 @@ def bind_identity(
 def reset_member(
     connection: Connection, member: Member, *, vault: Vault, actor: Actor, now: datetime
 ) -> str:
-    """Take password, second factor and sessions away; return the token of a new link.
+    """Take password, second factor, passkeys and sessions away; return the token of a new link.
 
     It also lets in who was disabled, and forgets what a provider knew them by.
     """
     token = make_token()
-    _end_all(connection, member.id)
+    end_all(connection, member.id)
+    connection.execute(delete(passkeys).where(passkeys.c.member_id == member.id))
     connection.execute(delete(recovery_codes).where(recovery_codes.c.member_id == member.id))
     connection.execute(
         update(members)
@@ -272,7 +273,8 @@ def disable_member(connection: Connection, member: Member, *, actor: Actor, now:
     if member.disabled_at:
         return False
     _check_admin_left(connection, member)
-    _end_all(connection, member.id)
+    end_all(connection, member.id)
+    connection.execute(delete(passkeys).where(passkeys.c.member_id == member.id))
     connection.execute(
         update(members).where(_M.id == member.id).values(disabled_at=now, setup_hash="")
     )
@@ -300,7 +302,7 @@ def change_role(
         return False
     if member.role == "admin":
         _check_admin_left(connection, member)
-    _end_all(connection, member.id)
+    end_all(connection, member.id)
     connection.execute(update(members).where(_M.id == member.id).values(role=role))
     note(
         connection,
@@ -346,7 +348,7 @@ def change_password(
     connection: Connection, member: Member, password_hash: str, *, actor: Actor, now: datetime
 ) -> None:
     """Keep a new password; every session ends, and whoever changed it gets one anew."""
-    _end_all(connection, member.id)
+    end_all(connection, member.id)
     connection.execute(update(members).where(_M.id == member.id).values(password=password_hash))
     note(connection, actor, "team.password", _target(member.id), now=now)
 
@@ -358,6 +360,11 @@ def renew_codes(
     codes = _renew_codes(connection, member.id)
     note(connection, actor, "team.recovery-codes", _target(member.id), now=now)
     return codes
+
+
+def end_all(connection: Connection, member_id: int) -> None:
+    """End all sessions of somebody."""
+    connection.execute(delete(sessions).where(sessions.c.member_id == member_id))
 
 
 def write_setup_url(settings: Settings, token: str, *, here: bool = False) -> str:
@@ -432,10 +439,6 @@ def _check_admin_left(connection: Connection, leaving: Member) -> None:
     ]
     if not others:
         raise RefusedError(f"{leaving.name} is the last admin", mend="make somebody else one first")
-
-
-def _end_all(connection: Connection, member_id: int) -> None:
-    connection.execute(delete(sessions).where(sessions.c.member_id == member_id))
 
 
 def _renew_codes(connection: Connection, member_id: int) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from newsletter.errors import RefusedError
 from newsletter.press import Press
 from newsletter.store.tables import subscribers
 from newsletter.web.console.pages import Frame
+from newsletter.web.forms import Number
 
 _FOUND = 50
 _EDITIONS_TOLD = 30
@@ -27,7 +28,7 @@ def add_readers(app: FastAPI, press: Press, frame: Frame) -> None:
 
     @app.get("/readers")
     def search(request: Request) -> Response:
-        asked = request.query_params.get("q", "").strip()[:320]
+        asked = request.query_params.get("q", "").replace("\0", "").strip()[:320]
         found = []
         if asked:
             with database.reading() as connection:
@@ -42,7 +43,7 @@ def add_readers(app: FastAPI, press: Press, frame: Frame) -> None:
         )
 
     @app.get("/readers/{reader_id}")
-    def show_reader(request: Request, reader_id: int) -> Response:
+    def show_reader(request: Request, reader_id: Number) -> Response:
         with database.reading() as connection:
             key = connection.scalar(
                 select(subscribers.c.email_key).where(subscribers.c.id == reader_id)

@@ -25,6 +25,7 @@ from newsletter.web.console.members import (
 from newsletter.web.console.pages import Frame
 from newsletter.web.console.proofs import Vault
 from newsletter.web.console.roles import MEANING, ROLES, Role
+from newsletter.web.forms import Number
 
 
 def add_team(app: FastAPI, press: Press, frame: Frame, vault: Vault) -> None:
@@ -73,7 +74,7 @@ def add_team(app: FastAPI, press: Press, frame: Frame, vault: Vault) -> None:
         return show(visit, link=write_setup_url(press.settings, token), linked=member.name)
 
     @app.post("/team/{member_id}/role")
-    def give_role(request: Request, member_id: int) -> Response:
+    def give_role(request: Request, member_id: Number) -> Response:
         visit: Visit = request.state.visit
         role = cast("Role", visit.form.get("role", ""))
         return change(
@@ -87,7 +88,7 @@ def add_team(app: FastAPI, press: Press, frame: Frame, vault: Vault) -> None:
         )
 
     @app.post("/team/{member_id}/disable")
-    def disable(request: Request, member_id: int) -> Response:
+    def disable(request: Request, member_id: Number) -> Response:
         visit: Visit = request.state.visit
         return change(
             lambda connection: disable_member(
@@ -96,7 +97,7 @@ def add_team(app: FastAPI, press: Press, frame: Frame, vault: Vault) -> None:
         )
 
     @app.post("/team/{member_id}/reset")
-    def reset(request: Request, member_id: int) -> Response:
+    def reset(request: Request, member_id: Number) -> Response:
         visit: Visit = request.state.visit
         with database.writing() as connection:
             member = read_member(connection, member_id)
@@ -115,7 +116,7 @@ def add_team(app: FastAPI, press: Press, frame: Frame, vault: Vault) -> None:
         return show(visit, key=key)
 
     @app.post("/keys/{key_id}/end")
-    def finish_key(request: Request, key_id: int) -> Response:
+    def finish_key(request: Request, key_id: Number) -> Response:
         visit: Visit = request.state.visit
         return change(
             lambda connection: end_key(connection, key_id, actor=visit.actor, now=press.now())

@@ -31,6 +31,7 @@ from newsletter.web.console.briefs import remake
 from newsletter.web.console.editions import read_tally
 from newsletter.web.console.gate import Visit
 from newsletter.web.console.pages import Frame
+from newsletter.web.forms import Number
 
 _EDITIONS_LOOKED_AT = 7
 
@@ -116,7 +117,7 @@ def add_today(app: FastAPI, press: Press, frame: Frame) -> None:
         return frame.lead(_path_of(kind))
 
     @app.post("/briefs/{brief_id}/move")
-    def move(request: Request, brief_id: int) -> Response:
+    def move(request: Request, brief_id: Number) -> Response:
         visit: Visit = request.state.visit
         asked = visit.form.get("move", "")
         if asked not in get_args(Move):

@@ -25,6 +25,7 @@ EVERY_ROLE = os.environ.get("NEWSLETTER_TEST_MATRIX") == "all"
 everything, and some."""
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 SOME_METHODS = ("GET", "POST", "DELETE")
+BEFORE_LOGIN = ("/login", "/login/passkey", "/setup/{token}")
 
 
 def routes(app: FastAPI) -> Iterator[tuple[str, str]]:
@@ -77,7 +78,7 @@ def test_every_route_for_every_role_and_way_of_asking(stage: Stage) -> None:
             for role in (None, *ROLES):
                 token = stage.give_session(f"{role} one") if role else ""
                 allowed = need == "anyone" or (role is not None and may(role, need))
-                if method == "POST" and path in ("/login", "/setup/{token}"):
+                if method == "POST" and path in BEFORE_LOGIN:
                     continue  # looked at below: their forms belong to a cookie of their own
                 answer = ask(method, address, token)
                 if is_denied(answer) == allowed or answer.status_code >= 500:
@@ -107,7 +108,7 @@ def test_every_route_for_every_role_and_way_of_asking(stage: Stage) -> None:
     assert asked > 8 * len(NEEDS)
 
 
-@pytest.mark.parametrize("path", ["/console/login", "/console/setup/1"])
+@pytest.mark.parametrize("path", [fill(path) for path in BEFORE_LOGIN])
 def test_a_form_before_the_login_is_of_our_page_and_this_browser(stage: Stage, path: str) -> None:
     stage.invite("Ada", "admin")
     person = stage.person()
@@ -121,6 +122,7 @@ def test_a_form_before_the_login_is_of_our_page_and_this_browser(stage: Stage, p
         answer = person.web.post(path, data={"form_token": carried}, headers={"Origin": origin})
         assert answer.status_code == 403, (origin, carried)
         assert "Address, password or code" not in answer.text
+        assert "This passkey" not in answer.text
     stranger = stage.person()
     carried = person.token("/console/login")
     stranger.get("/console/login")

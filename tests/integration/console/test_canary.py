@@ -19,6 +19,7 @@ from newsletter.store.tables import (
     deliveries,
     editions,
     members,
+    passkeys,
     reviews,
     runs,
     source_states,
@@ -26,6 +27,8 @@ from newsletter.store.tables import (
     suppressions,
 )
 from newsletter.web.console.keys import make_key
+from newsletter.web.console.members import find_member
+from newsletter.web.console.passkeys import Made, add_passkey
 from newsletter.web.console.roles import NEEDS
 from newsletter.web.console.sessions import open_session
 from tests.integration.console.stage import TEST, Stage
@@ -46,6 +49,7 @@ FIELDS: tuple[tuple[Table, tuple[str, ...]], ...] = (
     (briefs, ("origin",)),
     (members, ("name",)),
     (api_keys, ("name", "made_by")),
+    (passkeys, ("name", "site")),
 )
 """What people, sources and relays write, and a page shows."""
 
@@ -99,6 +103,9 @@ def poisoned(stage: Stage) -> Stage:
         make_key(connection, "k", ["send"], actor=TEST, now=now)
     stage.invite("Ada", "admin")
     with stage.database.writing() as connection:
+        member = find_member(connection, "Ada")
+        made = Made(credential_id="x", public_key=b"", counter=0, challenge=b"")
+        add_passkey(connection, member, "k", made, site="localhost", actor=TEST, now=now)
         for table, names in FIELDS:
             connection.execute(update(table).values(dict.fromkeys(names, CANARY)))
         evil = Actor(who=CANARY, origin=CANARY)
@@ -117,6 +124,7 @@ def test_a_canary_is_inert_on_every_page(poisoned: Stage) -> None:
     for method, path in NEEDS:
         if method != "GET" or path in (
             "/live.js",
+            "/passkeys.js",
             "/style.css",
             "/icon.svg",
             "/editions/{name}/events",
