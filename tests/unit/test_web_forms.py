@@ -45,8 +45,10 @@ def test_the_number_of_a_row_is_read_or_is_none(text: str, number: int) -> None:
         ("application/x-www-form-urlencoded", b"note=a%00b&%00c=d"),
         (
             "multipart/form-data; boundary=x",
-            b'--x\r\nContent-Disposition: form-data; name="note"\r\n\r\na\0b\r\n'
-            b'--x\r\nContent-Disposition: form-data; name="c"\r\n\r\nd\r\n--x--\r\n',
+            (
+                b'--x\r\nContent-Disposition: form-data; name="note"\r\n\r\na\0b\r\n'
+                b'--x\r\nContent-Disposition: form-data; name="c"\r\n\r\nd\r\n--x--\r\n'
+            ),
         ),
     ],
     ids=("urlencoded", "multipart"),
