@@ -27,7 +27,7 @@ from newsletter.watch.watchdog import watching
 
 def serve(ctx: typer.Context) -> None:
     """Keep the schedule, send single mails, serve the readers' pages, until SIGTERM or Ctrl-C."""
-    from newsletter.web.api.orders import ordering
+    from newsletter.orders import ordering
 
     session: Session = ctx.obj
     settings = session.settings

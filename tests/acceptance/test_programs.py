@@ -11,11 +11,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from newsletter.orders import find_order, store_order
 from newsletter.store import open_database
 from newsletter.store.audit import Actor
-from newsletter.web.api.gate import Caller
-from newsletter.web.api.orders import find_order, store_order
-from newsletter.web.console.keys import Key, make_key
+from newsletter.web.console.keys import make_key
 from tests.acceptance.project import Project
 from tests.receiver import Receiver
 
@@ -108,24 +107,16 @@ def test_an_order_is_carried_out_by_a_serve_that_does_not_listen(tmp_path: Path)
     project.config.write_text(project.config.read_text() + f'[schedule]\ndays = "{other_day}"\n')
     project.write_brief()
     project.import_readers(2)
-    key = Key(
-        id=1,
-        name="desk",
-        scopes=("send",),
-        made_at=now,
-        made_by="test",
-        used_at=None,
-        ended_at=None,
-    )
     with closing(open_database(f"sqlite:///{project.root / 'newsletter.db'}")) as database:
         order = store_order(
             database,
-            Caller(key=key, address="192.0.2.1"),
+            1,
             "once",
             "send",
             f"{now:%Y-%m-%d}",
             {},
             {},
+            actor=Actor(who="test"),
             check=lambda _: None,
             now=now,
         )

@@ -14,15 +14,15 @@ from newsletter.delivery.feed import list_events, number_new
 from newsletter.delivery.holder import describe_self
 from newsletter.delivery.posting import find_due_posts, record_answer, take_post
 from newsletter.errors import RefusedError
+from newsletter.orders import store_order
 from newsletter.settings import Webhook
 from newsletter.store import Database
+from newsletter.store.audit import Actor
 from newsletter.store.happenings import tell_of_brief, tell_of_readers
 from newsletter.store.tables import happenings, orders, posts
-from newsletter.web.api.gate import Caller
-from newsletter.web.api.orders import store_order
-from newsletter.web.console.keys import Key
 
 NOW = datetime(2026, 11, 26, 6, tzinfo=UTC)
+TEST = Actor(who="test")
 LEASE = timedelta(seconds=40)
 HOOKS = tuple(
     Webhook.model_validate({"url": f"https://{name}.example/", "secret": "{S}"})
@@ -89,28 +89,16 @@ def test_each_hook_has_its_own_next_one(backend: Database) -> None:
     assert {(post.hook, post.number) for post in later} == {(due[0].hook, 2), (due[1].hook, 1)}
 
 
-def caller(number: int = 1) -> Caller:
-    key = Key(
-        id=number,
-        name="desk",
-        scopes=("send",),
-        made_at=NOW,
-        made_by="test",
-        used_at=None,
-        ended_at=None,
-    )
-    return Caller(key=key, address="192.0.2.1")
-
-
 def order(database: Database, asked: dict[str, Any], *, key: int = 1, token: str = "t") -> int:
     return store_order(
         database,
-        caller(key),
+        key,
         token,
         "send",
         "2026-11-26",
         asked,
         {},
+        actor=TEST,
         check=lambda _: None,
         now=NOW,
     ).id

@@ -4,7 +4,8 @@ A folder that files come into, the real gathering, desk and shelf over a real da
 world around them in which days are missed, sources fail, editions are held, made twice, never
 approved, cancelled, or made up for afterwards, processes start anew, and the machine's clock is
 set forward and back by up to 30 hours for days. The zones are those of New York and Berlin, and
-Lord Howe's, whose summer is half an hour long. In New York most days have an evening edition too.
+Lord Howe's, whose summer is half an hour long. In New York most days of the autumn, or of all the
+years, have an evening edition too.
 
 By default two weeks around each change of each zone's clock. The whole form, ten years of each
 zone, takes some minutes and says what it did:
@@ -329,7 +330,7 @@ def test_every_brief_is_in_exactly_one_edition(
 ) -> None:
     begins = datetime.combine(first - DAY, time(6), ZoneInfo(zone)).astimezone(UTC)
     world = World(tmp_path, ZoneInfo(zone), random.Random(f"{zone} {first}"), begins)
-    world.has_evenings = zone == "America/New_York"
+    world.has_evenings = zone == "America/New_York" and (YEARS > 0 or first.month > 6)
     try:
         world.live(first, days)
         said = world.check()

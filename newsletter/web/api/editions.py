@@ -22,6 +22,7 @@ from newsletter.editions.content import edition_to_document
 from newsletter.editions.plan import check_moment
 from newsletter.editions.review import hash_edition
 from newsletter.editions.shelf import EditionRecord, find_edition, load_content, read_edition
+from newsletter.orders import Order, OrderKind, find_order, store_order
 from newsletter.press import Press
 from newsletter.press.site import write_web
 from newsletter.store.tables import editions
@@ -29,7 +30,6 @@ from newsletter.web.api import models
 from newsletter.web.api.cursors import read_cursor
 from newsletter.web.api.gate import Caller, caller_of, check_match
 from newsletter.web.api.names import read_named, split_name
-from newsletter.web.api.orders import Order, OrderKind, find_order, store_order
 from newsletter.web.forms import Number
 
 Token = Annotated[
@@ -284,7 +284,16 @@ def add_sends(router: APIRouter, press: Press) -> None:
             )
         now = press.now()
         order = store_order(
-            database, caller, token, kind, name, asked, also or {}, check=check, now=now
+            database,
+            caller.key.id,
+            token,
+            kind,
+            name,
+            asked,
+            also or {},
+            actor=caller.actor,
+            check=check,
+            now=now,
         )
         return show_order(order)
 

@@ -11,11 +11,11 @@ from typing import Any
 import httpx2
 from sqlalchemy import func, select
 
+from newsletter.orders import carry_out_due
 from newsletter.press import Press
 from newsletter.store import Database
 from newsletter.store.audit import Actor
 from newsletter.store.tables import api_keys
-from newsletter.web.api.orders import carry_out_due
 from newsletter.web.console.keys import SCOPES, end_key, make_key
 from tests.integration.web.stage import Clock
 

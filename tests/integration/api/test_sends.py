@@ -20,11 +20,11 @@ from newsletter.delivery import interest
 from newsletter.delivery.interest import Followed, add_clicks
 from newsletter.editions.seconding import confirm_ask, list_open
 from newsletter.editions.shelf import find_edition
+from newsletter.orders import carry_out_due
 from newsletter.press.delivering import deliver as hand_over
 from newsletter.publish import make_ready
 from newsletter.store.audit import Actor
 from newsletter.store.tables import decisions, deliveries, editions, orders, runs
-from newsletter.web.api.orders import carry_out_due
 from tests.integration.api.stage import Stage
 
 
@@ -299,7 +299,7 @@ DIES = """
 import os, signal, sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-import newsletter.web.api.orders as made
+import newsletter.orders as made
 from newsletter.press import Press
 from newsletter.settings import load_settings
 from newsletter.store import open_database

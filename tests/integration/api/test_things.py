@@ -102,7 +102,12 @@ def test_a_reader_is_added_changed_and_removed(stage: Stage) -> None:
     asked = {
         "email": "New.Reader@example.org",
         "consent_source": "letter of 3 May",
-        "choices": {"topics": ["harbor", "trains"], "minutes": 5, "timezone": "Asia/Tokyo"},
+        "choices": {
+            "topics": ["harbor", "trains"],
+            "minutes": 5,
+            "timezone": "Asia/Tokyo",
+            "editions": ["evening", "no noon"],
+        },
     }
     made = program.post("audience", json=asked)
     assert made.status_code == 201, made.text
@@ -111,6 +116,7 @@ def test_a_reader_is_added_changed_and_removed(stage: Stage) -> None:
         "topics": ["harbor", "trains"],
         "minutes": 5,
         "timezone": "Asia/Tokyo",
+        "editions": ["evening", "no noon"],
     }
     path, tag = f"audience/{reader['id']}", made.headers["etag"]
     change = {"name": "Nora", "paused_until": "2030-01-01"}
@@ -123,6 +129,8 @@ def test_a_reader_is_added_changed_and_removed(stage: Stage) -> None:
     wrong = {"choices": {"timezone": "Mars/Olympus"}}
     headers = {"If-Match": changed.headers["etag"]}
     assert program.patch(path, json=wrong, headers=headers).status_code == 422
+    unknown = {"choices": {"editions": ["weekly"]}}
+    assert program.patch(path, json=unknown, headers=headers).status_code == 422
     assert program.delete(path).status_code == 204
     assert program.get(path).json()["status"] == "unsubscribed"
     again = program.post("audience", json=asked)

@@ -33,7 +33,7 @@ from newsletter.audience.segment import parse_segment
 from newsletter.delivery.holder import describe_self, is_gone
 from newsletter.delivery.settle import note_send
 from newsletter.editions.lifecycle import RELEASED
-from newsletter.editions.model import Kind
+from newsletter.editions.model import Kind, parse_edition_name
 from newsletter.editions.shelf import find_edition, read_edition
 from newsletter.editions.verdicts import read_edition_hash
 from newsletter.errors import (
@@ -51,8 +51,6 @@ from newsletter.publish import prepare, print_standing, release
 from newsletter.store import Database
 from newsletter.store.audit import Actor, hash_document, note
 from newsletter.store.tables import orders
-from newsletter.web.api.gate import Caller
-from newsletter.web.api.names import split_name
 
 log = logging.getLogger("newsletter.orders")
 
@@ -85,13 +83,14 @@ class Order:
 
 def store_order(
     database: Database,
-    caller: Caller,
+    key_id: int,
     token: str,
     kind: OrderKind,
     edition: str,
     asked: Mapping[str, Any],
     also: Mapping[str, Any],
     *,
+    actor: Actor,
     check: Callable[[Connection], None],
     now: datetime,
 ) -> Order:
@@ -104,17 +103,17 @@ def store_order(
     """
     fingerprint = hash_document({"kind": kind, "edition": edition, "asked": asked})
     with database.writing() as connection:
-        of_this = (_O.key_id == caller.key.id) & (_O.token == token)
+        of_this = (_O.key_id == key_id) & (_O.token == token)
         query = select(orders).where(of_this)
         row = connection.execute(query).one_or_none()
         if row is None:
             check(connection)
             values = {
-                "key_id": caller.key.id,
+                "key_id": key_id,
                 "token": token,
                 "fingerprint": fingerprint,
-                "actor": caller.actor.who,
-                "origin": caller.actor.origin,
+                "actor": actor.who,
+                "origin": actor.origin,
                 "kind": kind,
                 "edition": edition,
                 "asked": {**asked, **also},
@@ -130,7 +129,7 @@ def store_order(
             if made is not None:
                 target = f"edition {edition}"
                 action = f"order.{kind}"
-                note(connection, caller.actor, action, target, now=now, detail=f"order {made.id}")
+                note(connection, actor, action, target, now=now, detail=f"order {made.id}")
     if row.fingerprint != fingerprint:
         raise RefusedError(
             "this Idempotency-Key was used for something else", mend="choose another one"
@@ -236,7 +235,7 @@ def _put_back(press: Press, order: Order, said: str, *, keep: bool = False) -> b
         now = press.now()
         asked = dict(order.asked)
         if keep:
-            record = find_edition(connection, *split_name(order.edition))
+            record = find_edition(connection, *_split(order.edition))
             assert record is not None
             asked["seen"] = read_edition_hash(connection, record.id)
         connection.execute(
@@ -294,7 +293,7 @@ def _send(press: Press, order: Order) -> str:
 def _is_planned(press: Press, order: Order, at: datetime) -> bool:
     """Tell whether that was done before a process died that carried it out."""
     with press.database.reading() as connection:
-        record = find_edition(connection, *split_name(order.edition))
+        record = find_edition(connection, *_split(order.edition))
     return record is not None and record.is_planned and record.send_at == at
 
 
@@ -308,7 +307,7 @@ def _mail_test(press: Press, order: Order) -> str:
 
 def _print(press: Press, order: Order, at: datetime | None = None) -> Printed:
     """Give the edition: the one that was seen, or made anew where none was named."""
-    day, kind = split_name(order.edition)
+    day, kind = _split(order.edition)
     with press.database.reading() as connection:
         record = find_edition(connection, day, kind)
         seen = order.asked.get("seen")
@@ -321,6 +320,12 @@ def _print(press: Press, order: Order, at: datetime | None = None) -> Printed:
     if record is not None and record.state in RELEASED:
         return print_standing(press, record)
     return _make(press, day, kind, order.asked.get("briefs", ()), at)
+
+
+def _split(name: str) -> tuple[date, Kind]:
+    named = parse_edition_name(name)
+    assert named is not None, "whoever writes an order down has read its name"
+    return named
 
 
 def _make(
