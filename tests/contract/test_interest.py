@@ -66,8 +66,7 @@ def send(desk: Desk, readers: int = FEWEST) -> int:
                 for number in range(1, readers + 1)
             ],
         )  # fmt: skip
-    for number in range(1, readers + 1):
-        desk.set_delivery(edition_id, number, state="accepted")
+        connection.execute(update(deliveries).values(state="accepted"))
     return edition_id
 
 
