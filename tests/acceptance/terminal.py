@@ -56,7 +56,7 @@ class Terminal:
         self._process.wait()
         os.close(self._screen)
 
-    def wait_for(self, text: str, *, seconds: float = 30) -> str:
+    def wait_for(self, text: str, *, seconds: float = 120) -> str:
         """Read until `text` is shown; give all that was shown."""
         end = time.monotonic() + seconds
         while text not in self.shown:
@@ -71,11 +71,18 @@ class Terminal:
         """Do what Ctrl-C does."""
         self._process.send_signal(signal.SIGINT)
 
-    def end(self, *, seconds: float = 60) -> int:
-        """Read to the end; give the exit code."""
-        end = time.monotonic() + seconds
+    def end(self, *, seconds: float = 180, pressing_again: bool = False) -> int:
+        """Read to the end; give the exit code.
+
+        A Ctrl-C between a question and the reading of its answer is heeded by Python only with
+        the next key: so a person presses it again.
+        """
+        end, again = time.monotonic() + seconds, time.monotonic() + 5
         while self._read():
             assert time.monotonic() < end, f"it does not end: {self.shown}"
+            if pressing_again and time.monotonic() > again:
+                self.interrupt()
+                again = time.monotonic() + 5
         return self._process.wait(timeout=30)
 
     def _read(self) -> bool:

@@ -33,7 +33,7 @@ def test_the_links_of_a_mail_are_answered(project: Project) -> None:
         said = next(line for line in process.stderr if "readers' pages" in line)
         found = re.search(r"http://127\.0\.0\.1:\d+", said)
         assert found
-        with httpx2.Client(base_url=found[0], trust_env=False) as web:
+        with httpx2.Client(base_url=found[0], trust_env=False, timeout=60) as web:
             for link in sorted(links):
                 assert web.get(link).status_code == 200, link
             (leave,) = (link for link in links if link.startswith("/u/"))

@@ -32,7 +32,7 @@ def test_a_send_asks_and_obeys(project: Project) -> None:
                 terminal.interrupt()
             else:
                 terminal.type(decline)
-            assert terminal.end() == 1
+            assert terminal.end(pressing_again=decline is None) == 1
             assert "Nobody was mailed." in terminal.shown
             assert "Traceback" not in terminal.shown
         assert not outbox.exists()

@@ -71,7 +71,9 @@ def serving(folder: Path) -> Iterator[httpx2.Client]:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         base = f"http://127.0.0.1:{server.server_port}"
-        with httpx2.Client(base_url=base, trust_env=False, follow_redirects=True) as client:
+        with httpx2.Client(
+            base_url=base, trust_env=False, timeout=60, follow_redirects=True
+        ) as client:
             yield client
         server.shutdown()
         thread.join()

@@ -89,7 +89,7 @@ def stand(
         press = Press(settings, database, clock)
         with (
             serving(press, "127.0.0.1:0") as address,
-            httpx2.Client(base_url=address, trust_env=False) as web,
+            httpx2.Client(base_url=address, trust_env=False, timeout=60) as web,
         ):
             yield Stand(press, web, relay, clock)
         database.close()

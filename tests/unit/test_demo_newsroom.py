@@ -28,7 +28,9 @@ def config(tmp_path: Path) -> Path:
 def feeds() -> Iterator[httpx2.Client]:
     with (
         FeedServer(now=NOW) as server,
-        httpx2.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as client,
+        httpx2.Client(
+            base_url=f"http://127.0.0.1:{server.port}", trust_env=False, timeout=60
+        ) as client,
     ):
         yield client
 

@@ -35,7 +35,7 @@ def page_of(*messages: tuple[str, bytes]) -> Iterator[httpx2.Client]:
         with smtplib.SMTP(mailbox.host, mailbox.port, "client.example", timeout=5) as smtp:
             for recipient, raw in messages:
                 smtp.sendmail("bounce@news.example", [recipient], raw)
-        with httpx2.Client(base_url=page.url, trust_env=False) as client:
+        with httpx2.Client(base_url=page.url, trust_env=False, timeout=60) as client:
             yield client
 
 
@@ -203,7 +203,7 @@ def test_waiting_ends_cleanly_on_ctrl_c() -> None:
     ) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
-        with httpx2.Client(trust_env=False) as browser:
+        with httpx2.Client(trust_env=False, timeout=60) as browser:
             assert browser.get(url).status_code == 200
             process.send_signal(signal.SIGINT)
             out, err = process.communicate(timeout=10)

@@ -70,7 +70,9 @@ class Stage:
     clients: list[httpx2.Client] = field(default_factory=list)
 
     def person(self) -> Person:
-        client = httpx2.Client(base_url=self.address, trust_env=False, follow_redirects=False)
+        client = httpx2.Client(
+            base_url=self.address, trust_env=False, timeout=60, follow_redirects=False
+        )
         self.clients.append(client)
         return Person(client)
 

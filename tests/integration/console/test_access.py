@@ -58,7 +58,7 @@ def test_every_route_for_every_role_and_way_of_asking(stage: Stage) -> None:
         connection.execute(update(editions).values(state="sent"))
     wrong: list[tuple[object, ...]] = []
     asked = 0
-    with httpx2.Client(base_url=stage.address, trust_env=False) as web:
+    with httpx2.Client(base_url=stage.address, trust_env=False, timeout=60) as web:
 
         def ask(method: str, path: str, token: str, **changed: str | None) -> httpx2.Response:
             nonlocal asked

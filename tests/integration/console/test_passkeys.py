@@ -55,7 +55,7 @@ def origin(desk: Stage) -> str:
 
 def arrive(desk: Stage) -> Person:
     """Come to the login with a browser that was never here."""
-    client = httpx2.Client(base_url=origin(desk), trust_env=False, verify=False)
+    client = httpx2.Client(base_url=origin(desk), trust_env=False, timeout=60, verify=False)
     desk.clients.append(client)
     person = Person(client)
     person.get("/console/login")
@@ -220,7 +220,7 @@ def test_a_challenge_is_for_one_browser_one_use_and_five_minutes(desk: Stage) ->
     def play(_: int) -> int:
         sent = {"form_token": token, "answer": said}
         with httpx2.Client(
-            base_url=origin(desk), trust_env=False, verify=False, cookies=cookies
+            base_url=origin(desk), trust_env=False, timeout=60, verify=False, cookies=cookies
         ) as web:
             return web.post(LOGIN, data=sent, headers={"Origin": origin(desk)}).status_code
 

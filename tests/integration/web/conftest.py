@@ -82,7 +82,7 @@ def open_stage(sent: Project, folder: Path) -> Iterator[Stage]:
     mails = [path.read_bytes() for path in sorted((sent.root / "outbox").glob("*.eml"))]
     with (
         serving(press, "127.0.0.1:0") as address,
-        httpx2.Client(base_url=address, trust_env=False, follow_redirects=False) as web,
+        httpx2.Client(base_url=address, trust_env=False, timeout=60, follow_redirects=False) as web,
     ):
         yield Stage(database=database, web=web, clock=clock, press=press, mails=mails)
     database.close()

@@ -52,7 +52,7 @@ def one_process(press: Press) -> Iterator[httpx2.Client]:
     press = replace(press, settings=press.settings.model_copy(update={"web": proxied}))
     with (
         serving(press, "127.0.0.1:0") as address,
-        httpx2.Client(base_url=address, trust_env=False, headers=BROWSER) as web,
+        httpx2.Client(base_url=address, trust_env=False, timeout=60, headers=BROWSER) as web,
     ):
         yield web
 

@@ -157,7 +157,7 @@ def test_further_editions_are_ticked_by_their_titles(stage: Stage) -> None:
     )
     settings = stage.press.settings.model_copy(update={"editions": (evening, noon)})
     with serving(replace(stage.press, settings=settings), "127.0.0.1:0") as address:
-        web = httpx2.Client(base_url=address, trust_env=False)
+        web = httpx2.Client(base_url=address, trust_env=False, timeout=60)
         tree: Any = lxml_html.document_fromstring(web.get(link).text)
         labels = [e.getparent().text_content().strip()
                   for e in tree.xpath("//input[@name='edition']")]  # fmt: skip

@@ -176,7 +176,7 @@ class Other:
         self._serving = serving(replace(stage.press, settings=changed), "127.0.0.1:0")
 
     def __enter__(self) -> httpx2.Client:
-        self._web = httpx2.Client(base_url=self._serving.__enter__(), trust_env=False)
+        self._web = httpx2.Client(base_url=self._serving.__enter__(), trust_env=False, timeout=60)
         return self._web
 
     def __exit__(self, *about: object) -> None:
@@ -491,7 +491,7 @@ def test_a_link_outlives_the_key_as_long_as_that_is_kept(
         press = replace(stage.press, settings=load_settings(sent.config))
         with (
             serving(press, "127.0.0.1:0") as address,
-            httpx2.Client(base_url=address, trust_env=False) as web,
+            httpx2.Client(base_url=address, trust_env=False, timeout=60) as web,
         ):
             assert web.post(link).status_code == outcome
     assert status(stage) == "active"
