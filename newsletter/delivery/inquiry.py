@@ -22,10 +22,12 @@ from sqlalchemy import (
     bindparam,
     exists,
     func,
+    literal,
     literal_column,
     or_,
     select,
     text,
+    union_all,
 )
 
 from newsletter.audience.pseudonyms import Pseudonyms
@@ -267,8 +269,8 @@ def count_states(connection: Connection, edition_id: int, audience: int) -> dict
     """
     counts = {
         State(state): count
-        for query in _COUNTS
-        for state, count in connection.execute(query, {"edition": edition_id})
+        for state, count in connection.execute(_COUNTS, {"edition": edition_id})
+        if count
     }
     accepted = audience - sum(counts.values())
     return counts | ({State.ACCEPTED: accepted} if accepted else {})
@@ -615,9 +617,12 @@ _REASONS = tuple(
     .limit(bindparam("most"))
     for states in (("failed", "in_doubt", "expired", "bounced"), ("deferred",))
 )
-_COUNTS = tuple(
-    select(_D.state, func.count()).where(OF_EDITION, _is_one_of(_D, states)).group_by(_D.state)
-    for states in (TROUBLED_STATES, OPEN_STATES)
+# State by state: a range of an index is counted in half the time that grouping it takes.
+_COUNTS = union_all(
+    *(
+        select(literal(state), func.count()).where(OF_EDITION, _is_one_of(_D, [state]))
+        for state in (*OPEN_STATES, *TROUBLED_STATES)
+    )
 )
 _ATTEMPTS = (
     select(attempts)
