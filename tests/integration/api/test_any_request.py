@@ -17,17 +17,16 @@ from typing import Any
 
 import pytest
 import requests
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis.errors import Unsatisfiable
-from schemathesis import GenerationMode, openapi
-from schemathesis.core.result import Ok
+from schemathesis import GenerationMode
 
 from newsletter.briefs.document import brief_schema
 from newsletter.press.webhooks import Teller
 from newsletter.web.api.scopes import NEEDS
+from tests.asking import ask_each, list_operations
 from tests.integration.api.stage import Stage
 
 CASES = 23_000 if os.environ.get("NEWSLETTER_TEST_API") == "all" else 200
+MODES = ((GenerationMode.POSITIVE, 0.7), (GenerationMode.NEGATIVE, 0.3))
 GAP = timedelta(seconds=0.15)
 """Of the clock, between two requests: less than the limit of a key."""
 CARRIED_OUT_EVERY = 100
@@ -52,11 +51,7 @@ def describe(stage: Stage) -> dict[str, Any]:
 
 
 def test_nothing_that_a_program_sends_makes_the_server_fail(stage: Stage) -> None:
-    operations = [
-        result.ok()
-        for result in openapi.from_dict(describe(stage)).get_all_operations()
-        if isinstance(result, Ok)
-    ]
+    operations = list_operations(describe(stage))
     assert len(operations) == len(NEEDS)
     session = requests.Session()
     session.trust_env = False
@@ -70,45 +65,32 @@ def test_nothing_that_a_program_sends_makes_the_server_fail(stage: Stage) -> Non
     tags: dict[str, str] = {}
     statuses: Counter[int] = Counter()
     teller = Teller(stage.press)
-    for operation in operations:
-        for mode, share in ((GenerationMode.POSITIVE, 0.7), (GenerationMode.NEGATIVE, 0.3)):
 
-            @settings(
-                max_examples=ceil(CASES * share / len(operations)),
-                database=None,
-                derandomize=True,
-                phases=[Phase.generate],
-                suppress_health_check=list(HealthCheck),
-                deadline=None,
-            )
-            @given(operation.as_strategy(generation_mode=mode))
-            def send(case: Any) -> None:
-                number = statuses.total()
-                stage.clock.now += GAP
-                for name, values in good.items() if number % 4 else ():
-                    if name in (case.path_parameters or {}):
-                        case.path_parameters[name] = values[number % len(values)]
-                if number % 2 and case.formatted_path in tags:
-                    case.headers["If-Match"] = tags[case.formatted_path]
-                answer = case.call(
-                    base_url=stage.address, session=session, headers=key, timeout=120
-                )
-                statuses[answer.status_code] += 1
-                assert answer.status_code < 500, f"{answer.text} {case.as_curl_command()}"
-                if answer.status_code >= 400:
-                    problem = answer.json()
-                    assert problem["status"] == answer.status_code
-                    assert problem["detail"], case.as_curl_command()
-                if tag := answer.headers.get("etag"):
-                    tags[case.formatted_path] = str(tag[0] if isinstance(tag, list) else tag)
-                if number % CARRIED_OUT_EVERY == 0:
-                    stage.carry_out()
-                    teller.tell_due()
+    def send(case: Any) -> None:
+        number = statuses.total()
+        stage.clock.now += GAP
+        for name, values in good.items() if number % 4 else ():
+            if name in (case.path_parameters or {}):
+                case.path_parameters[name] = values[number % len(values)]
+        if number % 2 and case.formatted_path in tags:
+            case.headers["If-Match"] = tags[case.formatted_path]
+        answer = case.call(base_url=stage.address, session=session, headers=key, timeout=120)
+        statuses[answer.status_code] += 1
+        assert answer.status_code < 500, f"{answer.text} {case.as_curl_command()}"
+        if answer.status_code >= 400:
+            problem = answer.json()
+            assert problem["status"] == answer.status_code
+            assert problem["detail"], case.as_curl_command()
+        if tag := answer.headers.get("etag"):
+            tags[case.formatted_path] = str(tag[0] if isinstance(tag, list) else tag)
+        if number % CARRIED_OUT_EVERY == 0:
+            stage.carry_out()
+            teller.tell_due()
 
-            try:
-                send()
-            except Unsatisfiable:
-                assert mode is GenerationMode.NEGATIVE, operation.label
+    def count(_operation: Any, share: float) -> int:
+        return ceil(CASES * share / len(operations))
+
+    ask_each(operations, MODES, count, send)
     session.close()
     print(f"\n{len(operations)} operations, {statuses.total():,} requests: {dict(statuses)}")
     assert statuses.total() > CASES / 2
