@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -19,12 +18,6 @@ from newsletter.store import Database, open_database
 from newsletter.store.installation import Installation, Seen, judge
 from tests.integration.runs import Server
 from tests.integration.test_schedule import DAY, SEVEN, House, said
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as running:
-        yield running
 
 
 @pytest.fixture

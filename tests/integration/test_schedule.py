@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -40,12 +40,6 @@ from tests.integration.runs import Server
 
 DAY = date(2026, 11, 23)
 SEVEN = datetime(2026, 11, 23, 6, tzinfo=UTC)  # 07:00 in Berlin
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as running:
-        yield running
 
 
 @pytest.fixture(autouse=True)

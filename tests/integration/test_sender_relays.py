@@ -30,12 +30,6 @@ from tests.integration.runs import Edition, Server
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as running:
-        yield running
-
-
-@pytest.fixture
 def other() -> Iterator[Server]:
     with Server() as running:
         yield running

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
@@ -34,12 +33,6 @@ CLOCKS = (
 )
 # Saturday, 07:00 in New York; its clocks, and those of Chatham's neighbours not, go back at night.
 RELEASED = datetime(2026, 10, 31, 11, tzinfo=UTC)
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as running:
-        yield running
 
 
 def settle(house: House) -> Settings:
