@@ -5,8 +5,8 @@ meets; where the fault passes, the last of them shows that the same reader is se
 all. What all cases have in common is checked by the test: every reader in one state, nobody
 mailed twice, nobody recorded as accepted without the relay's word.
 
-Ceilings are some hundred times shorter than in production (`stage.SHORT`): "4 of 5 minutes"
-is 80 % of a ceiling here.
+Where a relay keeps us waiting, the ceiling it runs into is some hundred times shorter than in
+production: "4 of 5 minutes" is 4 of 5 seconds here. All other ceilings are `stage.PATIENT`'s.
 
 Where a row can be read in two ways:
 
@@ -29,7 +29,7 @@ from unittest import mock
 
 from newsletter.delivery.lifecycle import State
 from newsletter.smtp.connection import Timeouts
-from tests.faults.stage import LOGIN, OFFERS, READERS, SHORT, Case, Observed
+from tests.faults.stage import LOGIN, OFFERS, PATIENT, READERS, Case, Observed
 from tests.relays import (
     Peer,
     Step,
@@ -300,20 +300,27 @@ CASES = (
         check=untouched,
         script={"connect": ("554 5.7.1 no service for you", silence)},
     ),
-    Case(row=4, behaviour="no banner", **NEVER_REACHED, script={"connect": silence}),
+    Case(
+        row=4,
+        behaviour="no banner",
+        **NEVER_REACHED,
+        script={"connect": silence},
+        timeouts=replace(PATIENT, greeting=0.5),
+    ),
     Case(
         row=5,
         behaviour="banner dripped, a byte at a time",
         **NEVER_REACHED,
         script={"connect": drip(b"220 " + b"x" * 400 + b"\r\n", 0.04)},
+        timeouts=replace(PATIENT, greeting=0.5),
     ),
     Case(
         row=6,
         behaviour="banner after 80 % of its ceiling",
         **SENT,
-        script={"connect": (wait(2.4), "220 ready")},
-        timeouts=replace(SHORT, greeting=3),
-        within=8,
+        script={"connect": (wait(4), "220 ready")},
+        timeouts=replace(PATIENT, greeting=5),
+        within=12,
     ),
     # -- saying hello --------------------------------------------------------------------------
     Case(
@@ -577,7 +584,13 @@ CASES = (
     # -- the connection ends -------------------------------------------------------------------
     Case(row=32, behaviour="close after the dot", **UNKNOWN, script={".": [drop]}),
     Case(row=32, behaviour="RST after the dot", **UNKNOWN, script={".": [reset]}),
-    Case(row=32, behaviour="silence after the dot", **UNKNOWN, script={".": [silence]}),
+    Case(
+        row=32,
+        behaviour="silence after the dot",
+        **UNKNOWN,
+        script={".": [silence]},
+        timeouts=replace(PATIENT, dot=0.5),
+    ),
     Case(
         row=33,
         behaviour="endless 250- after the dot, fast",
@@ -589,6 +602,7 @@ CASES = (
         behaviour="endless 250- after the dot, slow",
         **UNKNOWN,
         script={".": [drip(b"250-2.0.0 well\r\n" * 90, 0.01)]},
+        timeouts=replace(PATIENT, dot=0.5),
     ),
     Case(
         row=34,
@@ -600,9 +614,9 @@ CASES = (
         row=34,
         behaviour="250 after 80 % of its ceiling",
         **SENT,
-        script={".": [(wait(2.4), "250 2.0.0 queued")]},
-        timeouts=replace(SHORT, dot=3),
-        within=8,
+        script={".": [(wait(4), "250 2.0.0 queued")]},
+        timeouts=replace(PATIENT, dot=5),
+        within=12,
     ),
     Case(row=35, behaviour="close instead of 354", **DEFER, script={"DATA": [drop]}),
     Case(
@@ -639,6 +653,7 @@ CASES = (
         first=(DEFERRED,),
         check=no_dot,
         script={"DATA": ("354 go", silence)},
+        timeouts=replace(PATIENT, block=0.5),
         receive_buffer_bytes=4096,
         huge=True,
         readers=READERS[:1],
