@@ -75,7 +75,8 @@ def score_stories(name: str, *, held_out: bool) -> Score:
 def count_unrelated() -> tuple[int, int]:
     """Give how many are joined of a day's pieces that tell of different things, and how many are.
 
-    It has the first piece of each subject, all at one moment: most of a real day is unrelated.
+    It has the first piece of each subject of both sets and halves, all at one moment. Most of a
+    real day is unrelated; here some are of one kind (two wildfires, two drugs).
     """
     first = {p.subject: p for name in SETS for p in reversed(read_pieces(name))}
     told = [replace(each, published_at=MOMENT) for each in candidates(list(first.values()))]
