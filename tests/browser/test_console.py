@@ -12,6 +12,8 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from sqlalchemy import update
 
+from newsletter.delivery import interest
+from newsletter.delivery.interest import Followed, add_clicks
 from newsletter.editions.shelf import change_state, find_edition
 from newsletter.press.delivering import deliver
 from newsletter.render.browser import find_chromium
@@ -64,9 +66,22 @@ def send(page: Page, stage: Stage) -> None:  # noqa: F811
     page.get_by_role("heading", name="How far it is").wait_for()
 
 
+@pytest.fixture
+def provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the team sign on by a provider, too; nobody does here, so that there need be none."""
+    for name, value in (
+        ("ISSUER", "https://id.news.example"),
+        ("CLIENT_ID", "c"),
+        ("CLIENT_SECRET", "s"),
+    ):
+        monkeypatch.setenv(f"NEWSLETTER_CONSOLE__OIDC__{name}", value)
+
+
 @LOOKS
+@pytest.mark.usefixtures("provider")  # before the stage, which reads the settings
 def test_every_page_is_for_everybody(
     browser: Browser,
+    monkeypatch: pytest.MonkeyPatch,
     stage: Stage,  # noqa: F811
     width: int,
     scheme: Literal["light", "dark"],
@@ -88,6 +103,7 @@ def test_every_page_is_for_everybody(
     page.goto(stage.address + stage.invite("Berta", "viewer"))
     look("setup")
     page.goto(stage.address + "/console/login")
+    assert page.get_by_role("link", name="Log in with").is_visible()
     look("login")
     set_up(page, stage, "Ada")
     look("codes")
@@ -121,13 +137,20 @@ def test_every_page_is_for_everybody(
         record = find_edition(connection, day)
     assert record
     deliver_apart(stage)
+    clicked = {
+        Followed(record.id, 1, "quay.example/ferries-at-noon"): 40,
+        Followed(record.id, 2, f"/editions/{day}#brief-2"): 12,
+    }
     with stage.database.writing() as connection:
         for reader, state in ((1, "in_doubt"), (2, "failed")):
             values = {"state": state, "reply": "550 5.1.1 no such user"}
             connection.execute(
                 update(deliveries).where(deliveries.c.subscriber_id == reader).values(values)
             )
+        add_clicks(connection, clicked)
+    monkeypatch.setattr(interest, "FEWEST", 1)
     page.goto(f"{stage.address}/console/editions/{day}")
+    page.get_by_role("heading", name="What readers follow").wait_for()
     look("an edition with trouble")
     assert found == {}
     context.close()
