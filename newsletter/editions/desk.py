@@ -20,12 +20,15 @@ from newsletter.briefs.gather import SourceReport
 from newsletter.editions.candidates import Candidates, load_candidates
 from newsletter.editions.compose import Draft, compose
 from newsletter.editions.following import follow_up
-from newsletter.editions.lifecycle import RELEASED
+from newsletter.editions.lifecycle import RELEASED, UNSENT
 from newsletter.editions.model import Edition, Kind, name_edition
 from newsletter.editions.notes import Notes, read_notes
 from newsletter.editions.review import WAITS_FOR_REVIEW, Rules, explain_shortfall
 from newsletter.editions.shelf import (
+    NOTHING_NEW,
+    UNTAKEN,
     EditionRecord,
+    call_off_edition,
     change_state,
     find_edition,
     first_start,
@@ -54,7 +57,7 @@ class Composed:
 
     outcome: Outcome
     record: EditionRecord | None = None
-    """None if there is nothing new: then nothing is stored."""
+    """None if there is nothing new: then nothing is stored, unless nobody takes it."""
     edition: Edition | None = None
     """None if there is nothing new or the edition is held; `record.reason` says why."""
     existing: bool = False
@@ -91,7 +94,7 @@ def compose_edition(
     with readers enrolled; `ConfigurationError` without sources.
     """
     publication, rules = settings.publication_of(kind), settings.edition
-    further = settings.find_further(kind)
+    further, series = settings.find_further(kind), settings.series_of(kind)
     reviewers = read_rules(settings)
     notes, unreadable = _try_notes(settings, day, kind)
     with database.writing(discarded=dry) as connection:
@@ -121,6 +124,8 @@ def compose_edition(
             made_at=now,
             beginning=None if previous is None else first_start(connection, day, kind),
             lookback=rules.lookback,
+            kind=kind,
+            series=series,
             edition_id=None if found is None else found.id,
             topics=further.topics if further else (),
             reviewers=reviewers,
@@ -144,7 +149,7 @@ def compose_edition(
                 return _hold(nothing_new, held, candidates.chosen)
             if rules.quiet_day == "skip":
                 if found is not None and found.state != "cancelled":
-                    change_state(connection, found.id, "cancelled", reason="nothing new", now=now)
+                    change_state(connection, found.id, "cancelled", reason=NOTHING_NEW, now=now)
                 return replace(nothing_new, remarks=_name_unsent(notes, unreadable, day, kind))
         if unreadable or shortfall:
             held = hold_edition(connection, day, unreadable or shortfall, window, now, kind)
@@ -171,6 +176,7 @@ def compose_edition(
             also_ids=draft.also_ids,
             story_ids=draft.story_ids,
             left_out_ids=list_left_out(candidates.chosen, draft),
+            series=series,
             now=now,
         )
         return replace(
@@ -181,6 +187,29 @@ def compose_edition(
             remarks=(*draft.remarks, *_remark_on_unreviewed(unreviewed)),
             fates=(*candidates.fates, *draft.fates),
         )
+
+
+def call_off(
+    database: Database, settings: Settings, *, day: date, kind: Kind, now: datetime
+) -> Composed | None:
+    """Note that nobody takes the edition of a day, so that there is none; None where it stands.
+
+    That is one that was approved, planned, or cancelled.
+    """
+    with database.writing() as connection:
+        found = find_edition(connection, day, kind)
+        if found and (found.state not in (*UNSENT, "held") or found.is_planned):
+            is_known = (found.state, found.reason) == ("cancelled", UNTAKEN)
+            return Composed(outcome="nothing_new", record=found) if is_known else None
+        window = decide_window(
+            day,
+            now=now,
+            zone=settings.publication.zone,
+            previous_cut_off=previous_cut_off(connection, day, kind),
+            lookback=settings.edition.lookback,
+        )
+        record = call_off_edition(connection, day, kind, window, now)
+    return Composed(outcome="nothing_new", record=record)
 
 
 def _hold(composed: Composed, record: EditionRecord, waiting: Sequence[Candidate]) -> Composed:
@@ -263,6 +292,8 @@ def _load_coming(
         made_at=now,
         beginning=None if previous is None else first,
         lookback=lookback,
+        kind=kind,
+        series=settings.series_of(kind),
         edition_id=None if found is None or is_over else found.id,
         topics=further.topics if further else (),
         reviewers=reviewers,
