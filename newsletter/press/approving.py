@@ -16,7 +16,13 @@ from newsletter.editions.candidates import Barred, find_barred
 from newsletter.editions.corrections import list_corrected
 from newsletter.editions.following import note_approved
 from newsletter.editions.manifest import seal_edition
-from newsletter.editions.model import Kind, list_owed_for, list_referred_to, list_repeated
+from newsletter.editions.model import (
+    Edition,
+    Kind,
+    list_owed_for,
+    list_referred_to,
+    list_repeated,
+)
 from newsletter.editions.search import index_edition
 from newsletter.editions.seconding import Ask, find_confirmed
 from newsletter.editions.shelf import (
@@ -32,7 +38,7 @@ from newsletter.errors import RefusedError, SecondPersonNeeded, Untimely
 from newsletter.press import Press, Printed
 from newsletter.press.addressing import letterhead_of
 from newsletter.render.preflight import Finding
-from newsletter.settings import KINDS
+from newsletter.settings import KINDS, is_daily
 
 
 def approve(
@@ -83,7 +89,7 @@ def approve(
                 "meanwhile",
                 mend="make it again, which marks that, and look at it before you send it",
             )
-        repeats, owed_for = list_repeated(content), list_owed_for(content)
+        repeats, owed_for = _list_repeated(press, content), list_owed_for(content)
         is_for_all = press.settings.is_for_all(record.kind)
         audience = press.ledger.enrol(
             connection,
@@ -241,12 +247,18 @@ def count_audience(press: Press, printed: Printed, segment: Segment | None = Non
             connection,
             printed.record.id,
             press.now(),
-            repeats=list_repeated(edition),
+            repeats=_list_repeated(press, edition),
             owed_for=list_owed_for(edition),
             only_had=list_corrected(connection, edition),
             is_for_all=press.settings.is_for_all(edition.kind),
             segment=segment,
         )
+
+
+def _list_repeated(press: Press, edition: Edition) -> tuple[tuple[str, ...], ...]:
+    """List which editions told all that one tells: who had it gets no mail, unless it is a note."""
+    has_note = is_daily(edition.kind) and press.settings.edition.quiet_day == "note"
+    return () if has_note else list_repeated(edition)
 
 
 def nobody_to_mail(

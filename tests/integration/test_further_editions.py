@@ -12,6 +12,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,20 +30,22 @@ from newsletter.editions.desk import Composed, list_waiting
 from newsletter.editions.model import parse_edition_name
 from newsletter.editions.shelf import EditionRecord, find_coming, find_edition, list_editions
 from newsletter.editions.verdicts import approve_edition, read_rules
-from newsletter.errors import RefusedError
+from newsletter.errors import RefusedError, Untimely
 from newsletter.mail import decode_message
 from newsletter.press import Press
+from newsletter.press.approving import approve
 from newsletter.press.composing import compose, gather
 from newsletter.press.site import build_web
 from newsletter.publish import make_ready, prepare
 from newsletter.schedule import Keeper
 from newsletter.settings import Settings
-from newsletter.store import Database
+from newsletter.store import Database, open_database
 from newsletter.store.audit import Actor
 from newsletter.store.tables import briefs, edition_briefs, subscribers
 from newsletter.watch.looking import Memory, look
 from newsletter.watch.pulse import Pulse
 from tests.integration.runs import Server
+from tests.postgres import open_schema
 
 BERLIN = ZoneInfo("Europe/Berlin")
 MONDAY = date(2026, 11, 23)
@@ -322,6 +325,101 @@ def test_every_brief_reaches_everybody_once_whichever_editions_they_take(
             assert {t for t in told if t in seen} <= {t for t in told if t in plain}
 
 
+def test_one_that_nobody_takes_is_quietly_none_and_begins_with_its_first_reader(
+    house: House, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.open(EVENING)
+    house.add_reader("daily", Choices())
+    for day in (MONDAY - DAY, MONDAY):
+        house.at(day, "17:00")
+        house.write("quay" if day < MONDAY else "mole")
+        house.keep(lambda day=day: said(  # type: ignore[misc]
+            caplog, f"edition {day}-evening: no active reader takes it, so nothing is sent"
+        ))  # fmt: skip
+    assert not [r for r in caplog.records if r.levelno > logging.INFO and "-evening" in r.message]
+    found = house.find(f"{MONDAY}-evening")
+    assert found is not None
+    assert (found.state, found.reason) == ("cancelled", "no active reader takes it")
+    house.at(MONDAY, "19:00")
+    assert not [a for a in look(house.press, Pulse(), Memory()) if "evening" in a.key]
+    house.add_reader("first", Choices(rhythm="weekly", editions=("evening",)))
+    house.at(MONDAY + DAY, "17:00")
+    pier = house.write("pier")
+    house.send(f"{MONDAY + DAY}-evening")
+    assert titles(server, "first") == Counter([pier]), "what came before is none of theirs"
+
+
+def test_a_daily_that_tells_what_an_evening_told_meanwhile_is_made_again(
+    house: House, server: Server
+) -> None:
+    house.open(EVENING, schedule={"max_lateness": "16h"})
+    house.add_reader("both", Choices(editions=("evening",)))
+    house.at(MONDAY, "17:00")
+    quay = house.write("quay")
+    house.at(MONDAY + DAY, "06:00")
+    mole = house.write("mole")
+    by_person = prepare(house.press, MONDAY + DAY).printed
+    make_ready(house.press, MONDAY + DAY)
+    house.send(f"{MONDAY}-evening")  # hours late
+    assert by_person is not None
+    with pytest.raises(Untimely, match=f"that the edition of {MONDAY}-evening told meanwhile"):
+        approve(house.press, replace(by_person.record, state="ready"))
+    house.at(MONDAY + DAY, "07:00")
+    house.write("pier")
+    house.keep(lambda: house.state(f"{MONDAY + DAY}") == "sent")
+    assert titles(server, "both") == Counter([quay, mole, "Thousands Dance on Pier"])
+
+
+def test_two_keepers_at_one_moment_send_each_edition_once(
+    house: House, server: Server, database: Database
+) -> None:
+    race(house, server, str(database.engine.url))
+
+
+@pytest.mark.postgres
+def test_two_keepers_at_one_moment_send_each_edition_once_on_postgresql(
+    tmp_path: Path, server: Server, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule, "RETRY_SECONDS", 0.05)
+    with open_schema(postgres_url) as url:
+        opened = open_database(url)
+        race(House(tmp_path, opened, server.url), server, url)
+        opened.close()
+
+
+def race(house: House, server: Server, url: str) -> None:
+    """Have two `serve` send a daily and an evening edition that are due at the same moment."""
+    house.open(EVENING, schedule={"max_lateness": "12h"})
+    for name, choices in (
+        ("daily", Choices()),
+        ("evening", Choices(rhythm="weekly", editions=("evening",))),
+        ("both", Choices(editions=("evening",))),
+    ):
+        house.add_reader(name, choices)
+    other = open_database(url)
+    names = (f"{MONDAY}", f"{MONDAY}-evening")
+    house.at(MONDAY, "17:05")
+    told = [house.write(name) for name in ("quay", "mole", "pier")]
+
+    async def whole() -> None:
+        keepers = [Keeper(house.press), Keeper(replace(house.press, database=other))]
+        kept = [asyncio.create_task(keeper.keep()) for keeper in keepers]
+        end = time.monotonic() + 60
+        while {house.state(name) for name in names} != {"sent"} and time.monotonic() < end:  # noqa: ASYNC110 - others bring it
+            await asyncio.sleep(0.01)
+        for keeper in keepers:
+            keeper.stop()
+        await asyncio.gather(*kept)
+
+    asyncio.run(whole())
+    other.close()
+    assert {house.state(name) for name in names} == {"sent"}
+    with house.database.reading() as connection:
+        assert sorted(record.name for record in list_editions(connection, 9)) == sorted(names)
+    for name in ("daily", "evening", "both"):
+        assert titles(server, name) == Counter(told)
+
+
 def test_missed_ones_are_caught_up_in_order_or_leave_their_news_to_the_next(
     house: House, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -456,9 +554,12 @@ def test_what_was_wrong_in_an_evening_is_set_right_in_the_next_for_who_had_it(
 ) -> None:
     house.open(EVENING)
     house.add_reader("both", Choices(editions=("evening",)))
+    house.add_reader("plain", Choices())
     house.at(MONDAY, "17:00")
     house.write("quay")
     house.send(f"{MONDAY}-evening")
+    path = house.root / "briefs" / "quay.txt"
+    path.write_text(path.read_text().replace("their berths", "the south quay"))
     with house.database.writing() as connection:
         wrong = find_wrong(connection, MONDAY, "evening", 1)
         text = "It was the south quay."
@@ -483,7 +584,15 @@ def test_what_was_wrong_in_an_evening_is_set_right_in_the_next_for_who_had_it(
         ]
 
     assert has("both") == ["Harbor Evening: Thousands Dance on Pier"]
-    assert has("new") == []
+    assert has("new") == has("plain") == []
+
+    # Who had not the mistake is sent what is right, once; the others are not sent it again.
+    def mentions(name: str, words: str) -> int:
+        mails = server.contents[f"{name}@reader.example"]
+        return sum(words in " ".join(decode_message(mail)[0].split()) for mail in mails)
+
+    assert (mentions("plain", "to the south quay"), mentions("plain", "to their berths")) == (1, 0)
+    assert (mentions("both", "to the south quay"), mentions("both", "to their berths")) == (0, 1)
 
 
 def test_what_nobody_approved_frees_its_briefs_for_whichever_comes_next(house: House) -> None:
