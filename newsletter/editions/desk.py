@@ -1,8 +1,8 @@
 """The editor's desk: decides what becomes of a day, and stores it in one transaction.
 
-A day without briefs is quiet only if every source was read. Otherwise nobody can know, and the
-edition is held with the reason: readers are never told that nothing happened because a feed
-was down. Where the gathering just made failed everywhere the edition is held even if briefs
+A day without briefs, or without any that no other edition told, is quiet only if every source was
+read. Otherwise nobody can know, and the edition is held with the reason: readers are never told
+that nothing happened because a feed was down. Where the gathering just made failed everywhere the edition is held even if briefs
 wait, since the day's own would be missing and an edition is sent only once. It is held as well
 while what the operator wrote for that day cannot be read.
 """
@@ -142,12 +142,13 @@ def compose_edition(
             retired=tuple(record.name for record in retired),
             fates=candidates.fates,
         )
-        if blind or not (candidates.chosen or shortfall):
+        has_news = any(not each.had_in for each in candidates.chosen)
+        if blind or not (has_news or shortfall):
             reason = _explain_failures(connection, settings, reports, since=window.start)
             if reason:
                 held = hold_edition(connection, day, reason, window, now, kind)
                 return _hold(nothing_new, held, candidates.chosen)
-            if rules.quiet_day == "skip":
+            if rules.quiet_day == "skip" and not candidates.chosen:
                 if found is not None and found.state != "cancelled":
                     change_state(connection, found.id, "cancelled", reason=NOTHING_NEW, now=now)
                 return replace(nothing_new, remarks=_name_unsent(notes, unreadable, day, kind))
@@ -342,7 +343,7 @@ def _explain_failures(
     if not failed:
         return ""
     if len(failed) < len(errors):
-        which = f"there are no briefs, and {len(failed)} of {len(errors)} sources failed"
+        which = f"there are no new briefs, and {len(failed)} of {len(errors)} sources failed"
     else:
         which = (
             "the only source failed" if len(errors) == 1 else f"all {len(errors)} sources failed"
