@@ -2,9 +2,9 @@
 
 A day without briefs, or without any that no other edition told, is quiet only if every source was
 read. Otherwise nobody can know, and the edition is held with the reason: readers are never told
-that nothing happened because a feed was down. Where the gathering just made failed everywhere the edition is held even if briefs
-wait, since the day's own would be missing and an edition is sent only once. It is held as well
-while what the operator wrote for that day cannot be read.
+that nothing happened because a feed was down. Where the gathering just made failed everywhere the
+edition is held even if briefs wait, since the day's own would be missing and an edition is sent
+only once. It is held as well while what the operator wrote for that day cannot be read.
 """
 
 from __future__ import annotations
