@@ -29,12 +29,13 @@ from newsletter.delivery.lifecycle import State
 from newsletter.delivery.sender import Sender
 from newsletter.editions.candidates import is_overtaken
 from newsletter.editions.corrections import Wrong, build_correction, is_missing_owed
-from newsletter.editions.desk import Composed, find_released
+from newsletter.editions.desk import Composed, call_off, find_released
 from newsletter.editions.lifecycle import RELEASED, UNSENT
-from newsletter.editions.model import Kind
+from newsletter.editions.model import Kind, list_repeated
 from newsletter.editions.plan import find_plan
 from newsletter.editions.review import WAITS_FOR_REVIEW
 from newsletter.editions.shelf import (
+    NOTHING_NEW,
     EditionRecord,
     change_state,
     find_edition,
@@ -43,10 +44,11 @@ from newsletter.editions.shelf import (
     read_edition,
     store_edition,
 )
+from newsletter.editions.tellings import list_told_since
 from newsletter.editions.verdicts import find_unsendable, is_edition_approved, read_rules
 from newsletter.errors import IllegalMove, RefusedError
 from newsletter.press import Delivered, Press, Printed
-from newsletter.press.approving import approve, check_allowed
+from newsletter.press.approving import approve, check_allowed, count_audience
 from newsletter.press.checking import check_fit_to_send, describe_failed, look_at
 from newsletter.press.composing import compose, gather, render
 from newsletter.press.delivering import check_installation, check_relay, deliver
@@ -96,9 +98,7 @@ def prepare(
     with press.database.reading() as connection:
         found = find_edition(connection, day, kind)
         ready = found if found and found.has_compiled and found.state == "ready" else None
-        if ready and is_overtaken(connection, ready.id, ready.window.cut_off, press.now()):
-            anew = True
-        if ready and is_missing_owed(connection, load_content(connection, ready.id)):
+        if ready and _is_outdated(connection, press, ready):
             anew = True
         is_let_go = ready is None or _is_let_go(connection, press, ready, closed=closed)
     waits = found and found.state == "held" and found.reason.startswith(WAITS_FOR_REVIEW)
@@ -131,6 +131,17 @@ def prepare(
     printed = render(press, composed)
     composed = replace(composed, record=printed.record, edition=printed.edition)
     return Prepared(composed=composed, printed=printed, reports=reports)
+
+
+def _is_outdated(connection: Connection, press: Press, ready: EditionRecord) -> bool:
+    """Tell whether an edition cannot go as it was made, whoever makes it again."""
+    content = load_content(connection, ready.id)
+    series = press.settings.series_of(ready.kind)
+    return (
+        is_overtaken(connection, ready.id, ready.window.cut_off, press.now(), series)
+        or is_missing_owed(connection, content)
+        or bool(list_told_since(connection, ready.id, content))
+    )
 
 
 def _find_planned(press: Press, day: date, kind: Kind) -> EditionRecord | None:
@@ -217,13 +228,18 @@ def prepare_correction(press: Press, wrong: Wrong, text: str) -> Printed:
 def make_ready(press: Press, day: date, kind: Kind = "daily") -> Prepared:
     """Prepare the edition of a day and set it ready, unless it is: what the schedule does.
 
-    One that fails its preflight is held instead: nobody is there to answer for it.
+    One that fails its preflight is held instead: nobody is there to answer for it. One that
+    nobody takes, or that tells nobody anything new, is cancelled, and is no failure.
     """
+    if untaken := _call_off(press, day, kind):
+        return untaken
     closed = _is_closed(press, day, kind)
     prepared = prepare(press, day, kind=kind, anew=False, closed=closed)
     printed = prepared.printed
     if printed is None or printed.record.state not in UNSENT:
         return prepared
+    if list_repeated(printed.edition) and not count_audience(press, printed):
+        return _cancel_told(press, prepared, printed)
     with press.database.reading() as connection:
         plan = find_plan(connection, printed.record.id)
     overridden = choose_overridden(printed.findings, plan.overrides if plan else (), may_pass=True)
@@ -238,6 +254,28 @@ def make_ready(press: Press, day: date, kind: Kind = "daily") -> Prepared:
         composed=replace(prepared.composed, record=record),
         printed=replace(printed, record=record),
     )
+
+
+def _call_off(press: Press, day: date, kind: Kind) -> Prepared | None:
+    """Cancel the edition of a day that is for who chose it where nobody did."""
+    if kind in ("daily", "special", "correction"):
+        return None
+    is_for_all = press.settings.is_for_all(kind)
+    with press.database.reading() as connection:
+        if press.ledger.is_taken(connection, kind, day, is_for_all=is_for_all):
+            return None
+    composed = call_off(press.database, press.settings, day=day, kind=kind, now=press.now())
+    return Prepared(composed=composed) if composed else None
+
+
+def _cancel_told(press: Press, prepared: Prepared, printed: Printed) -> Prepared:
+    """Cancel an edition all of which was sent before to everybody who would get it."""
+    with press.database.writing() as connection:
+        record = change_state(
+            connection, printed.record.id, "cancelled", reason=NOTHING_NEW, now=press.now()
+        )
+    composed = replace(prepared.composed, outcome="nothing_new", record=record, edition=None)
+    return replace(prepared, composed=composed, printed=None)
 
 
 def _hold(

@@ -40,7 +40,13 @@ from newsletter.delivery.sender import Sender
 from newsletter.editions.lifecycle import RELEASED, UNDER_WAY
 from newsletter.editions.model import Kind, name_edition
 from newsletter.editions.plan import find_plan, is_time
-from newsletter.editions.shelf import find_edition, list_editions, list_planned
+from newsletter.editions.shelf import (
+    NOTHING_NEW,
+    UNTAKEN,
+    find_edition,
+    list_editions,
+    list_planned,
+)
 from newsletter.errors import AlreadyRunning, IllegalMove, NewsletterError, TemporaryError
 from newsletter.events import Event, Masking, about
 from newsletter.press import Press, Printed
@@ -65,8 +71,8 @@ _PAUSE_LOOK_SECONDS = 1.0
 """How often a paused edition is looked at, so that a resumed one goes on at once."""
 _PUNCTUAL = timedelta(minutes=1)
 _RECENT_EDITIONS = 30
-_NOTHING_NEW = "nothing new"
-"""Why the desk cancels an edition that news may yet bring back; others stay cancelled."""
+_MAY_COME_BACK = (NOTHING_NEW, UNTAKEN)
+"""Why an edition is cancelled that may yet be one; others stay cancelled."""
 
 
 def is_due(schedule: Schedule, at: time, day: date, now: datetime) -> bool:
@@ -324,8 +330,10 @@ class Keeper:
                     extra=about(Event.SOURCE_FAILED),
                 )
         record = prepared.composed.record
-        reason = f" ({record.reason})" if record and record.reason else ""
         self._pulse.done(f"gather {name}")
+        if record and record.reason == UNTAKEN:
+            return  # which is said when it would be sent
+        reason = f" ({record.reason})" if record and record.reason else ""
         log.info(
             "edition %s: %s%s",
             name,
@@ -343,7 +351,7 @@ class Keeper:
         async with self._making:
             with self._press.database.reading() as connection:
                 found = find_edition(connection, day, kind)
-            if found is not None and found.state == "cancelled" and found.reason != _NOTHING_NEW:
+            if found and found.state == "cancelled" and found.reason not in _MAY_COME_BACK:
                 log.info(
                     "edition %s: is cancelled (%s)",
                     found.name,
@@ -452,7 +460,8 @@ class Keeper:
             raise TemporaryError(f"held: {record.reason if record else ''}")
         if printed is None:
             said = about(Event.EDITION_CLOSED, edition=name)
-            log.info("edition %s: nothing new, so nothing is sent", name, extra=said)
+            why = record.reason if record else NOTHING_NEW
+            log.info("edition %s: %s, so nothing is sent", name, why, extra=said)
         elif printed.record.state == "sent":
             said = about(Event.EDITION_CLOSED, edition=name)
             log.info("edition %s: is sent already", name, extra=said)

@@ -127,7 +127,8 @@ class Reader:
     choices: Choices = Choices()
     fields: Mapping[str, str] = field(default_factory=dict)
     had: frozenset[str] = frozenset()
-    """The names of the editions that this one refers to and that the reader was sent."""
+    """The names of the editions that this one refers to and that the reader was sent by then, or
+    was still to be sent."""
 
     @property
     def domain(self) -> str:

@@ -511,11 +511,14 @@ class _Shelf:
 def is_fixed() -> Any:
     """Build the condition that an edition has a brief which is not made anew any more.
 
-    A draft can still be composed anew, and then with the text as it stands by then.
+    A draft can still be composed anew, and then with the text as it stands by then. So can the
+    daily edition that has yet to tell what one told that only some readers get: they are not
+    sent a mistake that is mended by then.
     """
     briefs, taken = tables.briefs, tables.edition_briefs
     return exists().where(
         taken.c.brief_id == briefs.c.id,
+        taken.c.series == "news",
         or_(taken.c.position.is_not(None), taken.c.story_id.is_not(None)),  # not left out
         taken.c.edition_id == tables.editions.c.id,
         tables.editions.c.state.not_in(("draft", "ready", "held")),

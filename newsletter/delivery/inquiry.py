@@ -39,7 +39,8 @@ from newsletter.delivery.holder import is_gone
 from newsletter.delivery.lifecycle import State
 from newsletter.delivery.waves import Hour, Wave, measure_rate
 from newsletter.editions.corrections import Severity, list_corrections
-from newsletter.editions.shelf import EditionRecord
+from newsletter.editions.model import list_repeated
+from newsletter.editions.shelf import EditionRecord, find_released_content
 from newsletter.settings import KINDS
 from newsletter.store.tables import (
     OPEN_STATES,
@@ -373,7 +374,9 @@ def tell_story(
             absence = (
                 FORGOTTEN
                 if is_forgotten(connection, record.id)
-                else explain_absence(subscriber, suppressed, record)
+                else explain_absence(
+                    subscriber, suppressed, record, is_all_told=_is_all_told(connection, record)
+                )
             )
             chapters.append(Chapter(edition=record, copy=None, absence=absence))
     return Story(
@@ -464,12 +467,22 @@ def _list_owed(connection: Connection, copy: Copy, record: EditionRecord) -> tup
     )
 
 
+def _is_all_told(connection: Connection, record: EditionRecord) -> bool:
+    content = find_released_content(connection, record.id)
+    return content is not None and bool(list_repeated(content))
+
+
 def explain_absence(
-    subscriber: Subscriber, suppressed: Suppressed | None, record: EditionRecord
+    subscriber: Subscriber,
+    suppressed: Suppressed | None,
+    record: EditionRecord,
+    *,
+    is_all_told: bool = False,
 ) -> str:
     """Say why a reader is not in the audience of an edition, as far as anybody can know.
 
-    An edition's Date is the second in which its audience was frozen.
+    An edition's Date is the second in which its audience was frozen. `is_all_told` is whether
+    other editions had told all that it tells.
     """
     frozen_at = record.dated_at
     if frozen_at is None:
@@ -497,6 +510,8 @@ def explain_absence(
     days = subscriber.choices.days
     if days and is_by_day(record.kind) and weekday(record.date) not in days:
         return f"chose other weekdays ({', '.join(days)}); {fixed}"
+    if is_all_told:
+        return f"had been sent all that it tells by other editions; {fixed}"
     return f"was not active then; {fixed}"
 
 

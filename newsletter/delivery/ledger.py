@@ -63,6 +63,7 @@ from newsletter.delivery.journal import Journal, taken_over
 from newsletter.delivery.lifecycle import OPEN, State, origins
 from newsletter.delivery.settle import close_cancelled, doubt_left
 from newsletter.delivery.waves import Hour, Wave
+from newsletter.editions.lifecycle import UNDER_WAY
 from newsletter.editions.model import parse_edition_name
 from newsletter.editions.shelf import find_edition
 from newsletter.errors import AlreadyRunning, RefusedError
@@ -111,7 +112,8 @@ class Ledger:
         now: datetime,
         *,
         refers_to: Sequence[str] = (),
-        repeats: Sequence[str] = (),
+        repeats: Sequence[Sequence[str]] = (),
+        owed_for: Sequence[str] = (),
         only_had: Sequence[int] = (),
         is_for_all: bool = False,
         segment: Segment | None = None,
@@ -122,9 +124,11 @@ class Ledger:
 
         It is every active reader, or those in a `segment`, who wants mail on its date.
 
-        `refers_to` are names of editions: which of these a reader was sent is frozen too.
-        The round-up goes to those who chose it, unless they were sent all of `repeats`: the names
-        of the editions that it repeats, where nothing else stands in it. A correction goes to
+        `refers_to` are names of editions: which of these a reader was sent, or is still to be
+        sent, is frozen too. Where all that an edition tells was told before, `repeats` has for
+        each piece of it the names of the editions that told it: who was sent one of each does not
+        get it, unless they were sent one of `owed_for`, which it corrects. The round-up goes to
+        those who chose it. A correction goes to
         those who were sent one of the editions `only_had`, whatever they chose. A further daily
         edition goes to those who chose it, and where it `is_for_all` to those who take the daily
         one, unless they said no. Every other kind goes to those who did not choose the round-up
@@ -141,7 +145,7 @@ class Ledger:
         status: Any = literal_column("+subscribers.status") if is_sqlite else _s.status
         is_in_audience = and_(
             status == "active",
-            _is_mailed(connection, kind, day, repeats, only_had, is_for_all),
+            _is_mailed(connection, kind, day, repeats, owed_for, only_had, is_for_all),
             build_condition(segment, now, is_sqlite=is_sqlite),
         )
         at_once = literal(now, deliveries.c.next_attempt_at.type)
@@ -188,7 +192,8 @@ class Ledger:
         edition_id: int,
         now: datetime,
         *,
-        repeats: Sequence[str] = (),
+        repeats: Sequence[Sequence[str]] = (),
+        owed_for: Sequence[str] = (),
         only_had: Sequence[int] = (),
         is_for_all: bool = False,
         segment: Segment | None = None,
@@ -197,10 +202,17 @@ class Ledger:
         kind, day = _read_kind_and_date(connection, edition_id)
         audience = select(func.count()).where(
             subscribers.c.status == "active",
-            _is_mailed(connection, kind, day, repeats, only_had, is_for_all),
+            _is_mailed(connection, kind, day, repeats, owed_for, only_had, is_for_all),
             build_condition(segment, now, is_sqlite=connection.dialect.name == "sqlite"),
         )
         return connection.execute(audience).scalar_one()
+
+    @staticmethod
+    def is_taken(connection: Connection, kind: str, day: date, *, is_for_all: bool) -> bool:
+        """Tell whether anybody takes editions of a kind on a date, whatever these tell."""
+        is_mailed = _is_mailed(connection, kind, day, is_for_all=is_for_all)
+        taker = select(subscribers.c.id).where(subscribers.c.status == "active", is_mailed).limit(1)
+        return connection.execute(taker).first() is not None
 
     @staticmethod
     def count_hours(
@@ -525,21 +537,33 @@ def _is_mailed(
     connection: Connection,
     kind: str,
     day: date,
-    repeats: Sequence[str] = (),
+    repeats: Sequence[Sequence[str]] = (),
+    owed_for: Sequence[str] = (),
     only_had: Sequence[int] = (),
     is_for_all: bool = False,
 ) -> Any:
     """Give the condition that an edition goes to a reader who is active."""
     is_sqlite = connection.dialect.name == "sqlite"
     if kind in KINDS:
-        is_for = _is_for(connection, kind, repeats, only_had)
+        is_for = _is_for(kind, only_had)
     else:
         is_for = _takes_further(kind, is_for_all=is_for_all, is_sqlite=is_sqlite)
     return and_(
         ~_is_suppressed(subscribers.c.email_key),
         is_for,
+        ~_had_all(connection, repeats, owed_for),
         wants_mail(kind, day, is_sqlite=is_sqlite),
     )
+
+
+def _had_all(
+    connection: Connection, repeats: Sequence[Sequence[str]], owed_for: Sequence[str]
+) -> Any:
+    """Give the condition that an edition tells a reader nothing that they were not sent."""
+    if not repeats:
+        return false()
+    each = [or_(false(), *_find_had(connection, names).values()) for names in repeats]
+    return and_(*each, ~or_(false(), *_find_had(connection, owed_for).values()))
 
 
 def _takes_further(kind: str, *, is_for_all: bool, is_sqlite: bool) -> Any:
@@ -564,49 +588,46 @@ def _chose_rhythm(rhythm: str) -> Any:
     return choices.contains(f'"rhythm":"{rhythm}"', autoescape=True)
 
 
-def _is_for(
-    connection: Connection, kind: str, repeats: Sequence[str], only_had: Sequence[int]
-) -> Any:
+def _is_for(kind: str, only_had: Sequence[int]) -> Any:
     """Give the condition that an edition of one of `KINDS` is for a reader."""
     if kind == "correction":
         return or_(false(), *map(_was_sent, only_had))
     if kind != "weekly":
         return ~_chose_rhythm("weekly")
-    chose = or_(_chose_rhythm("weekly"), _chose_rhythm("both"))
-    named = _find_named(connection, repeats)
-    if not named or len(named) < len(set(repeats)):  # there is one that they cannot have had
-        return chose
-    return chose & ~and_(*map(_was_sent, named.values()))
+    return or_(_chose_rhythm("weekly"), _chose_rhythm("both"))
 
 
 def _names_had(connection: Connection, names: Sequence[str]) -> Any:
-    """Give the expression for the names, of these, of the editions that a reader was sent.
-
-    Who is in doubt counts among those: a correction too many is better than one too few.
-    """
+    """Give the expression for the names, of these, of the editions that a reader was sent."""
     had: Any = literal("")
-    for name, edition_id in _find_named(connection, names).items():
-        had = had.concat(case((_was_sent(edition_id), f"{name} "), else_=""))
+    for name, was_sent in _find_had(connection, names).items():
+        had = had.concat(case((was_sent, f"{name} "), else_=""))
     return had
 
 
-def _find_named(connection: Connection, names: Sequence[str]) -> dict[str, int]:
-    """Find the numbers of editions by their names; what is not there is left out."""
+def _find_had(connection: Connection, names: Sequence[str]) -> dict[str, Any]:
+    """Find for editions, by name, the condition that a reader was sent them, or is still to be.
+
+    Who is in doubt counts among those: a correction too many is better than one too few. So does
+    who waits, for their hour or for a relay: what comes twice cannot be taken back. An edition
+    that is not there is left out.
+    """
     found = {}
     for name in sorted({*names}):
         named = parse_edition_name(name)
         record = find_edition(connection, *named) if named else None
         if record is not None:
-            found[name] = record.id
+            comes = OPEN_STATES if record.state in UNDER_WAY else ()
+            found[name] = _was_sent(record.id, (*_WAS_SENT, *comes))
     return found
 
 
-def _was_sent(edition_id: int) -> Any:
+def _was_sent(edition_id: int, states: Sequence[str] = ()) -> Any:
     copy = deliveries.alias()
     return exists().where(
         copy.c.edition_id == edition_id,
         copy.c.subscriber_id == subscribers.c.id,
-        copy.c.state.in_(_WAS_SENT),
+        copy.c.state.in_(states or _WAS_SENT),
     )
 
 

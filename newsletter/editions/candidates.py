@@ -1,4 +1,4 @@
-"""Which stored briefs may go into an edition: those of its window that no other has claimed.
+"""Which stored briefs may go into an edition: those of its window that no other of its series has.
 
 And the same asked again before it is sent: embargoes begin and end, and briefs expire, while an
 edition waits.
@@ -7,7 +7,7 @@ edition waits.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,9 +16,10 @@ from sqlalchemy import Connection, Row, exists, or_, select
 
 from newsletter.briefs.document import brief_from_document
 from newsletter.briefs.model import Brief
-from newsletter.editions.model import Window
+from newsletter.editions.model import Kind, Window
 from newsletter.editions.review import Judgement, Rules, hash_brief, judge_brief
 from newsletter.editions.story import Candidate, Fate
+from newsletter.editions.tellings import is_taken, load_tellings
 from newsletter.editions.verdicts import load_reviewed, load_said
 from newsletter.editions.window import STANDINGS, Standing, classify_candidate
 from newsletter.errors import RefusedError
@@ -57,14 +58,17 @@ def load_candidates(
     made_at: datetime,
     beginning: datetime | None,
     lookback: timedelta,
+    kind: Kind = "daily",
+    series: str = "news",
     edition_id: int | None = None,
     topics: Sequence[str] = (),
     reviewers: Rules = _NO_REVIEW,
     closed: bool = False,
 ) -> Candidates:
-    """Load the briefs for a window that no edition but `edition_id` has claimed.
+    """Load the briefs for a window that no edition of a series but `edition_id` has claimed.
 
-    Where there are `topics`, one that has none of them is none of this edition's.
+    What another series told since the window began is among them, and says so. Where there are
+    `topics`, one that has none of them is none of this edition's.
 
     `made_at` and `beginning` are as `classify_candidate` has them. Of briefs that were too old, or
     had expired, before the window nothing is said again. What is rejected is left out, and once the
@@ -75,7 +79,7 @@ def load_candidates(
         select(
             *_CANDIDATE,
         ).where(
-            ~_is_claimed(but_for=edition_id),
+            ~is_taken(kind, series, start=window.start, but_for=edition_id),
             or_(
                 briefs.c.published_at >= since,
                 briefs.c.first_seen_at >= since,
@@ -85,7 +89,7 @@ def load_candidates(
     )
     newest = connection.scalar(
         select(edition_briefs.c.brief_id)
-        .where(edition_briefs.c.series == "news", edition_briefs.c.edition_id != (edition_id or 0))
+        .where(edition_briefs.c.series == series, edition_briefs.c.edition_id != (edition_id or 0))
         .order_by(edition_briefs.c.brief_id.desc())
         .limit(1)
     )
@@ -142,7 +146,24 @@ def load_candidates(
         if judgement.by_trust:
             trusted.append(candidate.brief_id)
     return Candidates(
-        chosen=tuple(chosen), counts=dict(counts), fates=tuple(fates), trusted=tuple(trusted)
+        chosen=_mark_told(connection, chosen, series),
+        counts=dict(counts),
+        fates=tuple(fates),
+        trusted=tuple(trusted),
+    )
+
+
+def _mark_told(
+    connection: Connection, candidates: Iterable[Candidate], series: str
+) -> tuple[Candidate, ...]:
+    """Note with each candidate which editions of other series told it."""
+    found = tuple(candidates)
+    told = load_tellings(connection, (each.brief_id for each in found), series)
+    return tuple(
+        replace(each, had_in=by.had_in, story_id=by.story_id)
+        if (by := told.get(each.brief_id))
+        else each
+        for each in found
     )
 
 
@@ -171,7 +192,7 @@ def _explain_judgement(judgement: Judgement) -> str:
 def load_named(
     connection: Connection, brief_ids: Sequence[int], *, at: datetime, edition_id: int | None = None
 ) -> tuple[Candidate, ...]:
-    """Load the briefs with these numbers, for an edition that is sent `at` or later.
+    """Load the briefs with these numbers, for a special edition that is sent `at` or later.
 
     Raises `RefusedError` for one that is not there, that another edition has, or that may not be
     sent at that time.
@@ -209,7 +230,7 @@ def load_named(
                 mend="send it after that",
             )
         candidates.append(candidate)
-    return tuple(candidates)
+    return _mark_told(connection, candidates, "news")
 
 
 def find_barred(connection: Connection, edition_id: int, now: datetime) -> Barred | None:
@@ -225,19 +246,21 @@ def find_barred(connection: Connection, edition_id: int, now: datetime) -> Barre
     return min(barred, key=lambda each: each.not_before is not None, default=None)
 
 
-def is_overtaken(connection: Connection, edition_id: int, cut_off: datetime, now: datetime) -> bool:
+def is_overtaken(
+    connection: Connection, edition_id: int, cut_off: datetime, now: datetime, series: str = "news"
+) -> bool:
     """Tell whether an embargo ended since an edition cut off, or it holds what is barred now."""
     set_free = exists().where(
-        briefs.c.not_before > cut_off, briefs.c.not_before <= now, ~_is_claimed()
+        briefs.c.not_before > cut_off, briefs.c.not_before <= now, ~_is_claimed(series)
     )
     return bool(connection.scalar(select(set_free))) or bool(
         find_barred(connection, edition_id, now)
     )
 
 
-def _is_claimed(*, but_for: int | None = None) -> Any:
+def _is_claimed(series: str = "news", *, but_for: int | None = None) -> Any:
     claimed = exists().where(
-        edition_briefs.c.brief_id == briefs.c.id, edition_briefs.c.series == "news"
+        edition_briefs.c.brief_id == briefs.c.id, edition_briefs.c.series == series
     )
     return claimed if but_for is None else claimed.where(edition_briefs.c.edition_id != but_for)
 

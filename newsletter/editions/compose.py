@@ -64,10 +64,12 @@ def compose(
 
     `weights` are those of the sources, by name; 1 where there is none. `rules` are an operator's
     about stories, `earlier` what editions told before. Unless `is_grouped` each candidate is a
-    story of its own.
+    story of its own. A candidate that another series told returns to nothing by itself.
     """
+    ids = {each.brief_id for each in candidates}
+    before = [each for each in earlier if each.brief_id not in ids]
     stories = (
-        group_stories(candidates, rules=rules, earlier=earlier)
+        [_lead_with_news(story) for story in group_stories(candidates, rules=rules, earlier=before)]
         if is_grouped
         else [Story(lead=candidate) for candidate in candidates]
     )
@@ -99,7 +101,7 @@ def compose(
         edition=edition,
         brief_ids=tuple(story.lead.brief_id for story in chosen),
         also_ids=tuple(tuple(each.brief_id for each in story.others) for story in chosen),
-        story_ids=tuple(story.earlier.story_id if story.earlier else None for story in chosen),
+        story_ids=tuple(_find_story_id(story) for story in chosen),
         fates=(
             *(
                 fate
@@ -112,13 +114,33 @@ def compose(
     )
 
 
+def _lead_with_news(story: Story) -> Story:
+    """Have a piece lead that nobody was sent, if there is one: it is for all readers."""
+    if not story.lead.had_in:
+        return story
+    new = next((each for each in story.others if not each.had_in), None)
+    if new is None:
+        return story
+    others = (story.lead, *(each for each in story.others if each is not new))
+    return replace(story, lead=new, others=others)
+
+
+def _find_story_id(story: Story) -> int | None:
+    """Find the story that goes on: as another series told it, else as an earlier edition did."""
+    told = (each.story_id for each in (story.lead, *story.others) if each.story_id is not None)
+    return next(told, story.earlier.story_id if story.earlier else None)
+
+
 def _place(ranked: Ranked, position: int, settings: EditionSettings) -> Placing:
     story = ranked.story
+    had_in = story.lead.had_in
+    but_for = f"; not for who was sent {' or '.join(had_in)}" if had_in else ""
     return Placing(
         section=find_section(story.lead.brief, settings),
         prominence=decide_prominence(position, settings),
         also=list_reports(story),
-        why=ranked.why,
+        why=ranked.why + but_for,
+        had_in=had_in,
         is_late=story.lead.standing == "late",
         had_on=story.earlier.day if story.earlier else None,
         had_kind=story.earlier.kind if story.earlier else "daily",

@@ -17,6 +17,7 @@ from newsletter.editions.model import (
     Sponsor,
     Watched,
     Window,
+    name_edition,
 )
 from newsletter.errors import BriefError, StorageError
 
@@ -109,12 +110,16 @@ def _placing(document: dict[str, Any]) -> Placing:
         values["also"] = tuple(Report(**report) for report in values["also"])
     if "had_on" in values:
         values["had_on"] = date.fromisoformat(values["had_on"])
+    if values.pop("is_repeat", False):  # a round-up of an earlier version
+        values["had_in"] = [name_edition(values.pop("had_on"), values.pop("had_kind", "daily"))]
+    values["had_in"] = tuple(values.get("had_in", ()))
     return Placing(**values)
 
 
 def _watched(document: dict[str, Any]) -> Watched:
     day, topics = date.fromisoformat(document["day"]), tuple(document["topics"])
-    return Watched(**{**document, "day": day, "topics": topics})
+    had_in = tuple(document.get("had_in", ()))
+    return Watched(**{**document, "day": day, "topics": topics, "had_in": had_in})
 
 
 def _note(document: dict[str, Any] | None) -> Note | None:

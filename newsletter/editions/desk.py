@@ -1,10 +1,10 @@
 """The editor's desk: decides what becomes of a day, and stores it in one transaction.
 
-A day without briefs is quiet only if every source was read. Otherwise nobody can know, and the
-edition is held with the reason: readers are never told that nothing happened because a feed
-was down. Where the gathering just made failed everywhere the edition is held even if briefs
-wait, since the day's own would be missing and an edition is sent only once. It is held as well
-while what the operator wrote for that day cannot be read.
+A day without briefs, or without any that no other edition told, is quiet only if every source was
+read. Otherwise nobody can know, and the edition is held with the reason: readers are never told
+that nothing happened because a feed was down. Where the gathering just made failed everywhere the
+edition is held even if briefs wait, since the day's own would be missing and an edition is sent
+only once. It is held as well while what the operator wrote for that day cannot be read.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ from newsletter.briefs.gather import SourceReport
 from newsletter.editions.candidates import Candidates, load_candidates
 from newsletter.editions.compose import Draft, compose
 from newsletter.editions.following import follow_up
-from newsletter.editions.lifecycle import RELEASED
+from newsletter.editions.lifecycle import RELEASED, UNSENT
 from newsletter.editions.model import Edition, Kind, name_edition
 from newsletter.editions.notes import Notes, read_notes
 from newsletter.editions.review import WAITS_FOR_REVIEW, Rules, explain_shortfall
 from newsletter.editions.shelf import (
+    NOTHING_NEW,
+    UNTAKEN,
     EditionRecord,
+    call_off_edition,
     change_state,
     find_edition,
     first_start,
@@ -54,7 +57,7 @@ class Composed:
 
     outcome: Outcome
     record: EditionRecord | None = None
-    """None if there is nothing new: then nothing is stored."""
+    """None if there is nothing new: then nothing is stored, unless nobody takes it."""
     edition: Edition | None = None
     """None if there is nothing new or the edition is held; `record.reason` says why."""
     existing: bool = False
@@ -91,7 +94,7 @@ def compose_edition(
     with readers enrolled; `ConfigurationError` without sources.
     """
     publication, rules = settings.publication_of(kind), settings.edition
-    further = settings.find_further(kind)
+    further, series = settings.find_further(kind), settings.series_of(kind)
     reviewers = read_rules(settings)
     notes, unreadable = _try_notes(settings, day, kind)
     with database.writing(discarded=dry) as connection:
@@ -121,6 +124,8 @@ def compose_edition(
             made_at=now,
             beginning=None if previous is None else first_start(connection, day, kind),
             lookback=rules.lookback,
+            kind=kind,
+            series=series,
             edition_id=None if found is None else found.id,
             topics=further.topics if further else (),
             reviewers=reviewers,
@@ -137,14 +142,15 @@ def compose_edition(
             retired=tuple(record.name for record in retired),
             fates=candidates.fates,
         )
-        if blind or not (candidates.chosen or shortfall):
+        has_news = any(not each.had_in for each in candidates.chosen)
+        if blind or not (has_news or shortfall):
             reason = _explain_failures(connection, settings, reports, since=window.start)
             if reason:
                 held = hold_edition(connection, day, reason, window, now, kind)
                 return _hold(nothing_new, held, candidates.chosen)
-            if rules.quiet_day == "skip":
+            if rules.quiet_day == "skip" and not candidates.chosen:
                 if found is not None and found.state != "cancelled":
-                    change_state(connection, found.id, "cancelled", reason="nothing new", now=now)
+                    change_state(connection, found.id, "cancelled", reason=NOTHING_NEW, now=now)
                 return replace(nothing_new, remarks=_name_unsent(notes, unreadable, day, kind))
         if unreadable or shortfall:
             held = hold_edition(connection, day, unreadable or shortfall, window, now, kind)
@@ -171,6 +177,7 @@ def compose_edition(
             also_ids=draft.also_ids,
             story_ids=draft.story_ids,
             left_out_ids=list_left_out(candidates.chosen, draft),
+            series=series,
             now=now,
         )
         return replace(
@@ -181,6 +188,29 @@ def compose_edition(
             remarks=(*draft.remarks, *_remark_on_unreviewed(unreviewed)),
             fates=(*candidates.fates, *draft.fates),
         )
+
+
+def call_off(
+    database: Database, settings: Settings, *, day: date, kind: Kind, now: datetime
+) -> Composed | None:
+    """Note that nobody takes the edition of a day, so that there is none; None where it stands.
+
+    That is one that was approved, planned, or cancelled.
+    """
+    with database.writing() as connection:
+        found = find_edition(connection, day, kind)
+        if found and (found.state not in (*UNSENT, "held") or found.is_planned):
+            is_known = (found.state, found.reason) == ("cancelled", UNTAKEN)
+            return Composed(outcome="nothing_new", record=found) if is_known else None
+        window = decide_window(
+            day,
+            now=now,
+            zone=settings.publication.zone,
+            previous_cut_off=previous_cut_off(connection, day, kind),
+            lookback=settings.edition.lookback,
+        )
+        record = call_off_edition(connection, day, kind, window, now)
+    return Composed(outcome="nothing_new", record=record)
 
 
 def _hold(composed: Composed, record: EditionRecord, waiting: Sequence[Candidate]) -> Composed:
@@ -263,6 +293,8 @@ def _load_coming(
         made_at=now,
         beginning=None if previous is None else first,
         lookback=lookback,
+        kind=kind,
+        series=settings.series_of(kind),
         edition_id=None if found is None or is_over else found.id,
         topics=further.topics if further else (),
         reviewers=reviewers,
@@ -311,7 +343,7 @@ def _explain_failures(
     if not failed:
         return ""
     if len(failed) < len(errors):
-        which = f"there are no briefs, and {len(failed)} of {len(errors)} sources failed"
+        which = f"there are no new briefs, and {len(failed)} of {len(errors)} sources failed"
     else:
         which = (
             "the only source failed" if len(errors) == 1 else f"all {len(errors)} sources failed"

@@ -82,9 +82,10 @@ def load_claims(connection: Connection, brief_ids: Iterable[int]) -> dict[int, C
             )
             .join_from(edition_briefs, editions)
             .where(
-                edition_briefs.c.series == "news",
+                edition_briefs.c.series != "weekly",
                 edition_briefs.c.brief_id.in_(wanted[start : start + _IDS_A_QUERY]),
             )
+            .order_by(edition_briefs.c.series == "news")  # of several editions the daily one
         )
         for row in rows:
             claims[row.brief_id] = Claim(
@@ -98,9 +99,17 @@ def load_claims(connection: Connection, brief_ids: Iterable[int]) -> dict[int, C
 
 
 def load_waiting(
-    connection: Connection, released: EditionRecord, *, now: datetime, lookback: timedelta
+    connection: Connection,
+    released: EditionRecord,
+    *,
+    now: datetime,
+    lookback: timedelta,
+    series: str = "news",
 ) -> tuple[Fate, ...]:
-    """Load where the briefs stand that came after an edition was composed and approved."""
+    """Load where the briefs stand that came after an edition was composed and approved.
+
+    That is for the next of its kind, which belongs to a `series`.
+    """
     cut_off = released.window.cut_off
     found = load_candidates(
         connection,
@@ -108,6 +117,8 @@ def load_waiting(
         made_at=now,
         beginning=first_start(connection, released.date + timedelta(days=1), released.kind),
         lookback=lookback,
+        kind=released.kind,
+        series=series,
     )
     why = f"the edition of {released.name} is {released.state} already"
     return (*(Fate(candidate=each, place="next", why=why) for each in found.chosen), *found.fates)

@@ -35,11 +35,11 @@ class _Told:
 def follow_up(connection: Connection, draft: Draft, settings: Settings) -> Draft:
     """Add to a draft what it owes to the editions before it; a daily one carries corrections."""
     edition, rules = draft.edition, settings.edition
-    told = _load_told(connection, {story for story in draft.story_ids if story is not None})
+    told = _load_told(connection, draft)
     story_ids = draft.story_ids or (None,) * len(edition.briefs)
     placings = tuple(
-        _follow(edition.placing(n), told.get(story), edition.briefs[n].update)
-        for n, story in enumerate(story_ids)
+        _follow(edition.placing(n), told.get(n), edition.briefs[n].update)
+        for n in range(len(edition.briefs))
     )
     watching = find_watched(
         connection,
@@ -47,6 +47,7 @@ def follow_up(connection: Connection, draft: Draft, settings: Settings) -> Draft
         story_ids,
         day=edition.date,
         kind=edition.kind,
+        series=settings.series_of(edition.kind),
         most_expired=rules.expired_watched,
     )
     owed = list_owed(connection, edition.kind)
@@ -89,12 +90,16 @@ def note_approved(
     )
 
 
-def _load_told(connection: Connection, stories: set[int]) -> dict[int | None, _Told]:
-    """Load how each of these stories was told last."""
+def _load_told(connection: Connection, draft: Draft) -> dict[int, _Told]:
+    """Load how the stories of a draft were told last, by the position there.
+
+    How another series told the very brief that is told here does not count.
+    """
     claims = edition_briefs.c
     rows = connection.execute(
         select(
             claims.story_id,
+            claims.brief_id,
             claims.position,
             editions.c.date,
             editions.c.kind,
@@ -102,21 +107,25 @@ def _load_told(connection: Connection, stories: set[int]) -> dict[int | None, _T
         )
         .join(editions, editions.c.id == claims.edition_id)
         .where(
-            claims.story_id.in_(stories),
-            claims.series == "news",
+            claims.story_id.in_({story for story in draft.story_ids if story is not None}),
+            claims.series != "weekly",
             claims.position.is_not(None),
             editions.c.dated_at.is_not(None),
         )
         .order_by(editions.c.dated_at, editions.c.id, claims.position.desc())
-    )
+    ).all()
     return {
-        row.story_id: _Told(
+        position: _Told(
             day=row.date,
             kind=row.kind,
             number=row.position + 1,
             title=row.content["briefs"][row.position]["title"],
         )
         for row in rows
+        for position, (story_id, brief_id) in enumerate(
+            zip(draft.story_ids, draft.brief_ids, strict=True)
+        )
+        if story_id == row.story_id and brief_id != row.brief_id
     }
 
 

@@ -56,14 +56,19 @@ def format_preheader(
     for title in titles:
         if len(longer := f"{text}; {title}") <= PREHEADER_MOST_CHARACTERS:
             text = longer
-    name = _cut(_clean(publication.name), SUBJECT_GRAPHEMES, len)
-    last_resort = f"{name}, {day}: the news of the day in brief"
+    last_resort = format_plain_preheader(publication, day)
     summaries = _clean_all(brief.summary for brief in (*others, *(briefs[i] for i in told)))
     for more in (*summaries, last_resort):
         if len(text) >= PREHEADER_LEAST_CHARACTERS:
             break
         text = _cut(f"{text} – {more}" if text else more, PREHEADER_MOST_CHARACTERS, len)
     return text
+
+
+def format_plain_preheader(publication: Publication, day: date) -> str:
+    """Give a preheader that names no story."""
+    name = _cut(_clean(publication.name), SUBJECT_GRAPHEMES, len)
+    return f"{name}, {day}: the news of the day in brief"
 
 
 def format_correction(

@@ -13,9 +13,10 @@ Kind = str
 """What an edition is of its date. Each kind has at most one edition a date.
 
 It is "daily", "weekly", "special", "correction", or the name of a further daily edition. Daily
-ones (`settings.is_daily`) claim their briefs, each from what no other has, and so does a special
-edition: no reader gets a brief again. The weekly round-up takes them from the week's editions. A
-correction goes to those who had what it corrects.
+ones (`settings.is_daily`) claim their briefs, each from what no other of its series has
+(`Settings.series_of`), and so does a special edition; what another series told before they tell
+to who was not sent that (`Placing.had_in`). The weekly round-up takes its briefs from the week's
+editions, and does the same. A correction goes to those who had what it corrects.
 """
 
 _NAME = re.compile(r"(\d{4}-\d\d-\d\d)(?:-([a-z][a-z0-9]{0,19}))?", re.ASCII)
@@ -115,13 +116,9 @@ class Placing:
     """The number of the story's brief there; 0 where it is not known."""
     had_title: str = ""
     """The title of that brief."""
-    is_repeat: bool = False
-    """Readers who had that edition do not get it again: a round-up's."""
-
-    @property
-    def had_in(self) -> str:
-        """The name of the edition that had the story before; "" for none."""
-        return name_edition(self.had_on, self.had_kind) if self.had_on else ""
+    had_in: tuple[str, ...] = ()
+    """The names of editions of other series that told this very brief: who was sent one of them
+    does not get it again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +144,8 @@ class Watched:
     """Who wants none of these does not get it."""
     promise_id: int = 0
     """Its row in the database."""
+    had_in: tuple[str, ...] = ()
+    """The names of editions of other series that told this: who was sent one does not get it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,15 +188,30 @@ def parse_edition_name(name: str) -> tuple[date, Kind] | None:
         return None
 
 
+def list_owed_for(edition: Edition) -> tuple[str, ...]:
+    """List the names of the editions whose readers are owed a correction in this one."""
+    return tuple(
+        sorted({name_edition(c.day, c.kind) for c in edition.corrections if c.is_owed and c.day})
+    )
+
+
 def list_referred_to(edition: Edition) -> tuple[str, ...]:
     """List the names of editions on which depends what a reader gets of this one."""
-    owed = {name_edition(c.day, c.kind) for c in edition.corrections if c.is_owed and c.day}
-    had = {placing.had_in for placing in edition.placings if placing.is_repeat}
-    return tuple(sorted({*owed, *had} - {""}))
+    had = {name for names in _list_had(edition) for name in names}
+    return tuple(sorted({*list_owed_for(edition), *had}))
 
 
-def list_repeated(edition: Edition) -> tuple[str, ...]:
-    """List the names of the editions that told all that this one tells; none if it tells more."""
+def list_repeated(edition: Edition) -> tuple[tuple[str, ...], ...]:
+    """List for all that an edition tells which editions told it; none if it tells more.
+
+    Who was sent one of each has all of it, but for a correction that is owed to them.
+    """
+    is_new = edition.note or any(not each.is_owed for each in edition.corrections)
+    had = {*_list_had(edition)}
+    return () if is_new or () in had else tuple(sorted(had))
+
+
+def _list_had(edition: Edition) -> list[tuple[str, ...]]:
+    """List which editions told each brief, and each thing that is still watched."""
     placings = [edition.placing(position) for position in range(len(edition.briefs))]
-    had = [placing.had_in if placing.is_repeat else "" for placing in placings]
-    return tuple(sorted({*had})) if all(had) else ()
+    return [each.had_in for each in placings] + [each.had_in for each in edition.watching]

@@ -5,21 +5,24 @@ It is open until one of three things becomes of it (`model.Outcome`): it moved, 
 edition goes on with the story; it happened, which only an operator can say; or it expired.
 What moved or happened is told once, in the edition that is approved next.
 
+A brief that several series tell (`editions.tellings`) is a promise of each, kept and told by each
+to its own readers; who was sent what one told of it does not get that again from another.
+
 Every function works within the caller's transaction.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Literal, cast
 
 from sqlalchemy import Connection, Row, Select, and_, delete, insert, select, update
 
 from newsletter.briefs.model import Brief
-from newsletter.editions.model import Edition, Kind, Outcome, Watched
+from newsletter.editions.model import Edition, Kind, Outcome, Watched, name_edition
 from newsletter.errors import RefusedError
 from newsletter.settings import KINDS
 from newsletter.store.audit import Actor, note
@@ -61,16 +64,18 @@ def find_watched(
     *,
     day: date,
     kind: Kind = "daily",
+    series: str = "news",
     most_expired: int = 0,
 ) -> tuple[Watched, ...]:
     """Find what the edition of `day` has to tell of earlier promises, in the order of its briefs.
 
     `story_ids` are the stories with which its briefs go on. Of those that expired since the last
     edition the latest `most_expired` are told. What happened or expired is told where it was
-    promised: a further daily edition tells of its own promises, and no other edition does.
+    promised: a further daily edition tells of its own promises, and no other edition does. What
+    moved is told by editions of the `series` that promised it.
     """
     told_by = {story: n for n, story in enumerate(story_ids) if story is not None}
-    followed = edition_briefs.c.story_id.in_(told_by)
+    followed = and_(edition_briefs.c.story_id.in_(told_by), edition_briefs.c.series == series)
     still_open = and_(_P.state == "open", _P.expires_on >= day)
     moved = [
         (told_by[row.story_id], row)
@@ -85,14 +90,47 @@ def find_watched(
     expired = connection.execute(
         lapsed.order_by(_P.expires_on.desc(), _P.id.desc()).limit(most_expired)
     ).all()
-    return (
-        *(_watched(row, "moved", news=briefs[n].title, number=n + 1) for n, row in moved),
+    found = (
         *(
-            _watched(row, "happened", news=row.news, number=told_by.get(row.story_id, -1) + 1)
+            (row.brief_id, _watched(row, "moved", news=briefs[n].title, number=n + 1))
+            for n, row in moved
+        ),
+        *(
+            (
+                row.brief_id,
+                _watched(row, "happened", news=row.news, number=told_by.get(row.story_id, -1) + 1),
+            )
             for row in happened
         ),
-        *(_watched(row, "expired") for row in expired),
+        *((row.brief_id, _watched(row, "expired")) for row in expired),
     )
+    had = _load_had(connection, {brief_id for brief_id, _ in found}, series)
+    return tuple(
+        replace(watched, had_in=had.get((brief_id, watched.outcome), ()))
+        for brief_id, watched in found
+    )
+
+
+def _load_had(
+    connection: Connection, brief_ids: Iterable[int], series: str
+) -> dict[tuple[int, str], tuple[str, ...]]:
+    """Load which editions of other series told what became of the same briefs' promises."""
+    claims, teller = edition_briefs.c, editions.alias()
+    rows = connection.execute(
+        select(_P.brief_id, _P.state, teller.c.date, teller.c.kind)
+        .join_from(promises, teller, teller.c.id == _P.shown_in)
+        .join(
+            edition_briefs,
+            and_(claims.brief_id == _P.brief_id, claims.edition_id == _P.edition_id),
+        )
+        .where(_P.brief_id.in_(sorted(brief_ids)), claims.series != series)
+        .order_by(_P.id)
+    )
+    had: dict[tuple[int, str], tuple[str, ...]] = {}
+    for row in rows:
+        key = (row.brief_id, row.state)
+        had[key] = (*had.get(key, ()), name_edition(row.date, row.kind))
+    return had
 
 
 def make_promises(
@@ -168,10 +206,14 @@ def settle_promise(
     by: Actor,
     now: datetime,
 ) -> Promise:
-    """Settle a promise by an operator's word. Raises `RefusedError` for one that is settled."""
+    """Settle a promise by an operator's word, and with it those of the same brief.
+
+    Raises `RefusedError` for one that is settled.
+    """
+    of_the_brief = select(_P.brief_id).where(_P.id == promise_id, _P.state == "open")
     settled = connection.execute(
         update(promises)
-        .where(_P.id == promise_id, _P.state == "open")
+        .where(_P.brief_id.in_(of_the_brief), _P.state == "open")
         .values(state=outcome, news=news, settled_by=by.who, changed_at=now)
     )
     row = connection.execute(_all().where(_P.id == promise_id)).one_or_none()
@@ -180,7 +222,7 @@ def settle_promise(
             f"there is no promise {promise_id}", mend="`newsletter promises --all` lists them"
         )
     promise = _promise(row)
-    if settled.rowcount != 1:
+    if not settled.rowcount:
         raise RefusedError(
             f"promise {promise_id} is settled already: {promise.state}",
             mend="only an open one can be settled",
@@ -192,11 +234,17 @@ def settle_promise(
 def list_promises(
     connection: Connection, today: date, *, with_settled: bool = False
 ) -> tuple[Promise, ...]:
-    """List the promises that are open `today`, or all of them, the one that ends first first."""
+    """List the promises that are open `today`, or all of them, the one that ends first first.
+
+    One that several series made is listed once, as the first of them made it.
+    """
     found = _all().order_by(_P.expires_on, _P.id)
     if not with_settled:
         found = found.where(_P.state == "open", _P.expires_on >= today)
-    return tuple(_promise(row, today) for row in connection.execute(found))
+    first: dict[int, Row[Any]] = {}
+    for row in connection.execute(found):
+        first.setdefault(row.brief_id, row)
+    return tuple(_promise(row, today) for row in first.values())
 
 
 def find_watch_text(brief: Brief, label: str) -> str:
@@ -220,7 +268,6 @@ def _all() -> Select[Any]:
             edition_briefs,
             and_(
                 claims.brief_id == _P.brief_id,
-                claims.series == "news",
                 claims.edition_id == _P.edition_id,
             ),
         )

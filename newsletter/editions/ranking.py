@@ -95,7 +95,25 @@ def rank_stories(
 
 
 def choose_stories(ranked: Sequence[Ranked], rules: EditionSettings) -> Choice:
-    """Choose the edition's stories from ranked ones: as many as there is room for, and varied."""
+    """Choose the edition's stories from ranked ones: as many as there is room for, and varied.
+
+    What other editions told takes no room from what is new to all, since only some readers get
+    it: the edition has what is chosen with it, and what would be without.
+    """
+    whole = _choose(ranked, rules)
+    new = [each for each in ranked if not each.story.lead.had_in]
+    if len(new) == len(ranked):
+        return whole
+    without = _choose(new, rules)
+    wanted = [*map(id, whole.chosen), *map(id, without.chosen)]
+    chosen = [each for each in ranked if id(each) in wanted]
+    return Choice(
+        chosen=tuple(chosen if rules.sections else _break_runs(chosen)),
+        left_out=tuple(left for left in whole.left_out if id(left.ranked) not in wanted),
+    )
+
+
+def _choose(ranked: Sequence[Ranked], rules: EditionSettings) -> Choice:
     most = min(len(ranked), rules.max_briefs)
     share = rules.max_outlet_share
     outlets = {each.outlet for each in ranked if each.outlet}

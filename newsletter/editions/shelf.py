@@ -1,7 +1,7 @@
 """Where editions are kept: one row a date and kind, and the briefs that each has claimed.
 
 Every function works within the caller's transaction. `edition_briefs` has each brief once in a
-series, so that no brief is in two editions of the news; the round-up is a series of its own. An
+series (`Settings.series_of`), so that no brief is in two editions of the news. An
 edition that is held, or cancelled before any reader could have got it, gives its briefs back.
 """
 
@@ -42,6 +42,12 @@ from newsletter.store.tables import deliveries, edition_briefs, editions, storie
 
 Step = Literal["ready", "approved", "sending", "paused", "sent", "cancelled"]
 """The states that an edition takes as it is; draft and held come with what they store."""
+
+
+NOTHING_NEW = "nothing new"
+"""Why an edition is cancelled that news may yet bring back."""
+UNTAKEN = "no active reader takes it"
+"""Why one is cancelled that no more than a reader may bring back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,10 +274,17 @@ def list_withdrawn(connection: Connection) -> tuple[tuple[date, Kind], ...]:
 
 
 def previous_cut_off(connection: Connection, before: date, kind: Kind = "daily") -> datetime | None:
-    """Read where the last edition before a date cut off; held and cancelled ones count not."""
+    """Read where the last edition before a date cut off; held and cancelled ones count not.
+
+    One that nobody took does: nobody waits for its news.
+    """
+    counts = or_(
+        _E.state.not_in(("held", "cancelled")),
+        and_(_E.state == "cancelled", _E.reason == UNTAKEN),
+    )
     return connection.scalar(
         select(_E.cut_off)
-        .where(_E.date < before, _E.kind == kind, _E.state.not_in(("held", "cancelled")))
+        .where(_E.date < before, _E.kind == kind, counts)
         .order_by(_E.date.desc())
         .limit(1)
     )
@@ -286,14 +299,15 @@ def store_edition(
     also_ids: Sequence[Sequence[int]] = (),
     story_ids: Sequence[int | None] = (),
     left_out_ids: Iterable[int] = (),
+    series: str = "news",
     now: datetime,
 ) -> EditionRecord:
     """Store an edition and claim its briefs, in the place of what its date had before.
 
     `also_ids` are the briefs that each brief tells as well, `story_ids` the stories that go on;
     a new one is opened for every other brief. `left_out_ids` are those that it could have had:
-    no later edition may. What was compiled is dropped. Raises `RefusedError` where readers may
-    have that edition.
+    no later edition of its `series` may. What was compiled is dropped. Raises `RefusedError` where
+    readers may have that edition.
     """
     if len(brief_ids) != len(edition.briefs):
         raise ValueError(f"{len(edition.briefs)} briefs but {len(brief_ids)} ids")
@@ -307,11 +321,10 @@ def store_edition(
     }
     record = _put(connection, edition.date, edition.kind, state, values, now)
     claims = []
-    series = "weekly" if edition.kind == "weekly" else "news"
     for position, brief_id in enumerate(brief_ids):
         story_id = story_ids[position] if story_ids else None
         title = edition.briefs[position].title
-        if series == "news":
+        if series != "weekly":
             story_id = _follow_story(connection, story_id, title, now)
         claim = {"edition_id": record.id, "series": series, "story_id": story_id}
         claims.append({**claim, "brief_id": brief_id, "position": position})
@@ -357,6 +370,21 @@ def hold_edition(
     if before is None or (before.state, before.reason) != ("held", reason):
         tell_of_edition(connection, held.id, "held", now=now, reason=reason)
     return held
+
+
+def call_off_edition(
+    connection: Connection, day: date, kind: Kind, window: Window, now: datetime
+) -> EditionRecord:
+    """Cancel the edition of a date that nobody takes, made or not; what was made of it goes."""
+    values = {
+        "reason": UNTAKEN,
+        "window_start": window.start,
+        "cut_off": window.cut_off,
+        "subject": "",
+        "preheader": "",
+        "content": None,
+    }
+    return _put(connection, day, kind, "cancelled", values, now)
 
 
 def list_claims(connection: Connection, edition_id: int) -> tuple[int, ...]:

@@ -21,6 +21,10 @@ class Candidate:
     """The name of the source that brought it."""
     first_seen_at: datetime | None = None
     standing: Standing = "in"
+    had_in: tuple[str, ...] = ()
+    """The names of editions of other series that tell it, the earliest first."""
+    story_id: int | None = None
+    """The story that those told it of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

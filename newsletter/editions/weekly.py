@@ -1,8 +1,8 @@
 """The week's round-up: the best of what the last seven days' editions told, for who chose it.
 
 It tells nothing new. Of a story that several editions told it has the newest piece, and a reader
-who was sent that one does not get it again (`Placing.had_on`); who had only the earlier ones
-does, since the story moved. What was in one round-up is in no other.
+who was sent that one does not get it again (`tellings`); who had only the earlier ones does,
+since the story moved. What was in one round-up is in no other.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from newsletter.editions.model import (
 )
 from newsletter.editions.released import is_daily_row
 from newsletter.editions.shelf import (
+    NOTHING_NEW,
     change_state,
     find_edition,
     load_content,
@@ -36,6 +37,7 @@ from newsletter.editions.shelf import (
     retire_unapproved,
     store_edition,
 )
+from newsletter.editions.tellings import load_tellings
 from newsletter.editions.window import decide_cut_off
 from newsletter.settings import Publication, Settings
 from newsletter.store import Database
@@ -58,6 +60,8 @@ class Told:
     day: date
     kind: Kind
     position: int
+    had_in: tuple[str, ...]
+    """The names of all editions that told it."""
 
 
 def compose_weekly(database: Database, settings: Settings, *, day: date, now: datetime) -> Composed:
@@ -86,13 +90,14 @@ def compose_weekly(database: Database, settings: Settings, *, day: date, now: da
         composed = Composed(outcome="nothing_new", retired=tuple(record.name for record in retired))
         if not draft.brief_ids:
             if found is not None and found.state != "cancelled":
-                change_state(connection, found.id, "cancelled", reason="nothing new", now=now)
+                change_state(connection, found.id, "cancelled", reason=NOTHING_NEW, now=now)
             return composed
         record = store_edition(
             connection,
             draft.edition,
             brief_ids=draft.brief_ids,
             story_ids=draft.story_ids,
+            series="weekly",
             now=now,
         )
         return replace(composed, outcome="edition", record=record, edition=draft.edition)
@@ -151,9 +156,8 @@ def _place(told: Told) -> Placing:
         why=f"Of the week's best: number {told.position + 1} in the edition of "
         f"{name_edition(told.day, told.kind)}.",
         is_late=False,
-        had_on=told.day,
-        had_kind=told.kind,
-        is_repeat=True,
+        had_on=None,
+        had_in=told.had_in,
     )
 
 
@@ -199,7 +203,8 @@ def _load_told(connection: Connection, window: Window, *, edition_id: int | None
             select(claims.brief_id, claims.story_id, claims.position)
             .where(claims.edition_id == row.id, claims.position.is_not(None), ~rounded_up)
             .order_by(claims.position)
-        )
+        ).all()
+        by = load_tellings(connection, (claim.brief_id for claim in rows), "weekly")
         told += (
             Told(
                 brief_id=claim.brief_id,
@@ -209,6 +214,7 @@ def _load_told(connection: Connection, window: Window, *, edition_id: int | None
                 day=row.date,
                 kind=row.kind,
                 position=claim.position,
+                had_in=by[claim.brief_id].had_in,
             )
             for claim in rows
         )

@@ -12,10 +12,10 @@ rule that looks at the time of publication alone:
 - one under embargo waits as well, and is new on the day on which the embargo ends;
 - one that has expired is left alone.
 
-That no brief is in two editions is not promised here but by the table of claimed briefs: an
-edition claims all that it could have, what found no room too. The rules above promise that each
-is in one. A clock that was wrong for a while moves windows, and so puts briefs between them:
-whatever no edition claimed and was news when it came is late, and not lost.
+That no brief is in two editions of a series is not promised here but by the table of claimed
+briefs: an edition claims all that it could have, what found no room too. The rules above promise
+that each is in one. A clock that was wrong for a while moves windows, and so puts briefs between
+them: whatever no edition claimed and was news when it came is late, and not lost.
 """
 
 from __future__ import annotations

@@ -96,25 +96,26 @@ class _ReaderSlot:
     html: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """The header fields that all readers of a plan share, around those that they do not."""
+
+    before: bytes
+    after: bytes
+    signed: SignedFields
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Plan:
-    """A body with holes: what all readers of a selection share, and where their own goes."""
+    """What all readers of a selection share: a head, and a body with holes for their own."""
 
+    head: _Head
     wire: list[WireLines]
     """As sent, with nothing where a slot is."""
     canonical: list[bytes]
     """The same as DKIM hashes it; empty where nobody signs."""
     slots: tuple[_ReaderSlot, ...]
     """Each slot once: a value that stands beside every brief is made once."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Head:
-    """The header fields that all readers of a format share, around those that they do not."""
-
-    before: bytes
-    after: bytes
-    signed: SignedFields
 
 
 class Addresser:
@@ -164,10 +165,7 @@ class Addresser:
             hashlib.sha256,
         )
         self._boundary = _build_boundary(letterhead)
-        self._heads = tuple(
-            _build_head(compiled, letterhead, fields, subject_mark)
-            for fields in (_MULTIPART % self._boundary, _PART % b"plain")
-        )
+        self._subject_mark = subject_mark
         self._selector = Selector(compiled)
         self._parts = tuple(
             (part.kind, build_tree(part.pieces)) for part in (compiled.plain, compiled.html)
@@ -186,7 +184,6 @@ class Addresser:
         """
         letterhead, subscriber_id = self._letterhead, reader.subscriber_id
         choices = reader.choices
-        head = self._heads[choices.format == "text"]
         token = self._unsubscribe.sign(subscriber_id)
         message_id = self._message_id(subscriber_id)
         email = _check_email(reader.email)
@@ -203,7 +200,6 @@ class Addresser:
             f"Message-ID: {message_id}\r\n".encode(),
             token.encode().join(self._unsubscribe_field),
         )
-        fields = b"".join((head.before, *own, head.after))
         plan = self._plan(
             choices.topics,
             choices.lenses,
@@ -214,6 +210,8 @@ class Addresser:
             reader.had,
             choices.muted_on(letterhead.day) if choices.muted else _NOTHING,
         )
+        head = plan.head
+        fields = b"".join((head.before, *own, head.after))
         body: list[bytes] = [*plan.wire]
         canonical = plan.canonical.copy()
         for slot in plan.slots:
@@ -302,7 +300,10 @@ class Addresser:
                 else:
                     steps[-1].append(piece)
         wire = [WireLines.check(b"".join(s)) if s else WireLines() for s in steps]
+        content_fields = _PART % b"plain" if form == "text" else _MULTIPART % self._boundary
+        subject = f"{self._subject_mark}{selection.headline.subject}"
         return _Plan(
+            head=_build_head(self._letterhead, content_fields, subject),
             wire=wire,
             canonical=[canonical_body(lines) for lines in wire] if self._signers else [],
             slots=tuple(
@@ -348,13 +349,11 @@ def _build_boundary(letterhead: Letterhead) -> bytes:
     return b"=_" + hashlib.sha256(named).hexdigest()[:24].encode()
 
 
-def _build_head(
-    compiled: CompiledEdition, letterhead: Letterhead, content_fields: bytes, subject_mark: str
-) -> _Head:
+def _build_head(letterhead: Letterhead, content_fields: bytes, subject: str) -> _Head:
     owner = letterhead.reply_to or letterhead.sender
     before = [
         build_address_header("From", letterhead.sender_name, letterhead.sender),
-        build_text_header("Subject", f"{subject_mark}{compiled.subject}"),
+        build_text_header("Subject", subject),
         build_token_header("Date", format_datetime(letterhead.dated_at).split()),
         b"MIME-Version: 1.0\r\n",
         content_fields,

@@ -16,7 +16,13 @@ from newsletter.editions.candidates import Barred, find_barred
 from newsletter.editions.corrections import list_corrected
 from newsletter.editions.following import note_approved
 from newsletter.editions.manifest import seal_edition
-from newsletter.editions.model import Kind, list_referred_to, list_repeated
+from newsletter.editions.model import (
+    Edition,
+    Kind,
+    list_owed_for,
+    list_referred_to,
+    list_repeated,
+)
 from newsletter.editions.search import index_edition
 from newsletter.editions.seconding import Ask, find_confirmed
 from newsletter.editions.shelf import (
@@ -26,12 +32,13 @@ from newsletter.editions.shelf import (
     load_content,
     store_letterhead,
 )
+from newsletter.editions.tellings import list_told_since, wait_for_approvals
 from newsletter.editions.verdicts import approve_edition, find_unsendable, read_rules
 from newsletter.errors import RefusedError, SecondPersonNeeded, Untimely
 from newsletter.press import Press, Printed
 from newsletter.press.addressing import letterhead_of
 from newsletter.render.preflight import Finding
-from newsletter.settings import KINDS
+from newsletter.settings import KINDS, is_daily
 
 
 def approve(
@@ -60,6 +67,7 @@ def approve(
     now = press.now()
     letterhead = letterhead_of(press, record, now)
     with press.database.writing(in_bulk=True) as connection:
+        wait_for_approvals(connection)
         if record.state == "draft":
             change_state(connection, record.id, "ready", now=now)
         approved = change_state(connection, record.id, "approved", now=now)
@@ -75,7 +83,13 @@ def approve(
             )
         check_reviewed(connection, press, record, by_person=by_person)
         content = load_content(connection, record.id)
-        repeats = list_repeated(content)
+        if told := list_told_since(connection, record.id, content):
+            raise Untimely(
+                f"the edition of {record.name} has a brief that the edition of {told[0]} told "
+                "meanwhile",
+                mend="make it again, which marks that, and look at it before you send it",
+            )
+        repeats, owed_for = _list_repeated(press, content), list_owed_for(content)
         is_for_all = press.settings.is_for_all(record.kind)
         audience = press.ledger.enrol(
             connection,
@@ -83,6 +97,7 @@ def approve(
             now,
             refers_to=list_referred_to(content),
             repeats=repeats,
+            owed_for=owed_for,
             only_had=list_corrected(connection, content),
             is_for_all=is_for_all,
             segment=segment,
@@ -90,7 +105,7 @@ def approve(
             follows_zones=press.settings.schedule.follow_zones,
         )
         if not audience:
-            raise nobody_to_mail(record.kind, segment)
+            raise nobody_to_mail(record.kind, segment, is_all_told=bool(repeats))
         seconded = _find_second(
             connection,
             press,
@@ -110,7 +125,12 @@ def approve(
         )
         if segment:
             everybody = press.ledger.count_audience(
-                connection, record.id, now, repeats=repeats, is_for_all=is_for_all
+                connection,
+                record.id,
+                now,
+                repeats=repeats,
+                owed_for=owed_for,
+                is_for_all=is_for_all,
             )
             said = f"{audience:,} of {everybody:,} active readers: {segment}"
             note_segment(connection, record.id, said, by=press.actor.who, now=now)
@@ -227,15 +247,27 @@ def count_audience(press: Press, printed: Printed, segment: Segment | None = Non
             connection,
             printed.record.id,
             press.now(),
-            repeats=list_repeated(edition),
+            repeats=_list_repeated(press, edition),
+            owed_for=list_owed_for(edition),
             only_had=list_corrected(connection, edition),
             is_for_all=press.settings.is_for_all(edition.kind),
             segment=segment,
         )
 
 
-def nobody_to_mail(kind: Kind, segment: Segment | None = None) -> RefusedError:
-    """Say that an edition has no audience, and what would give it one."""
+def _list_repeated(press: Press, edition: Edition) -> tuple[tuple[str, ...], ...]:
+    """List which editions told all that one tells: who had it gets no mail, unless it is a note."""
+    has_note = is_daily(edition.kind) and press.settings.edition.quiet_day == "note"
+    return () if has_note else list_repeated(edition)
+
+
+def nobody_to_mail(
+    kind: Kind, segment: Segment | None = None, *, is_all_told: bool = False
+) -> RefusedError:
+    """Say that an edition has no audience, and what would give it one.
+
+    `is_all_told` is whether other editions told all that it tells.
+    """
     if segment:
         return RefusedError(
             f"no active reader whom the edition is for is in the segment {segment}",
@@ -253,8 +285,14 @@ def nobody_to_mail(kind: Kind, segment: Segment | None = None) -> RefusedError:
         )
     if kind not in KINDS:
         return RefusedError(
-            f"the {kind} edition has no active reader who takes it",
+            f"the {kind} edition has no active reader who takes it"
+            + (" and was not sent all of it before" if is_all_told else ""),
             mend='readers choose it on their preference page, or by the column "editions"',
+        )
+    if is_all_told:
+        return RefusedError(
+            "every active reader was sent all of it before",
+            mend="wait for news, or see who is a reader by `newsletter subscribers list`",
         )
     return RefusedError(
         "there is no active reader", mend="add some with `newsletter subscribers import FILE`"

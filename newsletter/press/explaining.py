@@ -64,7 +64,13 @@ def explain(press: Press, reports: tuple[SourceReport, ...], kind: Kind = "daily
         claims = load_claims(connection, ids)
         if composed.existing and composed.record:
             lookback = press.settings.edition.lookback
-            fates = load_waiting(connection, composed.record, now=press.now(), lookback=lookback)
+            fates = load_waiting(
+                connection,
+                composed.record,
+                now=press.now(),
+                lookback=lookback,
+                series=press.settings.series_of(kind),
+            )
     lines = explain_items(reports, fates, claims)
     name = name_edition(day, kind)
     return Explained(day=day, edition=name, outcome=composed.outcome, lines=lines, remark=remark)

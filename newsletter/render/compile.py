@@ -7,17 +7,30 @@ fit, is the selection's to say.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 
+from newsletter.editions.headlines import (
+    format_plain_preheader,
+    format_preheader,
+    format_subject,
+)
 from newsletter.editions.model import Edition, name_edition
 from newsletter.errors import TemplateError
-from newsletter.render.compiled import CompiledEdition, Part, Story
+from newsletter.render.compiled import (
+    HEADLINE_SLOTS,
+    CompiledEdition,
+    Headline,
+    Part,
+    Slot,
+    Story,
+)
 from newsletter.render.context import (
     Context,
     CountedLinks,
     PointView,
     SinceView,
     build_context,
+    clean_line,
 )
 from newsletter.render.inline import inline_styles
 from newsletter.render.languages import read_catalogues, write_date
@@ -26,7 +39,14 @@ from newsletter.render.markup import build_html
 from newsletter.render.selection import MAX_HTML_BYTES, Selector
 from newsletter.render.templates import TemplateSet
 from newsletter.render.words import count_words
-from newsletter.settings import SHIPPED_LOOK, EditionSettings, Look, Publication, Vocabulary
+from newsletter.settings import (
+    SHIPPED_LOOK,
+    EditionSettings,
+    Look,
+    Publication,
+    Vocabulary,
+    is_daily,
+)
 
 HTML_TEMPLATE = "digest.mjml.j2"
 PLAIN_TEMPLATE = "digest.txt.j2"
@@ -72,8 +92,16 @@ def compile_edition(
     catalogues = read_catalogues(templates.directories, written)
     html_marks = Markers(prefix=prefix, kind="html", catalogues=catalogues)
     plain_marks = Markers(prefix=prefix, kind="plain", catalogues=catalogues)
-    html = _render_html(context, templates, html_marks, frozenset(settings.picture_hosts))
-    plain = _render_plain(context, templates, plain_marks)
+    rest = _write_rest(edition, publication)
+    html = _render_html(
+        _with_slots(context, html_marks) if rest else context,
+        templates,
+        html_marks,
+        frozenset(settings.picture_hosts),
+    )
+    plain = _render_plain(
+        _with_slots(context, plain_marks) if rest else context, templates, plain_marks
+    )
     headings = {b.number: s.key for s in context.edition.sections if s.title for b in s.briefs}
     phrases = {*html_marks.phrases, *plain_marks.phrases}
     compiled = CompiledEdition(
@@ -88,7 +116,7 @@ def compile_edition(
                 topics=brief.topics,
                 has_more=brief.has_more,
                 prominence=placing.prominence,
-                had_in=placing.had_in if placing.is_repeat else "",
+                had_in=frozenset(placing.had_in),
                 heading=headings.get(brief.number, ""),
                 story_id=story_id,
             )
@@ -101,6 +129,9 @@ def compile_edition(
             name_edition(c.day, c.kind) if c.is_owed and c.day else "" for c in edition.corrections
         ),
         watched=tuple(watched.topics for watched in context.edition.watching),
+        watched_in=tuple(frozenset(watched.had_in) for watched in edition.watching),
+        rest=rest,
+        most=settings.max_briefs if rest and is_daily(edition.kind) else 0,
         lenses=tuple(lens.name for lens in vocabulary.lenses),
         left_out=edition.left_out,
         detail=settings.detail,
@@ -109,6 +140,28 @@ def compile_edition(
     )
     _check_frame(compiled, templates)
     return compiled
+
+
+def _write_rest(edition: Edition, publication: Publication) -> Headline | None:
+    """Write subject and preheader of what no other edition told; None where that is all."""
+    new = [brief for n, brief in enumerate(edition.briefs) if not edition.placing(n).had_in]
+    if len(new) == len(edition.briefs):
+        return None
+    day, kind = edition.date, edition.kind
+    subject = format_subject(new, publication=publication, day=day, kind=kind)
+    preheader = (
+        format_preheader(new, publication=publication, day=day, kind=kind)
+        if new
+        else format_plain_preheader(publication, day)
+    )
+    return Headline(subject=clean_line(subject), preheader=clean_line(preheader))
+
+
+def _with_slots(context: Context, markers: Markers) -> Context:
+    """Have subject and preheader be filled for each reader."""
+    subject, preheader = (markers.hold(Slot(name)) for name in HEADLINE_SLOTS)
+    told = replace(context.edition, subject=subject, preheader=preheader)
+    return replace(context, edition=told)
 
 
 def _render_html(

@@ -77,6 +77,9 @@ class Flow:
 
 Piece = bytes | Slot | Phrase | Flow | Begin | End
 
+HEADLINE_SLOTS = ("subject", "preheader")
+"""Slots that stand in place of these where they are not the same for all readers."""
+
 COUNTS = {
     "brief_count": "how many briefs this reader gets",
     "word_count": "how many words this reader gets",
@@ -163,12 +166,20 @@ class Story:
     """Whether its full form says more than its standard one."""
     prominence: Detail = "full"
     """The most that any reader gets of it."""
-    had_in: str = ""
-    """The name of an edition: who was sent that one does not get it again."""
+    had_in: frozenset[str] = frozenset()
+    """The names of editions: who was sent one of them does not get it again."""
     heading: str = ""
     """The key of the heading that its full form stands under; "" for none."""
     story_id: int = 0
     """The story that it goes on with, whose readers may mute it; 0 where that is not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Headline:
+    """What a reader sees of an edition before opening it."""
+
+    subject: str
+    preheader: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +199,13 @@ class CompiledEdition:
     """For each correction the edition of which it is for the readers; "": it is for everybody."""
     watched: tuple[tuple[str, ...], ...] = ()
     """For each thing that is still watched its topics: who wants none of them does not get it."""
+    watched_in: tuple[frozenset[str], ...] = ()
+    """And the names of editions that told it, as `Story.had_in`; none where no other told any."""
+    rest: Headline | None = None
+    """What stands in place of subject and preheader for who was sent some of it before: it names
+    nothing but what is new to all. None where all of it is."""
+    most: int = 0
+    """The most briefs that any reader gets; 0 = any number."""
     lenses: tuple[str, ...] = ()
     """The publication's lenses, in its order."""
     left_out: int = 0
@@ -210,13 +228,16 @@ class CompiledEdition:
             "words": dict(self.words),
             "stories": [
                 [
-                    *(list(s.topics), s.has_more, s.prominence, s.had_in),
+                    *(list(s.topics), s.has_more, s.prominence, " ".join(sorted(s.had_in))),
                     *(s.heading, s.story_id),
                 ]
                 for s in self.stories
             ],
             "owed": list(self.owed),
             "watched": [list(topics) for topics in self.watched],
+            "watched_in": [" ".join(sorted(names)) for names in self.watched_in],
+            "rest": [self.rest.subject, self.rest.preheader] if self.rest else [],
+            "most": self.most,
             "lenses": self.lenses,
             "left_out": self.left_out,
             "detail": self.detail,
@@ -242,6 +263,11 @@ class CompiledEdition:
                 stories=tuple(_story_from_json(*values) for values in document["stories"]),
                 owed=tuple(map(str, document.get("owed", ()))),
                 watched=tuple(map(tuple, document.get("watched", ()))),
+                watched_in=tuple(
+                    frozenset(names.split()) for names in document.get("watched_in", ())
+                ),
+                rest=_headline_from_json(*document.get("rest", ())),
+                most=int(document.get("most", 0)),
                 lenses=tuple(document["lenses"]),
                 left_out=int(document["left_out"]),
                 detail=document["detail"],
@@ -253,6 +279,10 @@ class CompiledEdition:
             )
         except (zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:
             raise StorageError(f"the stored edition cannot be read ({error})") from error
+
+
+def _headline_from_json(subject: str = "", preheader: str = "") -> Headline | None:
+    return Headline(subject=subject, preheader=preheader) if subject else None
 
 
 def _story_from_json(
@@ -267,7 +297,7 @@ def _story_from_json(
         topics=tuple(topics),
         has_more=has_more,
         prominence=prominence,
-        had_in=str(had_in),
+        had_in=frozenset(had_in.split()),
         heading=heading,
         story_id=int(story_id),
     )

@@ -614,9 +614,9 @@ def _correction(correction: Correction, position: int, publication: Publication)
 
 
 def _since(placing: Placing, publication: Publication) -> SinceView | None:
-    """Say how a story was told before; a round-up tells what was told, and says nothing of it."""
+    """Say how a story was told before, by another brief."""
     day = placing.had_on
-    if day is None or placing.is_repeat or not placing.had_number:
+    if day is None or not placing.had_number:
         return None
     return SinceView(
         date=day.isoformat(),

@@ -8,7 +8,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from newsletter.render.columns import wrap_text
-from newsletter.render.compiled import COUNTS, Flow, Node, Phrase, Slot, arrange, build_tree
+from newsletter.render.compiled import (
+    COUNTS,
+    HEADLINE_SLOTS,
+    Flow,
+    Node,
+    Phrase,
+    Slot,
+    arrange,
+    build_tree,
+)
 from newsletter.render.selection import Selection
 from newsletter.render.wire import encode_text, encode_value
 
@@ -44,6 +53,8 @@ def _say(hole: Slot | Phrase, selection: Selection, values: Mapping[str, str]) -
     if isinstance(hole, Phrase):
         said = selection.language.say(hole.text, hole.plural, _number_of(hole, selection))
         return f"{_ISOLATE}{said}{_END_ISOLATE}" if selection.isolates else said
+    if hole.name in HEADLINE_SLOTS:
+        return str(getattr(selection.headline, hole.name))
     if hole.name in COUNTS:
         return selection.language.write_number(selection.counts[hole.name])
     return values.get(hole.name) or hole

@@ -80,6 +80,10 @@ class Markers:
             )
         return self._mark(Slot(name, default))
 
+    def hold(self, slot: Slot) -> str:
+        """Stand for what is not a template's to ask for."""
+        return self._mark(slot)
+
     def say(self, text: str) -> str:
         """Say words of the interface in the reader's language; others stay as they are."""
         return self._mark(Phrase(text)) if self.catalogues.knows(text) else text

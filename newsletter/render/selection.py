@@ -24,6 +24,7 @@ from newsletter.render.compiled import (
     Begin,
     Block,
     CompiledEdition,
+    Headline,
     Node,
     Part,
     Phrase,
@@ -46,8 +47,8 @@ _STORY = re.compile(
 )
 _SECTIONS = frozenset(
     (
-        *("contents", "section:standard", "section:line", "more", "nothing", "corrections"),
-        "section:watching",
+        *("contents", "section:standard", "section:line", "more", "nothing", "nothing:new"),
+        *("corrections", "section:watching"),
     )
 )
 _HEADING = "section:topic:"
@@ -72,6 +73,8 @@ class Selection:
     """`compiled.COUNTS`: briefs, words, minutes, and what is on the web alone."""
     forms: tuple[Detail | None, ...]
     """How much of each brief; None for one that is left out."""
+    headline: Headline
+    """The subject and the preheader."""
 
     def wants(self, key: str) -> bool:
         """Say whether the reader gets a block."""
@@ -159,7 +162,7 @@ class Selector:
         wanted = self._choose_briefs(topics, had, muted)
         order = list(dict.fromkeys(map(_fold, lenses)))
         chosen = {position: self._choose_lenses(position, order) for position in wanted}
-        beside = self._choose_corrections(had) | self._choose_watched(topics, muted)
+        beside = self._choose_corrections(had) | self._choose_watched(topics, had, muted)
         frame = _Cost(compiled.words.get("", 0), self.frame_size)
         frame = sum((self._cost(key) for key in beside), frame)
         room = _Cost(minutes * _BUDGET_WORDS or 10**9, LARGE_HTML_BYTES) - frame
@@ -171,9 +174,10 @@ class Selector:
                 blocks |= self._lens_blocks(position, chosen[position])
                 blocks.add(compiled.stories[position].heading)
         given = dict(zip(wanted, forms, strict=False))
-        again = sum(story.had_in in had for story in compiled.stories)  # not left out: they had it
+        again = sum(bool(story.had_in & had) for story in compiled.stories)  # they had it
         left_out = compiled.left_out + len(compiled.stories) - again - len(forms)
-        blocks |= _choose_sections(forms, left_out=left_out) | beside
+        is_all_had = bool(again) and again == len(compiled.stories)
+        blocks |= _choose_sections(forms, left_out=left_out, is_all_had=is_all_had) | beside
         hidden = self._choosable - blocks
         code = match_language(language or compiled.language, self._languages) or SOURCE
         words = sum(
@@ -193,6 +197,7 @@ class Selector:
                 "left_out": left_out,
             },
             forms=tuple(given.get(position) for position in range(len(compiled.stories))),
+            headline=self._choose_headline(had),
         )
 
     def _choose_briefs(
@@ -200,14 +205,21 @@ class Selector:
     ) -> list[int]:
         wanted = {_fold(topic) for topic in topics}
         unwanted = _fold_topics(muted)
-        return [
+        chosen = [
             position
             for position, topics_of in enumerate(self._topics)
             if (not wanted or wanted & topics_of)
             and not unwanted & topics_of
             and f"story:{self._compiled.stories[position].story_id}" not in muted
-            and self._compiled.stories[position].had_in not in had
+            and not self._compiled.stories[position].had_in & had
         ]
+        return chosen[: self._compiled.most or None]
+
+    def _choose_headline(self, had: frozenset[str]) -> Headline:
+        compiled = self._compiled
+        if compiled.rest and any(story.had_in & had for story in compiled.stories):
+            return compiled.rest
+        return Headline(subject=compiled.subject, preheader=compiled.preheader)
 
     def _choose_corrections(self, had: frozenset[str]) -> set[str]:
         owed = {
@@ -217,12 +229,16 @@ class Selector:
         }
         return owed | {"corrections"} if owed else owed
 
-    def _choose_watched(self, topics: tuple[str, ...], muted: frozenset[str]) -> set[str]:
+    def _choose_watched(
+        self, topics: tuple[str, ...], had: frozenset[str], muted: frozenset[str]
+    ) -> set[str]:
         wanted, unwanted = {_fold(topic) for topic in topics}, _fold_topics(muted)
+        told = self._compiled.watched_in or (frozenset(),) * len(self._compiled.watched)
         chosen = {
             f"watching:{n}"
-            for n, own in enumerate(self._compiled.watched)
-            if (not wanted or not own or wanted & set(map(_fold, own)))
+            for n, (own, had_in) in enumerate(zip(self._compiled.watched, told, strict=True))
+            if not had_in & had
+            and (not wanted or not own or wanted & set(map(_fold, own)))
             and not unwanted & set(map(_fold, own))
         }
         return chosen | {"section:watching"} if chosen else chosen
@@ -290,7 +306,9 @@ def _fit(costs: Sequence[Mapping[Detail, _Cost]], room: _Cost) -> list[Detail]:
     return forms
 
 
-def _choose_sections(forms: Sequence[Detail], *, left_out: int) -> set[str]:
+def _choose_sections(
+    forms: Sequence[Detail], *, left_out: int, is_all_had: bool = False
+) -> set[str]:
     """Choose what stands around the briefs: a heading only above briefs, and below others."""
     sections = {"contents"} if len(forms) > 1 else set()
     if left_out:
@@ -300,7 +318,7 @@ def _choose_sections(forms: Sequence[Detail], *, left_out: int) -> set[str]:
     if "one-line" in forms:
         sections.add("section:line")
     if not forms:
-        sections.add("nothing")
+        sections.add("nothing:new" if is_all_had else "nothing")
     return sections
 
 

@@ -148,6 +148,16 @@ class Settings(BaseSettings):
         further = self.find_further(kind)
         return further is not None and further.audience == "all"
 
+    def series_of(self, kind: str) -> str:
+        """Name the series that editions of a kind belong to: what tells a brief once.
+
+        Those that only who chose them get are one by themselves, and so is the round-up: what one
+        series told the others tell too, to who was not sent it.
+        """
+        if kind == "weekly" or (self.find_further(kind) and not self.is_for_all(kind)):
+            return kind
+        return "news"
+
     def check_kind(self, kind: str) -> str:
         """Give back the name of a kind of edition; raises `RefusedError` where there is none."""
         if kind in KINDS or self.find_further(kind):

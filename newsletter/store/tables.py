@@ -185,7 +185,7 @@ edition_briefs = Table(
     "edition_briefs",
     metadata,
     Column("brief_id", ForeignKey("briefs.id"), primary_key=True),
-    # news | weekly: never a brief twice in the news; the round-up takes it from there
+    # news | weekly | the name of an edition that only who chose it get: each tells a brief once
     Column("series", Text, primary_key=True, server_default="news"),
     Column("edition_id", ForeignKey("editions.id", ondelete="CASCADE"), nullable=False),
     # NULL: told by the brief that leads its story, or, without a story, counted as left out

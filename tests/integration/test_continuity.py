@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select, update
 
+from newsletter.audience.reader import Choices
 from newsletter.audience.suppression import suppress
 from newsletter.delivery.inquiry import tell_story
 from newsletter.delivery.lifecycle import State
@@ -38,7 +39,7 @@ from newsletter.press.site import write_web
 from newsletter.publish import make_ready, prepare, prepare_correction, publish
 from newsletter.settings import FurtherEdition
 from newsletter.store.audit import Actor
-from newsletter.store.tables import corrections, deliveries, edition_briefs, editions
+from newsletter.store.tables import corrections, deliveries, edition_briefs, editions, subscribers
 from tests.acceptance.project import BRIEF
 from tests.databases import open_new_database
 from tests.integration.test_edition_kinds import DAY, HOUR, NOBODY, STORIES, Paper
@@ -164,6 +165,47 @@ def test_what_happened_is_told_in_the_next_edition_of_the_kind_that_promised_it(
     assert printed is not None
     assert printed.edition.watching == ()
     assert [each.news for each in paper.prepare_daily(TUESDAY).edition.watching] == ["Passed."]
+
+
+def test_what_moved_is_told_by_each_series_and_once_to_who_takes_both(
+    paper: Desk, goes_on: None
+) -> None:
+    evening = FurtherEdition(name="evening", gather_at=time(16, 30), send_at=time(17))
+    settings = paper.press.settings.model_copy(update={"editions": (evening,)})
+    paper.press = replace(paper.press, settings=settings)
+    for name in ("ada", "bea"):
+        paper.add_reader(name)
+    with paper.database.writing() as connection:
+        both = Choices(editions=("evening",)).to_document()
+        of_bea = subscribers.c.email_key == "bea@reader.example"
+        connection.execute(update(subscribers).where(of_bea).values(choices=both))
+    paper.watch("quay")
+    paper.send_daily(DAY)
+    told: dict[str, list[str]] = {"ada": [], "bea": []}
+    for day, name in ((DAY, "mole"), (TUESDAY, "quay-vote")):
+        paper.now = datetime(day.year, day.month, day.day, 17, tzinfo=UTC)
+        paper.write(name)
+        paper.send(prepare(paper.press, day, kind="evening"))
+        if day == DAY:  # promised by two series, and listed once
+            assert open_texts(paper) == ["The harbor board votes on Thursday."]
+        paper.now += timedelta(hours=13)
+        paper.send(prepare(paper.press, paper.now.date()))
+        for reader, text in paper.texts().items():
+            told[reader].append(text)
+    assert [sum("Still watching" in text for text in texts) for texts in told.values()] == [1, 1]
+    assert "Still watching" in told["ada"][-1]
+    with paper.database.reading() as connection:
+        found = [find_edition(connection, day) for day in (TUESDAY, WEDNESDAY)]
+        (absence, _) = [
+            chapter.absence
+            for chapter in tell_story(
+                connection,
+                "bea@reader.example",
+                [record for record in found if record],
+                pseudonyms=NOBODY,
+            ).chapters
+        ]
+    assert absence.startswith("had been sent all that it tells by other editions; ")
 
 
 def test_a_promise_moves_when_its_story_goes_on_and_that_is_told_once(

@@ -353,7 +353,7 @@ def test_a_quiet_day_can_have_its_note(database: Database) -> None:
         ),
         (
             ONE_FAILED,
-            "there are no briefs, and 1 of 2 sources failed: wire: the server answered 503",
+            "there are no new briefs, and 1 of 2 sources failed: wire: the server answered 503",
         ),
         ((report("wire", "wire: no answer."),), "the only source failed: wire: no answer"),
         (None, "all 2 sources failed: briefs: it was not gathered; wire: it was not gathered"),
@@ -423,7 +423,7 @@ def test_a_gathering_before_the_last_edition_says_nothing_of_this_day(database: 
     held = make(database, TUESDAY, now=SEVEN + DAY, reports=None).record
     assert held is not None
     assert held.reason == (
-        "there are no briefs, and 1 of 2 sources failed: briefs: it was not gathered"
+        "there are no new briefs, and 1 of 2 sources failed: briefs: it was not gathered"
     )
 
 
@@ -439,7 +439,7 @@ def test_without_a_gathering_the_last_one_recorded_tells_whether_the_day_was_qui
     add_gathering(database, "wire", SEVEN - HOUR, "no answer")
     held = make(database, reports=None).record
     assert held is not None
-    assert held.reason == "there are no briefs, and 1 of 2 sources failed: wire: no answer"
+    assert held.reason == "there are no new briefs, and 1 of 2 sources failed: wire: no answer"
 
     add_brief(database, "Ferries stop", SEVEN - HOUR)
     assert make(database, reports=None).outcome == "edition"

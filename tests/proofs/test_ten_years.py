@@ -296,19 +296,20 @@ class World:
         told: Counter[str] = Counter()
         with self.database.reading() as connection:
             rows = connection.execute(
-                select(briefs.c.document, edition_briefs.c.position)
+                select(briefs.c.document, edition_briefs.c.position, edition_briefs.c.series)
                 .join_from(briefs, edition_briefs)
                 .join(editions)
                 .where(editions.c.state == "sent")
             ).all()
-            claimed = Counter(row.document["title"] for row in rows)
+            claimed = Counter((row.document["title"], row.series) for row in rows)
+            taken = {row.document["title"] for row in rows}
             for record in list_editions(connection, 10**6):
                 if record.state == "sent":
                     content = load_content(connection, record.id)
                     told.update(brief.title for brief in content.briefs)
         assert told == Counter(row.document["title"] for row in rows if row.position is not None)
-        assert max(claimed.values()) == 1
-        lost = {title: item for title, item in self.items.items() if title not in claimed}
+        assert max(claimed.values()) == 1, "in two editions of a series"
+        lost = {title: item for title, item in self.items.items() if title not in taken}
         for title, item in lost.items():
             if item.kind == "expiring":
                 assert "expired" in self.listed[title]
@@ -318,7 +319,7 @@ class World:
         return (
             f"{self.zone.key}: {self.did['sent']} editions sent, "
             f"{self.did['sent in the evening']} of an evening, {len(self.items)} briefs "
-            f"({dict(Counter(item.kind for item in self.items.values()))}): {len(claimed)} in "
+            f"({dict(Counter(item.kind for item in self.items.values()))}): {len(taken)} in "
             f"exactly one edition each; {unsent['expiring']} expired and {unsent['old']} old, "
             f"each listed; {dict(self.did)}"
         )

@@ -19,6 +19,7 @@ from newsletter.render.compiled import (
     CompiledEdition,
     End,
     Flow,
+    Headline,
     Node,
     Part,
     Phrase,
@@ -112,6 +113,7 @@ pieces = st.lists(
     ),
     max_size=10,
 ).map(tuple)
+names = st.frozensets(st.sampled_from(["2026-11-23", "2026-11-23-evening"]))
 editions = st.builds(
     CompiledEdition,
     subject=st.text(),
@@ -121,9 +123,17 @@ editions = st.builds(
     plain=st.builds(Part, kind=st.just("plain"), pieces=pieces),
     words=st.dictionaries(st.text(max_size=10), st.integers(0, 10_000), max_size=5),
     stories=st.lists(
-        st.builds(Story, topics=st.lists(st.text(), max_size=2).map(tuple), has_more=st.booleans()),
+        st.builds(
+            Story,
+            topics=st.lists(st.text(), max_size=2).map(tuple),
+            has_more=st.booleans(),
+            had_in=names,
+        ),
         max_size=3,
     ).map(tuple),
+    watched_in=st.lists(names, max_size=2).map(tuple),
+    rest=st.none() | st.builds(Headline, subject=st.text(min_size=1), preheader=st.text()),
+    most=st.integers(0, 60),
     lenses=st.lists(st.text(), max_size=3).map(tuple),
     left_out=st.integers(0, 99),
     minutes=st.sampled_from([0, 5]),

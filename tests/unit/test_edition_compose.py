@@ -83,6 +83,33 @@ def test_the_same_story_told_twice_stands_once_the_analysed_one() -> None:
     assert made.edition.left_out == 0
 
 
+EVENING = ("2026-03-01-evening",)
+
+
+def test_what_another_edition_told_takes_no_room_from_what_is_new() -> None:
+    told = [
+        replace(candidate(n, f"Told {n}", why="It matters."), had_in=EVENING) for n in (1, 2, 3)
+    ]
+    new = [candidate(n, f"New {n}", hours_ago=n) for n in (4, 5, 6)]
+    made = draft(*told, *new, max_briefs=2)
+    assert made.brief_ids == (1, 2, 4, 5)
+    assert [placing.had_in for placing in made.edition.placings] == [EVENING, EVENING, (), ()]
+    assert "not for who was sent 2026-03-01-evening" in made.edition.placings[0].why
+    assert made.edition.left_out == 2
+
+
+def test_a_piece_that_nobody_was_sent_leads_a_story_that_was_told() -> None:
+    told = replace(
+        candidate(1, "Ferries stop", summary=FERRIES, why="It matters."),
+        had_in=EVENING,
+        story_id=7,
+    )
+    new = candidate(2, "FERRIES STOP", summary=FERRIES)
+    made = draft(told, new, is_grouped=True)
+    assert (made.brief_ids, made.also_ids, made.story_ids) == ((2,), ((1,),), (7,))
+    assert made.edition.placing(0).had_in == ()
+
+
 def test_what_finds_no_room_is_counted_doubles_are_not() -> None:
     made = draft(
         candidate(1, "Ferries stop", summary=FERRIES, hours_ago=2),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 
 from newsletter.briefs.model import Brief
-from newsletter.editions.model import Edition, Placing, list_repeated
+from newsletter.editions.model import Edition, Placing, list_repeated, name_edition
 from newsletter.editions.weekly import Told, compose_week, decide_week
 from newsletter.settings import Publication
 
@@ -38,6 +38,7 @@ def told(
         day=SATURDAY - days_ago * DAY,
         kind=kind,
         position=position,
+        had_in=(name_edition(SATURDAY - days_ago * DAY, kind),),
     )
 
 
@@ -89,8 +90,7 @@ def test_of_a_story_that_moved_the_newest_piece_is_shown_to_who_had_not_that_one
     )
     assert set(order) == {2, 3, 7}
     placing = edition.placing(order.index(3))
-    assert placing.is_repeat
-    assert placing.had_on == SATURDAY - 2 * DAY
+    assert placing.had_in == ("2026-11-26",)
     assert placing.moved == "It was signed."
     assert edition.kind == "weekly"
 
@@ -110,7 +110,7 @@ def test_an_edition_repeats_only_if_all_of_it_was_told_before() -> None:
     edition, _ = compose(
         told(1, days_ago=3), told(2, days_ago=2), told(3, days_ago=2, kind="evening")
     )
-    assert list_repeated(edition) == ("2026-11-25", "2026-11-26", "2026-11-26-evening")
+    assert list_repeated(edition) == (("2026-11-25",), ("2026-11-26",), ("2026-11-26-evening",))
     plain = Edition(
         date=SATURDAY,
         window=edition.window,

@@ -16,11 +16,11 @@ from premailer import Premailer
 
 from newsletter.audience.reader import Choices
 from newsletter.briefs.model import Brief, Perspective, Point, Source
-from newsletter.editions.model import Edition, Window
+from newsletter.editions.model import Edition, Placing, Window
 from newsletter.render import inline, markers, markup
 from newsletter.render.columns import count_columns
 from newsletter.render.compile import compile_edition
-from newsletter.render.compiled import Begin, CompiledEdition, End, Flow, Part, Slot
+from newsletter.render.compiled import Begin, CompiledEdition, End, Flow, Headline, Part, Slot
 from newsletter.render.context import clean_line, clean_paragraphs, clean_url, text_direction
 from newsletter.render.markers import derive_prefix
 from newsletter.render.preview import decode_part
@@ -116,6 +116,45 @@ def read(
 
 
 BOTH = ("html", "plain")
+
+
+def test_who_was_sent_some_of_it_reads_no_word_of_that() -> None:
+    whole = edition(full_brief(1), PLAIN_BRIEF, full_brief(2), full_brief(3))
+    told = Placing(had_in=("2026-11-22-evening", "2026-11-22-noon"))
+    compiled = compile_edition(
+        replace(whole, placings=(told, Placing(), told, Placing())),
+        publication=PUBLICATION,
+        vocabulary=Vocabulary(),
+        templates=find_templates(),
+        settings=EditionSettings(minutes=0, max_briefs=3),
+    )
+    selector = Selector(compiled)
+    had = frozenset({"2026-11-22-noon"})
+    anew, again = selector.select(Choices()), selector.select(Choices(), had)
+    assert [form is None for form in anew.forms] == [False, False, False, True], "the most"
+    assert [form is None for form in again.forms] == [True, False, True, False]
+    assert (anew.counts["left_out"], again.counts["left_out"]) == (1, 0)
+    assert anew.headline == Headline(subject=whole.subject, preheader=whole.preheader)
+    assert again.headline.subject.startswith(PLAIN_BRIEF.title)
+    for part in (compiled.html, compiled.plain):
+        text = decode_part(part, VALUES, again)
+        assert full_brief(1).title not in text
+        assert whole.preheader not in text
+    assert whole.preheader in decode_part(compiled.html, VALUES, anew)
+    assert f"<title>{again.headline.subject}" in " ".join(
+        decode_part(compiled.html, VALUES, again).replace("\n", "").split("  ")
+    )
+
+
+def test_who_was_sent_all_of_it_is_told_that_nothing_is_new() -> None:
+    told = Placing(had_in=("2026-11-22-evening",))
+    compiled = compile_it(replace(edition(PLAIN_BRIEF), placings=(told,)))
+    selection = Selector(compiled).select(Choices(), frozenset(told.had_in))
+    assert selection.headline.subject == "Morning Ledger, 2026-11-23"
+    for part in (compiled.html, compiled.plain):
+        text = decode_part(part, VALUES, selection)
+        assert "nothing new since the last edition" in " ".join(text.split())
+        assert "Nothing on your topics" not in text
 
 
 def keys(part: Part) -> list[str]:
