@@ -303,7 +303,8 @@ class Worker:
         following = self._ahead.message if self._ahead else None
         try:
             if following is None:
-                reply = await self._channel.finish()
+                is_last = self._used >= MESSAGES_PER_CONNECTION
+                reply = await self._channel.finish(is_last=is_last)
             else:
                 size_bytes = len(following.content)
                 reply = await self._channel.finish(following.envelope, size_bytes=size_bytes)
