@@ -188,15 +188,12 @@ def _watch(session: Session, database: Database, limit: int, *, as_json: bool) -
         session.out.print("No edition is under way. `newsletter status` shows those there are.")
         return
     zone = session.settings.publication.zone
-    with database.reading() as connection:
-        run = read_run(connection, record.id, session.now())
-    audience = run.audience if run else 0
     looks_left = _LAST_LOOKS
     with Live(console=session.out, auto_refresh=False) as live:
         while True:
             with database.reading() as connection:
                 record = read_edition(connection, record.id)
-                counts = count_states(connection, record.id, audience)
+                counts = count_states(connection, record.id)
             report = _read_report(database, record, counts, session.now())
             live.update(_show_moment(report, zone), refresh=True)
             if record.state not in UNDER_WAY:

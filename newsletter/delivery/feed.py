@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, text, upda
 from newsletter.delivery.inquiry import count_states
 from newsletter.editions.model import name_edition
 from newsletter.settings import Webhook
-from newsletter.store.tables import editions, happenings, orders, posts, runs, subscribers
+from newsletter.store.tables import editions, happenings, orders, posts, subscribers
 
 _MOST_AT_ONCE = 500
 _ALONE = text("SELECT pg_advisory_xact_lock(7310579605)")
@@ -137,10 +137,7 @@ def forget_old(connection: Connection, before: datetime) -> None:
 
 
 def _count(connection: Connection, edition_id: int) -> dict[str, int]:
-    audience = connection.scalar(select(runs.c.audience).where(runs.c.edition_id == edition_id))
-    if audience is None:
-        return {}
-    counts = count_states(connection, edition_id, audience)
+    counts = count_states(connection, edition_id)
     return {state.value: count for state, count in sorted(counts.items())}
 
 

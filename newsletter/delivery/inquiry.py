@@ -261,12 +261,19 @@ def list_reasons(
     return [(State(state), reply, count) for state, reply, count in found[:limit]]
 
 
-def count_states(connection: Connection, edition_id: int, audience: int) -> dict[State, int]:
-    """Count an edition's deliveries by state, given how many its audience are.
+def count_states(connection: Connection, edition_id: int) -> dict[State, int]:
+    """Count an edition's deliveries by state; none where nobody was enrolled.
 
     What is neither open nor troubled is accepted, so that those, the most, need not be read:
-    for whoever asks every second. `Ledger.counts` counts each row.
+    for whoever asks every second. `Ledger.counts` counts each row. Where the deliveries are
+    forgotten, their counts were kept.
     """
+    row = connection.execute(_ENROLLED, {"edition": edition_id}).one_or_none()
+    if row is None:
+        return {}
+    audience, kept = row
+    if kept is not None:
+        return {State(state): count for state, count in kept.items()}
     counts = {
         State(state): count
         for state, count in connection.execute(_COUNTS, {"edition": edition_id})
@@ -617,6 +624,7 @@ _REASONS = tuple(
     .limit(bindparam("most"))
     for states in (("failed", "in_doubt", "expired", "bounced"), ("deferred",))
 )
+_ENROLLED = select(runs.c.audience, runs.c.counts).where(runs.c.edition_id == bindparam("edition"))
 # State by state: a range of an index is counted in half the time that grouping it takes.
 _COUNTS = union_all(
     *(

@@ -24,12 +24,12 @@ from typing import TypeVar
 from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from newsletter.delivery.inquiry import count_states, is_forgotten, read_run
+from newsletter.delivery.inquiry import count_states, is_forgotten
 from newsletter.delivery.lifecycle import State
 from newsletter.editions.shelf import load_content
 from newsletter.render.addresses import expand_link
 from newsletter.render.context import clean_line, clean_url, name_section
-from newsletter.store.tables import attempts, clicks, editions, runs
+from newsletter.store.tables import attempts, clicks, editions
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -149,9 +149,7 @@ def find_first_tried(connection: Connection, edition_id: int) -> datetime | None
     return found
 
 
-def read_interest(
-    connection: Connection, edition_id: int, *, url: str, now: datetime
-) -> Interest | None:
+def read_interest(connection: Connection, edition_id: int, *, url: str) -> Interest | None:
     """Read what was followed of an edition; None where nothing was counted.
 
     `url` is the publication's. What may not be told is left out.
@@ -159,7 +157,7 @@ def read_interest(
     rows = connection.execute(select(clicks).where(clicks.c.edition_id == edition_id)).all()
     if not rows:
         return None
-    if _count_accepted(connection, edition_id, now) < FEWEST:
+    if count_states(connection, edition_id).get(State.ACCEPTED, 0) < FEWEST:
         return Interest()
     edition = load_content(connection, edition_id)
     root = clean_url(url)
@@ -186,13 +184,3 @@ def read_interest(
             SectionInterest(section=section, clicks=number, links=tuple(links), others=rest)
         )
     return Interest(sections=tuple(sections), others=others)
-
-
-def _count_accepted(connection: Connection, edition_id: int, now: datetime) -> int:
-    """Count who have an edition, by what was kept where its deliveries are forgotten."""
-    kept = connection.scalar(select(runs.c.counts).where(runs.c.edition_id == edition_id))
-    if kept is not None:
-        return int(kept.get(State.ACCEPTED.value, 0))
-    run = read_run(connection, edition_id, now)
-    counts = count_states(connection, edition_id, run.audience) if run else {}
-    return counts.get(State.ACCEPTED, 0)

@@ -218,12 +218,8 @@ class Ledger:
         what is left of its audience: nothing makes or ends a row any more.
         """
         with self._database.reading() as connection:
-            kept = connection.scalar(_KEPT_COUNTS, {"edition": edition_id})
-            if kept is not None:
-                return {State(state): count for state, count in kept.items()}
-            sent_to = connection.scalar(_AUDIENCE_OF_SENT, {"edition": edition_id})
-            if sent_to is not None:
-                return count_states(connection, edition_id, sent_to)
+            if connection.scalar(_IS_OVER, {"edition": edition_id}):
+                return count_states(connection, edition_id)
             rows = connection.execute(
                 select(deliveries.c.state, func.count())
                 .where(deliveries.c.edition_id == edition_id)
@@ -667,11 +663,13 @@ _FENCE = (
     # transaction is alone anyway, ignores it.
     .with_for_update(read=True, of=runs)
 )
-_KEPT_COUNTS = select(runs.c.counts).where(runs.c.edition_id == bindparam("edition"))
-_AUDIENCE_OF_SENT = (
-    select(runs.c.audience)
+_IS_OVER = (
+    select(editions.c.id)
     .join_from(runs, editions)
-    .where(editions.c.id == bindparam("edition"), editions.c.state == "sent")
+    .where(
+        editions.c.id == bindparam("edition"),
+        or_(editions.c.state == "sent", runs.c.counts.is_not(None)),
+    )
 )
 _DUE = union_all(*map(_build_due, sorted(origins(State.LEASED)))).subquery()
 _LEASE = (

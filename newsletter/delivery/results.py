@@ -93,8 +93,7 @@ def add_up_editions(database: Database, now: datetime) -> int:
 def add_up(database: Database, edition_id: int, now: datetime) -> None:
     """Read all rows of an edition, and keep what they come to."""
     with database.reading() as connection:
-        run = read_run(connection, edition_id, now)
-        counts = count_states(connection, edition_id, run.audience if run else 0)
+        counts = count_states(connection, edition_id)
         ended = connection.execute(_ATTEMPTS, {"edition": edition_id}).all()
         readers = _count_readers(connection, edition_id)
         troubled = _count_troubled(connection, edition_id)
@@ -138,7 +137,7 @@ def _is_due(
         return True
     if now - row.made_at < AGAIN:
         return False
-    counts = count_states(connection, edition_id, run.audience)
+    counts = count_states(connection, edition_id)
     return bool({state.value: count for state, count in counts.items()} != row.document["counts"])
 
 

@@ -22,7 +22,7 @@ from sqlalchemy import Connection, func, select
 from newsletter import __version__
 from newsletter.briefs.health import judge_source
 from newsletter.briefs.watch import load_facts
-from newsletter.delivery.inquiry import count_states, read_run
+from newsletter.delivery.inquiry import count_states
 from newsletter.delivery.lifecycle import State, count_open
 from newsletter.editions.lifecycle import UNDER_WAY
 from newsletter.editions.shelf import list_editions
@@ -139,7 +139,6 @@ class _Stored(Collector):
         yield from found
 
     def _read_editions(self, connection: Connection) -> Iterator[Metric]:
-        now = self._press.now()
         by_state = GaugeMetricFamily(
             "newsletter_edition_deliveries",
             "Deliveries of the latest edition that was approved, and of those under way, by state.",
@@ -152,8 +151,7 @@ class _Stored(Collector):
             if not is_under_way and (has_latest or record.dated_at is None):
                 continue
             has_latest = True
-            run = read_run(connection, record.id, now)
-            counts = count_states(connection, record.id, run.audience if run else 0)
+            counts = count_states(connection, record.id)
             for state in State:
                 by_state.add_metric([record.name, state.value], counts.get(state, 0))
             if is_under_way:

@@ -205,7 +205,7 @@ def _read_course(
     connection: Connection, record: EditionRecord, memory: Memory, now: datetime
 ) -> Course:
     run = read_run(connection, record.id, now)
-    counts = count_states(connection, record.id, run.audience if run else 0)
+    counts = count_states(connection, record.id)
     return Course(
         record=record,
         counts=counts,

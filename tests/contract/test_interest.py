@@ -78,7 +78,7 @@ def add(desk: Desk, **counted: int) -> None:
 
 def look(desk: Desk) -> Interest | None:
     with desk.database.reading() as connection:
-        return read_interest(connection, 1, url=URL, now=desk.now)
+        return read_interest(connection, 1, url=URL)
 
 
 def figures(desk: Desk) -> dict[Followed, int]:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, insert, select, update
 
 from newsletter.delivery import retention
-from newsletter.delivery.inquiry import FORGOTTEN, tell_story
+from newsletter.delivery.inquiry import FORGOTTEN, count_states, tell_story
 from newsletter.delivery.lifecycle import State
 from newsletter.delivery.retention import Pruned, prune
 from newsletter.editions.shelf import list_editions
@@ -117,6 +117,7 @@ def test_deliveries_go_and_their_counts_stay(desk: Desk) -> None:
     assert count(desk, deliveries, deliveries.c.edition_id == young) == 5
     assert desk.ledger().counts(old) == before
     with desk.database.reading() as connection:
+        assert count_states(connection, old) == before
         records = list_editions(connection, 10)
         story = tell_story(connection, "reader1@example.org", records, pseudonyms=PSEUDONYMS)
     told = {chapter.edition.id: chapter.absence for chapter in story.chapters}

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from newsletter.delivery.lifecycle import State
 from newsletter.web.console import counting
 from newsletter.web.console.counting import Audiences
+from newsletter.web.console.editions import Tally
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 PRINTED: Any = SimpleNamespace(record=SimpleNamespace(id=7))
@@ -60,3 +62,14 @@ def test_another_content_is_counted_for_itself(monkeypatch: pytest.MonkeyPatch) 
     counter = Counter(monkeypatch, takes=0.6)
     counter.audiences.show(PRINTED, "aa")
     assert counter.audiences.show(PRINTED, "bb").readers == 2
+
+
+def test_reasons_are_read_anew_with_each_failure_and_not_with_each_mail_that_arrives() -> None:
+    """A page's reasons are kept by an edition's `trouble`."""
+    counts = {State.PENDING: 90, State.SENDING: 2, State.ACCEPTED: 5, State.FAILED: 3}
+    before = Tally(audience=100, counts=counts).trouble
+    moved = counts | {State.PENDING: 80, State.ACCEPTED: 15}
+    assert Tally(audience=100, counts=moved).trouble == before
+    for state in set(State) - {State.PENDING, State.LEASED, State.SENDING, State.ACCEPTED}:
+        more = counts | {state: counts.get(state, 0) + 1}
+        assert Tally(audience=101, counts=more).trouble != before

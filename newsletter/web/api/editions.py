@@ -130,7 +130,7 @@ def add_editions(router: APIRouter, press: Press) -> None:
         with database.reading() as connection:
             record = read_named(connection, name)
             url = press.settings.publication.url
-            found = read_interest(connection, record.id, url=url, now=press.now()) or Interest()
+            found = read_interest(connection, record.id, url=url) or Interest()
         return {
             "clicks": found.clicks,
             "sections": [asdict(each) for each in found.sections],
@@ -139,7 +139,7 @@ def add_editions(router: APIRouter, press: Press) -> None:
 
     def show(connection: Connection, record: EditionRecord) -> dict[str, Any]:
         run = read_run(connection, record.id, press.now())
-        counts = count_states(connection, record.id, run.audience) if run else {}
+        counts = count_states(connection, record.id)
         return {
             "name": record.name,
             "date": record.date,

@@ -11,16 +11,8 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from newsletter.errors import (
-    AudienceError,
-    BriefError,
-    ConfigurationError,
-    InputError,
-    NewsletterError,
-    RefusedError,
-    TemporaryError,
-    Untimely,
-)
+from newsletter.errors import NewsletterError
+from newsletter.web.statuses import choose_status
 
 MEDIA_TYPE = "application/problem+json"
 HEADERS = {
@@ -62,14 +54,10 @@ def answer_error(error: Exception) -> JSONResponse | None:
             return answer_problem(error.status_code, detail, error.headers)
         case RequestValidationError():
             return answer_problem(422, describe_invalid(error.errors()))
-        case BriefError() | AudienceError() | InputError():
-            return answer_problem(422, str(error))
-        case RefusedError() | Untimely():
-            return answer_problem(409, str(error))
-        case TemporaryError() | ConfigurationError():
-            return answer_problem(503, str(error), {"Retry-After": "10"})
         case NewsletterError():
-            return answer_problem(409, str(error))
+            status = choose_status(error)
+            is_ours = status is HTTPStatus.SERVICE_UNAVAILABLE
+            return answer_problem(status, str(error), {"Retry-After": "10"} if is_ours else None)
     return None
 
 

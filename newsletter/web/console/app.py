@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
-from newsletter.errors import ConfigurationError, NewsletterError, TemporaryError, Untimely
+from newsletter.errors import NewsletterError
 from newsletter.press import Press
 from newsletter.web.console.briefs import add_briefs
 from newsletter.web.console.editions import add_editions
@@ -25,6 +25,7 @@ from newsletter.web.console.signing_on import add_sign_on
 from newsletter.web.console.team import add_team
 from newsletter.web.console.today import add_today
 from newsletter.web.console.yourself import add_yourself
+from newsletter.web.statuses import choose_status
 
 log = logging.getLogger("newsletter.web")
 
@@ -85,12 +86,9 @@ def build_console(press: Press, root: str) -> FastAPI:
 
     @app.exception_handler(NewsletterError)
     def explain(request: Request, error: NewsletterError) -> Response:
-        is_ours = isinstance(error, TemporaryError | ConfigurationError)
-        is_ours = is_ours and not isinstance(error, Untimely)
         said = str(error)
-        return tell(
-            request, "That did not work", said[:1].upper() + said[1:], 503 if is_ours else 409
-        )
+        title = "That did not work"
+        return tell(request, title, said[:1].upper() + said[1:], choose_status(error))
 
     @app.exception_handler(Exception)
     def fail(request: Request, error: Exception) -> Response:

@@ -22,6 +22,7 @@ from newsletter.delivery import settle
 from newsletter.delivery.holder import shown_holder
 from newsletter.delivery.inquiry import (
     RunView,
+    Unreached,
     count_states,
     count_unreached,
     decide_finish,
@@ -59,7 +60,7 @@ from newsletter.publish import print_standing, release
 from newsletter.render.preflight import list_failed
 from newsletter.store.audit import Actor, list_entries, note
 from newsletter.web.console.charts import ENDS, build_time_chart, list_classes
-from newsletter.web.console.counting import Audiences
+from newsletter.web.console.counting import Audiences, Kept
 from newsletter.web.console.gate import Visit
 from newsletter.web.console.keys import is_behind
 from newsletter.web.console.members import is_sender
@@ -68,6 +69,11 @@ from newsletter.web.forms import read_number
 
 _LISTED = 60
 _DOUBTS_SHOWN = 200
+_SMOOTH = (State.PENDING, State.LEASED, State.SENDING, State.ACCEPTED)
+
+Reasons = list[tuple[State, str, int]]
+Trouble = tuple[int, bool, tuple[tuple[State, int], ...]]
+"""An edition, whether it is being sent, and how many of it are in trouble of which kind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +94,11 @@ class Tally:
         return count_open(self.counts)
 
     @property
+    def trouble(self) -> tuple[tuple[State, int], ...]:
+        """Whom it did not reach so far; while no number changes, the reasons hardly do."""
+        return tuple(each for each in sorted(self.counts.items()) if each[0] not in _SMOOTH)
+
+    @property
     def others(self) -> list[tuple[str, str, int]]:
         """What became of the rest: state, what it means, how many."""
         return [
@@ -101,6 +112,7 @@ def add_editions(app: FastAPI, press: Press, frame: Frame) -> None:
     """Add the pages of editions."""
     database = press.database
     audiences = Audiences(press)
+    troubles = Kept[Trouble, tuple[Reasons, Unreached | None]]()
 
     def whose(visit: Visit) -> Press:
         return replace(press, actor=visit.actor)
@@ -109,7 +121,7 @@ def add_editions(app: FastAPI, press: Press, frame: Frame) -> None:
     def show_all(request: Request) -> Response:
         with database.reading() as connection:
             listed = [
-                (record, read_tally(connection, record, press.now()))
+                (record, read_tally(connection, record))
                 for record in list_editions(connection, _LISTED)
             ]
         return frame.show("editions.html.j2", request.state.visit, listed=listed)
@@ -123,8 +135,17 @@ def add_editions(app: FastAPI, press: Press, frame: Frame) -> None:
         with database.reading() as connection:
             record = find_named(connection, name)
             run = read_run(connection, record.id, now)
-            tally = read_tally(connection, record, now)
+            tally = read_tally(connection, record)
             doubts = list_doubts(connection, record.id)
+            # Who sends it tries again by itself; whom that leaves is offered afterwards.
+            is_sent_now = bool(run and run.is_alive)
+            (reasons, unreached), _ = troubles.show(
+                (record.id, is_sent_now, tally.trouble),
+                lambda: (
+                    list_reasons(connection, record.id),
+                    None if is_sent_now else count_unreached(connection, record.id),
+                ),
+            )
             shown: dict[str, Any] = {
                 "record": record,
                 "tally": tally,
@@ -132,19 +153,16 @@ def add_editions(app: FastAPI, press: Press, frame: Frame) -> None:
                 "live": describe_live(record, run, tally),
                 "reasons": [
                     (state.value.replace("_", " "), words, count, explain_outcome(state, words))
-                    for state, words, count in list_reasons(connection, record.id)
+                    for state, words, count in reasons
                 ],
                 "doubts": doubts[:_DOUBTS_SHOWN],
                 "doubts_more": max(0, len(doubts) - _DOUBTS_SHOWN),
                 "alerts": list_alerts(connection, record.id),
                 "decisions": list_decisions(connection, record.id),
-                # Who sends it tries again by itself; whom that leaves is offered afterwards.
-                "unreached": None
-                if run and run.is_alive
-                else count_unreached(connection, record.id),
+                "unreached": unreached,
                 "result": find_result(connection, record.id),
                 "interest": read_interest(
-                    connection, record.id, url=press.settings.publication.url, now=now
+                    connection, record.id, url=press.settings.publication.url
                 ),
                 "fewest": FEWEST,
                 "manifest": find_manifest(connection, record),
@@ -371,7 +389,7 @@ def add_editions(app: FastAPI, press: Press, frame: Frame) -> None:
     def ask_to_cancel(request: Request, name: str) -> Response:
         with database.reading() as connection:
             record = find_named(connection, name)
-            tally = read_tally(connection, record, press.now())
+            tally = read_tally(connection, record)
         return frame.show("cancel.html.j2", request.state.visit, record=record, tally=tally)
 
     @app.post("/editions/{name}/cancel")
@@ -424,13 +442,10 @@ def find_named(connection: Connection, name: str) -> EditionRecord:
     return record
 
 
-def read_tally(connection: Connection, record: EditionRecord, now: datetime) -> Tally:
+def read_tally(connection: Connection, record: EditionRecord) -> Tally:
     """Count an edition's deliveries by state, quickly."""
-    run = read_run(connection, record.id, now)
-    if run is None:
-        return Tally(counts={})
-    counts = count_states(connection, record.id, run.audience)
-    return Tally(audience=run.audience, counts=counts)
+    counts = count_states(connection, record.id)
+    return Tally(audience=sum(counts.values()), counts=counts)
 
 
 def describe_live(record: EditionRecord, run: RunView | None, tally: Tally) -> dict[str, Any]:
@@ -463,7 +478,7 @@ def read_live(press: Press, edition_id: int) -> dict[str, Any]:
     with press.database.reading() as connection:
         record = read_edition(connection, edition_id)
         run = read_run(connection, edition_id, press.now())
-        live = describe_live(record, run, read_tally(connection, record, press.now()))
+        live = describe_live(record, run, read_tally(connection, record))
     zone = press.settings.publication.zone
     finish: datetime | None = live["finish_at"]
     shown: Sequence[str] = ("accepted", "audience", "open")

@@ -79,9 +79,7 @@ def add_today(app: FastAPI, press: Press, frame: Frame) -> None:
             waiting = list_waiting(connection, settings, now=now)
             said = find_said_of_edition(connection, record.id) if record and told else None
             under_way = [
-                (each, read_tally(connection, each, now))
-                for each in recent
-                if each.state in UNDER_WAY
+                (each, read_tally(connection, each)) for each in recent if each.state in UNDER_WAY
             ]
         in_edition = {each.reviewed.brief_id for each in told}
         judged = [(each, judge_source(each, now)) for each in facts]

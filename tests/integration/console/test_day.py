@@ -85,7 +85,7 @@ def test_an_edition_is_planned_as_it_stands(stage: Stage) -> None:
     assert ed.post(path, at=at).status_code == 403
     sue.get(f"/console/editions/{day}/send")
     token = seen(sue)
-    assert sue.post(path, at="soon", seen=token).status_code == 409
+    assert sue.post(path, at="soon", seen=token).status_code == 422
     sue.get(f"/console/editions/{day}/send")
     assert sue.post(path, at="2020-01-01T10:00", seen=token).status_code == 409
     assert "has passed" in sue.text
@@ -122,7 +122,7 @@ def test_a_day_from_the_gathering_to_the_result(stage: Stage) -> None:
     ed.get(f"/console/briefs/{dropped}")
     assert (
         ed.post(f"/console/briefs/{dropped}/judge", seen=seen(ed), verdict="rejected").status_code
-        == 409
+        == 422
     )
     ed.get(f"/console/briefs/{dropped}")
     said = {"seen": seen(ed), "verdict": "rejected", "note": "not ours"}
@@ -206,7 +206,7 @@ def test_pause_resume_cancel_say_what_they_do(stage: Stage) -> None:
     assert edition(stage).state == "sending"
     sue.get(f"/console/editions/{day}/cancel")
     assert "3 of 3 readers have not been sent it and never will be" in sue.text
-    assert sue.post(f"/console/editions/{day}/cancel").status_code == 409
+    assert sue.post(f"/console/editions/{day}/cancel").status_code == 422
     assert edition(stage).state == "sending"
     sue.get(f"/console/editions/{day}/cancel")
     assert sue.post(f"/console/editions/{day}/cancel", sure="yes").status_code == 303

@@ -166,7 +166,7 @@ def test_two_briefs_become_one_story_and_two_again(stage: Stage) -> None:
     assert ed.post(f"/console/briefs/{one}/story", rule="split", other=other).status_code == 303
     assert len(told(stage)) == 3
     ed.get(f"/console/briefs/{one}")
-    assert ed.post(f"/console/briefs/{one}/story", rule="merge", other="x").status_code == 409
+    assert ed.post(f"/console/briefs/{one}/story", rule="merge", other="x").status_code == 422
     with stage.database.reading() as connection:
         actions = [entry.action for entry in list_entries(connection, 2)]
     assert actions == ["story.split", "story.merge"]

@@ -189,7 +189,7 @@ def test_a_provider_that_names_itself_otherwise_is_not_asked(
         {"authorization_endpoint": "javascript:alert(1)"},
     ):
         provider.is_asked_by(EMAIL, said=said)
-        assert desk.person().get("/console/sign-on").status_code == 409
+        assert desk.person().get("/console/sign-on").status_code == 422
 
 
 @pytest.mark.parametrize(
