@@ -119,7 +119,7 @@ class Connection:
         """Whether the connection can still take a message, or is taking the one begun."""
         if self._window.under_way or not self._window.usable:
             return self._window.usable
-        return self._wire.usable or self._begun is not None
+        return not self._has_quit and (self._wire.usable or self._begun is not None)
 
     # -- a message -----------------------------------------------------------------------------
 

@@ -297,6 +297,7 @@ def test_a_verdict_does_not_wait_long_for_what_left_with_it(
         ({"QUIT": (drop,)}, "250"),
         ({"QUIT": (reset,)}, "250"),
         ({"QUIT": "500 5.5.1 what?"}, "250"),
+        ({"QUIT": ()}, "250"),  # it says nothing and goes on listening
         # A goodbye in the verdict's place: the verdict was lost, and whose message was taken
         # nobody knows.
         ({".": ()}, "lost in doubt"),
@@ -304,8 +305,10 @@ def test_a_verdict_does_not_wait_long_for_what_left_with_it(
     ],
 )
 def test_a_goodbye_leaves_with_the_last_dot_and_is_never_taken_for_its_verdict(
-    script: Script, expected: str
+    script: Script, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("newsletter.smtp.connection._COMPANY_SECONDS", 0.3)
+
     async def scenario(relay: ScriptedRelay) -> Outcome:
         connection = await Connection.open(parse_relay(relay.url), ehlo_name="x.example", tls=None)
         await connection.prepare(PEOPLE[0], content_for(PEOPLE[0]))
