@@ -158,7 +158,7 @@ def test_relay_goes_away_in_the_middle(tmp_path: Path) -> None:
         project.write_brief()
         project.import_readers(400)
         process = project.start("send", "--yes")
-        if not sink.wait_for(20, seconds=30):
+        if not sink.wait_for(20, seconds=120):
             process.kill()
     # The sink has gone. A sender asked to stop ends in order, and the same command goes on.
     process.terminate()

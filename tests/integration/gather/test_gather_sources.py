@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -546,15 +547,17 @@ def test_short_ids_of_two_sources_are_not_the_same(desk: Desk, web: ScriptedWeb)
 
 
 def test_sources_are_read_side_by_side(desk: Desk, web: ScriptedWeb) -> None:
+    together = threading.Barrier(6)
+
     def wait(handler: BaseHTTPRequestHandler) -> None:
-        time.sleep(0.4)
+        together.wait(20)
         handler.send_error(404)
 
     for number in range(6):
         desk.feed(web.script(f"/{number}", wait))
-    started = time.monotonic()
     desk.gather()
-    assert time.monotonic() - started < 2.2
+    assert not together.broken
+    assert len(web.requests) == 6
 
 
 def test_a_fault_of_ours_is_one_sources_failure(
