@@ -106,12 +106,15 @@ class JsonLines(logging.Formatter):
 
 
 def write_log(stream: TextIO, *, as_json: bool, secrets: Iterable[str]) -> logging.Logger:
-    """Have everything that the program says from INFO upwards written to a stream."""
+    """Have what the program says from INFO upwards written to a stream; gives its logger.
+
+    What a library warns of is written there as well, and masked as well.
+    """
     handler = logging.StreamHandler(stream)
     handler.addFilter(Masking(secrets))
     text = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S%z")
     handler.setFormatter(JsonLines() if as_json else text)
+    logging.getLogger().addHandler(handler)
     logger = logging.getLogger("newsletter")
-    logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     return logger

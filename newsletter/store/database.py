@@ -12,6 +12,7 @@ edition over or unsubscribe. The server ends it, and nothing of it was written.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 import time
@@ -290,6 +291,8 @@ def _tune_sqlite(engine: Engine, durability: Durability) -> None:
 
 def _tune_postgresql(engine: Engine) -> None:
     milliseconds = int(STANDSTILL_SECONDS * 1000)
+    # It warns of what fails while an error ends a statement, and that error is told.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
 
     @event.listens_for(engine, "connect")
     def _on_connect(connection: Any, _record: Any) -> None:

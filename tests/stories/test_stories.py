@@ -2,134 +2,74 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from itertools import combinations, groupby, permutations
+from itertools import groupby, permutations
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from newsletter.briefs.formats import parse_document
 from newsletter.briefs.model import Brief, Point
-from newsletter.editions.stories import ALIKE, Rule, group_stories
+from newsletter.demo.newsroom import write_newsroom
+from newsletter.editions.stories import Rule, group_stories
 from newsletter.editions.story import Candidate, Earlier, Story
-from tests.stories.pairs import Pair, Piece, build_pairs, read_pieces
+from newsletter.settings.publication import Vocabulary
+from tests.stories.pairs import SETS, build_pairs, read_pieces
+from tests.stories.scores import candidates, count_unrelated, score_stories
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
-    """How well one half of the labelled pairs is decided."""
-
-    right: int
-    wrong: int
-    missed: int
-    told: list[str]
-
-    @property
-    def precision(self) -> float:
-        return self.right / (self.right + self.wrong)
-
-    @property
-    def recall(self) -> float:
-        return self.right / (self.right + self.missed)
-
-    def __str__(self) -> str:
-        parts = (
-            f"{name} {share:.3f} (95%: {low:.3f} to {high:.3f}; {part} of {whole})"
-            for name, share, part, whole in (
-                ("precision", self.precision, self.right, self.right + self.wrong),
-                ("recall", self.recall, self.right, self.right + self.missed),
-            )
-            for low, high in [bounds(part, whole)]
-        )
-        return ", ".join(parts)
-
-
-def bounds(part: int, whole: int) -> tuple[float, float]:
-    """Give Wilson's interval of 95 percent for a share."""
-    z = 1.96
-    middle = part / whole + z * z / (2 * whole)
-    reach = z * math.sqrt(part / whole * (1 - part / whole) / whole + (z / whole / 2) ** 2)
-    return (middle - reach) / (1 + z * z / whole), (middle + reach) / (1 + z * z / whole)
-
-
-def score_pairs(*, held_out: bool) -> Score:
-    """Judge each pair alone."""
-    corpus, pairs = build_pairs(held_out=held_out)
-    taken = {id(pair) for pair in pairs if corpus.likeness(*pair.described) >= ALIKE}
-    return count(pairs, lambda pair: id(pair) in taken)
-
-
-def score_stories(*, held_out: bool) -> Score:
-    """Group all pieces of a half as a day's; what is in one story and in two subjects is wrong.
-
-    Each piece is given an outlet of its own: that no outlet tells an event twice would keep most
-    events of a subject apart, as they come from the same few outlets, and is not to be credited.
-    """
-    pieces = [piece for piece in read_pieces() if piece.is_held_out is held_out]
-    story: dict[tuple[str, str, str], int] = {}
-    mixed = 0
-    by_number = dict(enumerate(pieces, 1))
-    alone = [replace(each, source=f"feed {each.brief_id}") for each in candidates(pieces)]
-    for n, made in enumerate(group_stories(alone)):
-        members = [by_number[each.brief_id] for each in (made.lead, *made.others)]
-        mixed += sum(a.subject != b.subject for a, b in combinations(members, 2))
-        story.update({key(piece): n for piece in members})
-    _, pairs = build_pairs(held_out=held_out)
-    found = count(pairs, lambda pair: story[key(pair.one)] == story[key(pair.other)])
-    return replace(found, wrong=found.wrong + mixed)
-
-
-def key(piece: Piece) -> tuple[str, str, str]:
-    return piece.subject, piece.brief.title, piece.brief.sources[0].name
-
-
-def count(pairs: list[Pair], is_taken: Callable[[Pair], bool]) -> Score:
-    right = wrong = missed = 0
-    told = []
-    for pair in pairs:
-        taken = is_taken(pair)
-        right += taken and pair.is_same
-        wrong += taken and not pair.is_same
-        missed += pair.is_same and not taken
-        if taken != pair.is_same:
-            titles = f'"{pair.one.brief.title}" / "{pair.other.brief.title}"'
-            told.append(f"{'same' if pair.is_same else 'not the same'}: {titles}")
-    return Score(right=right, wrong=wrong, missed=missed, told=told)
-
-
-def test_there_are_pairs_enough() -> None:
-    halves = [build_pairs(held_out=held_out)[1] for held_out in (False, True)]
-    assert sum(map(len, halves)) >= 300
-    for half in halves:
+@pytest.mark.parametrize("name", SETS)
+def test_there_are_pairs_enough(name: str) -> None:
+    for held_out in (False, True):
+        _, half = build_pairs(name, held_out=held_out)
         assert len(half) >= 150
         assert sum(pair.is_same for pair in half) >= 60
 
 
-def test_the_pairs_that_were_held_out(capsys: pytest.CaptureFixture[str]) -> None:
-    stories, pairs = score_stories(held_out=True), score_pairs(held_out=True)
+# What is aimed at is a precision of 0.98 at a recall of 0.85; this is what is reached.
+@pytest.mark.parametrize(
+    ("name", "precision", "recall"), [("pieces", 0.92, 0.80), ("fresh", 0.95, 0.07)]
+)
+def test_the_pairs_that_were_held_out(
+    name: str, precision: float, recall: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stories = score_stories(name, held_out=True)
     with capsys.disabled():
-        print(f"\nheld-out half, as grouped: {stories}\nheld-out half, each pair alone: {pairs}")
-    # What is aimed at is 0.98 at 0.85; this is what is reached, and it must not get worse.
-    assert stories.precision >= 0.92
-    assert stories.recall >= 0.80
+        print(f"\n{name}, held out, as grouped: {stories}")
+    assert stories.precision >= precision
+    assert stories.recall >= recall
 
 
 def test_the_pairs_for_tuning() -> None:
-    found = score_stories(held_out=False)
+    found = score_stories("pieces", held_out=False)
     assert found.precision >= 0.98, "\n".join(found.told)
     assert found.recall >= 0.85, "\n".join(found.told)
 
 
-def candidates(pieces: list[Piece]) -> list[Candidate]:
-    return [
-        Candidate(brief_id=n, published_at=piece.at, brief=piece.brief, source="feeds")
-        for n, piece in enumerate(pieces, 1)
+def test_most_unrelated_pieces_of_a_day_stay_apart() -> None:
+    joined, whole = count_unrelated()
+    assert whole >= 250
+    assert joined <= 0.1 * whole, "of subjects that resemble each other, all at one moment"
+
+
+def test_a_small_day_of_unrelated_briefs_stays_one(tmp_path: Path) -> None:
+    """A word is no rare one because a day is small."""
+    config = write_newsroom(tmp_path, now=NOON, smtp_port=1, feed_port=1, secret_key="k" * 40)
+    found = [
+        each
+        for file in sorted((config.parent / "briefs").iterdir())
+        if file.suffix != ".yaml"
+        for each in parse_document(
+            file.read_bytes(), suffix=file.suffix, vocabulary=Vocabulary(), file=file.name
+        ).briefs
     ]
+    told = [candidate(n, each) for n, each in enumerate(found, 1)]
+    assert len(group_stories(told)) == len(found) > 5
 
 
 def shape(stories: tuple[Story, ...]) -> list[tuple[int, ...]]:
@@ -139,7 +79,7 @@ def shape(stories: tuple[Story, ...]) -> list[tuple[int, ...]]:
 DAY = candidates(
     [
         piece
-        for subject, pieces in groupby(read_pieces(), key=lambda piece: piece.subject)
+        for subject, pieces in groupby(read_pieces("pieces"), key=lambda piece: piece.subject)
         if subject in {"port-strike", "quakes", "stocks-day", "ceo", "japanese", "cocoa", "zoo"}
         for piece in pieces
     ]

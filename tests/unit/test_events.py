@@ -19,10 +19,10 @@ ROOT = Path(__file__).parents[2] / "newsletter"
 
 @pytest.fixture
 def stream() -> Iterator[io.StringIO]:
-    logger = logging.getLogger("newsletter")
-    before, level = list(logger.handlers), logger.level
+    logger, root = logging.getLogger("newsletter"), logging.getLogger()
+    before, level = list(root.handlers), logger.level
     yield io.StringIO()
-    logger.handlers, logger.level = before, level
+    root.handlers, logger.level = before, level
 
 
 def test_a_line_says_what_it_is_about(stream: io.StringIO) -> None:
@@ -57,6 +57,16 @@ def test_what_failed_is_masked_too(stream: io.StringIO) -> None:
     assert "hunter-and-gatherer" not in line
     assert "ada@" not in line
     assert json.loads(line)["trace"].endswith("ValueError: *** for a…@example.org")
+
+
+def test_what_a_library_warns_of_is_a_line_like_any_other(stream: io.StringIO) -> None:
+    write_log(stream, as_json=True, secrets=["hunter-and-gatherer"])
+    library = logging.getLogger("some.library")
+    library.warning("ada@example.org said hunter-and-gatherer")
+    library.info("a detail")
+    (line,) = stream.getvalue().splitlines()
+    assert json.loads(line)["message"] == "a…@example.org said ***"
+    assert json.loads(line)["logger"] == "some.library"
 
 
 def test_text_is_for_people(stream: io.StringIO) -> None:
