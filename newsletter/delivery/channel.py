@@ -29,10 +29,12 @@ class Channel(Protocol):
     async def prepare(self, envelope: Envelope, content: bytes) -> Refused | None:
         """Hand over everything but the end; `ConnectionLost` here is never in doubt."""
 
-    async def finish(self, then: Envelope | None = None, *, size_bytes: int = 0) -> Reply:
+    async def finish(
+        self, then: Envelope | None = None, *, size_bytes: int = 0, is_last: bool = False
+    ) -> Reply:
         """Hand over the end and read the verdict; begin the message `then` with it, if it can.
 
-        The next `prepare` must be of that envelope.
+        The next `prepare` must be of that envelope; after one that `is_last` there is none.
         """
 
     @property

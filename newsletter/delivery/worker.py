@@ -5,9 +5,10 @@ this message and the outcome of the last one are committed together; only then t
 outcome is kept for the next commit only as long as there is a next message at hand.
 
 While the commit is under way the next message is made, and where the relay offers PIPELINING
-its MAIL, RCPT and DATA leave with the dot: one round trip a message. Over a connection with a
-window (CHUNKING) several messages are under way, each with its intent committed before its
-first byte is written, and verdicts are collected in order.
+its MAIL, RCPT and DATA leave with the dot: one round trip a message. With the dot of the last
+message that a connection is used for leaves QUIT. Over a connection with a window (CHUNKING)
+several messages are under way, each with its intent committed before its first byte is written,
+and verdicts are collected in order.
 
 A worker may be cancelled anywhere, and leaves behind what is true: before the intent nothing,
 between the intent and the end a message to be tried again, after the end one in doubt. A
@@ -303,7 +304,8 @@ class Worker:
         following = self._ahead.message if self._ahead else None
         try:
             if following is None:
-                reply = await self._channel.finish()
+                is_last = self._used >= MESSAGES_PER_CONNECTION
+                reply = await self._channel.finish(is_last=is_last)
             else:
                 size_bytes = len(following.content)
                 reply = await self._channel.finish(following.envelope, size_bytes=size_bytes)

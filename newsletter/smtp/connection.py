@@ -64,6 +64,7 @@ class Connection:
         self._unproven = address
         self._pipelining = pipelining or Pipelining()
         self._begun: Envelope | None = None
+        self._has_quit = False
         self._pipelines = self._pipelining.trusted and "PIPELINING" in client.extensions
         # LMTP answers BDAT once for each recipient, and so not at all where there is none.
         chunks = self._pipelines and "CHUNKING" in client.extensions and not client.lmtp
@@ -118,7 +119,7 @@ class Connection:
         """Whether the connection can still take a message, or is taking the one begun."""
         if self._window.under_way or not self._window.usable:
             return self._window.usable
-        return self._wire.usable or self._begun is not None
+        return not self._has_quit and (self._wire.usable or self._begun is not None)
 
     # -- a message -----------------------------------------------------------------------------
 
@@ -137,13 +138,16 @@ class Connection:
             self.abort()
             raise
 
-    async def finish(self, then: Envelope | None = None, *, size_bytes: int = 0) -> Reply:
+    async def finish(
+        self, then: Envelope | None = None, *, size_bytes: int = 0, is_last: bool = False
+    ) -> Reply:
         """Send the final dot and read the verdict.
 
         Where the relay offers PIPELINING the commands for the message `then`, of `size_bytes`,
         go out with the dot, so that a message costs one round trip; hand the same envelope to
-        the next `prepare`, or abort. A refusal that came since `prepare` is the verdict, and the
-        dot is not sent. Raises `ConnectionLost`, in doubt if the dot had been handed over.
+        the next `prepare`, or abort. QUIT goes with the dot of the one that `is_last`, so that
+        parting costs none. A refusal that came since `prepare` is the verdict, and the dot is
+        not sent. Raises `ConnectionLost`, in doubt if the dot had been handed over.
         """
         if early := self._wire.take_unasked():
             self.abort()
@@ -152,7 +156,12 @@ class Connection:
         try:
             self._wire.check_usable(Phase.DOT)
             dot = self._client.final_dot()
-            self._wire.write(dot + self._begin(then, size_bytes) if then is not None else dot)
+            if then is not None:
+                dot += self._begin(then, size_bytes)
+            elif is_last and self._pipelines and self._pipelining.trusted:
+                dot += self._client.quit()
+                self._has_quit = True
+            self._wire.write(dot)
             verdict = await self._read_verdict()
         except BaseException:
             self.abort()
@@ -164,9 +173,14 @@ class Connection:
         """Read the reply to the dot, and see that those to what left with it bear it out.
 
         A relay that loses a reply, or gives them in another order, may have said of the next
-        message what we would take for this one's verdict.
+        message, or of our parting, what we would take for this one's verdict.
         """
         wire = self._wire
+        if self._has_quit:
+            await wire.hear(2, patience=_COMPANY_SECONDS)
+            if isinstance(wire.cause, OutOfStep):
+                self._pipelining.distrust(wire.failure)
+            return wire.take(Phase.DOT)
         if self._begun is None:
             return await wire.answer(Phase.DOT)
         await wire.hear(1 + len(_GROUP), patience=_COMPANY_SECONDS)

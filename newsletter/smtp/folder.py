@@ -95,7 +95,9 @@ class Folder:
             ) from None
         return None
 
-    async def finish(self, then: Envelope | None = None, *, size_bytes: int = 0) -> Reply:
+    async def finish(
+        self, then: Envelope | None = None, *, size_bytes: int = 0, is_last: bool = False
+    ) -> Reply:
         """Put the message in its place."""
         if self._prepared is None:
             raise LocalProtocolError("there is no message to end")

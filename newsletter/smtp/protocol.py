@@ -314,6 +314,8 @@ class Client:
                 raise RemoteProtocolError(f"it answers DATA with {code}, not 354")
             self._content_open = code == 354
         elif phase is Phase.DOT:
+            if code == 221 and self._due[-1] is Phase.QUIT:
+                raise OutOfStep("it answers the message with 221, which is for QUIT")
             if self.judged >= self.ended and reply.positive:
                 raise RemoteProtocolError("it takes a message that it has not had in full")
             self.judged += 1

@@ -96,9 +96,9 @@ def test_the_report_is_a_table_of_one_width() -> None:
         (1.0, 0, 10, 20_000),
         (0.1, 0, 10, 2_000),
         (0.001, 0, 10, 500),
-        (1.0, 20, 10, 2_000),
+        (1.0, 20, 10, 4_000),
         (0.1, 20, 100, 20_000),
-        (1.0, 80, 10, 1_000),
+        (1.0, 80, 10, 3_000),
     ],
 )
 def test_runs_last_seconds(share: float, delay_ms: int, connections: int, messages: int) -> None:

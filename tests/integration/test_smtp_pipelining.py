@@ -286,3 +286,40 @@ def test_a_verdict_does_not_wait_long_for_what_left_with_it(
     with ScriptedRelay({"RCPT": ["250 ok", (wait(2), "250 ok")]}, offers=OFFERS) as relay:
         asyncio.run(scenario(relay))
     assert len(relay.accepted) == 2
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ({}, "250"),
+        ({".": "552 5.2.2 full"}, "552"),
+        ({".": ("421 4.3.2 closing", drop)}, "421"),
+        ({"QUIT": (drop,)}, "250"),
+        ({"QUIT": (reset,)}, "250"),
+        ({"QUIT": "500 5.5.1 what?"}, "250"),
+        ({"QUIT": ()}, "250"),  # it says nothing and goes on listening
+        # A goodbye in the verdict's place: the verdict was lost, and whose message was taken
+        # nobody knows.
+        ({".": ()}, "lost in doubt"),
+        ({".": (drop,)}, "lost in doubt"),
+    ],
+)
+def test_a_goodbye_leaves_with_the_last_dot_and_is_never_taken_for_its_verdict(
+    script: Script, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("newsletter.smtp.connection._COMPANY_SECONDS", 0.3)
+
+    async def scenario(relay: ScriptedRelay) -> Outcome:
+        connection = await Connection.open(parse_relay(relay.url), ehlo_name="x.example", tls=None)
+        await connection.prepare(PEOPLE[0], content_for(PEOPLE[0]))
+        try:
+            return await connection.finish(is_last=True)
+        except ConnectionLost as lost:
+            return lost
+        finally:
+            assert not connection.usable
+            await connection.close()
+
+    with ScriptedRelay(script, offers=OFFERS) as relay:
+        assert shown([asyncio.run(scenario(relay))]) == [expected]
+    assert relay.sessions[0].commands.count("QUIT") <= 1

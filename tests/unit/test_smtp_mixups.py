@@ -122,6 +122,8 @@ class Relay:
             self._reads_content = True
         elif verb in ("BDAT", "."):
             self.accepted.add(self._message)
+        elif verb == "QUIT":
+            reply = "221 bye"
         self._replies.append(f"{reply}\r\n".encode())
 
     def _speak(self) -> None:
@@ -193,7 +195,8 @@ async def send_one_after_another(plan: Plan) -> tuple[list[Outcome], Relay]:
             break
         try:
             refused = await connection.prepare(envelope, MESSAGE)
-            outcomes.append(refused or await connection.finish(then, size_bytes=len(MESSAGE)))
+            last, size = then is None, len(MESSAGE)
+            outcomes.append(refused or await connection.finish(then, size_bytes=size, is_last=last))
         except ConnectionLost as lost:
             outcomes.append(lost)
     connection.abort()
@@ -206,7 +209,7 @@ _plans = st.builds(
         st.integers(0, COUNT - 1), st.sampled_from(["MAIL", "RCPT", "BDAT"]), max_size=3
     ),
     fault=st.sampled_from(["none", "lost", "twice", "swapped", "closed"]),
-    at=st.integers(0, 4 * COUNT - 1),
+    at=st.integers(0, 4 * COUNT),
     takes_bytes=st.just(1_000_000) | st.integers(50, 1000),
     chunk=st.integers(1, 200),
 )
@@ -228,6 +231,10 @@ def test_in_a_window_nobody_is_told_what_is_not_so(plan: Plan) -> None:
 @example(Plan(refused={1: "BDAT", 2: "RCPT"}, fault="lost", at=7))
 @example(Plan(refused={1: "BDAT"}, fault="lost", at=7))
 @example(Plan(refused={1: "BDAT"}, fault="swapped", at=7))
+@example(Plan(refused={COUNT - 1: "BDAT"}, fault="lost", at=4 * COUNT - 1))
+@example(Plan(refused={COUNT - 1: "BDAT"}, fault="swapped", at=4 * COUNT - 1))
+@example(Plan(fault="lost", at=4 * COUNT - 1))
+@example(Plan(fault="lost", at=4 * COUNT))
 def test_one_after_another_nobody_is_told_what_is_not_so(plan: Plan) -> None:
     # A refused dot in the place of the next sender's yes reads like a refused sender, if that
     # message's own recipient is refused as well: no code and no count could tell.
