@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import tempfile
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +19,12 @@ def open_new_database(path: Path, *, durability: Durability = "process") -> Data
     """
     path.write_bytes(_with_tables())
     return open_database(f"sqlite:///{path}", durability=durability)
+
+
+def copy_database(source: Path, target: Path) -> None:
+    """Copy a SQLite database with what its log has, which a copy of the file alone leaves out."""
+    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
+        old.backup(new)
 
 
 @cache

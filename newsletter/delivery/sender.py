@@ -357,13 +357,13 @@ def _sharing(pool: ThreadPoolExecutor | None) -> Iterator[None]:
 def _steady_heap() -> Iterator[None]:
     """Keep the collector of cycles from looking through the whole program again and again.
 
-    Not even once before: that takes as long as ten round trips, and what garbage there is may
-    wait until the run has ended.
+    Once before it does: garbage that is frozen may hold a connection to the database open.
     """
     thresholds = gc.get_threshold()
     if thresholds[0] >= _GARBAGE:  # another run in this process sees to it
         yield
         return
+    gc.collect()
     gc.freeze()
     gc.set_threshold(_GARBAGE, *thresholds[1:])
     try:

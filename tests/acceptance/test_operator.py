@@ -184,10 +184,15 @@ def test_a_further_edition_of_the_day_by_hand(tmp_path: Path) -> None:
     sent = project.run("send", "--kind", "evening", "--yes", "--json")
     assert sent.code == 0, sent.err
     assert len(list((project.root / "outbox").glob("*.eml"))) == 1
-    assert "Nothing new" in project.run("send", "--yes").out
-    (edition,) = project.run("status", "--json").document["editions"]
-    assert (edition["kind"], edition["counts"]["accepted"]) == ("evening", 1)
-    name = f"{edition['date']}-evening"
+    daily = project.run("send", "--yes", "--json")
+    assert daily.code == 0, daily.err
+    assert len(list((project.root / "outbox").glob("*.eml"))) == 2, "who had it does not again"
+    told = project.run("status", "--json").document["editions"]
+    assert sorted((each["kind"], each["counts"]["accepted"]) for each in told) == [
+        ("daily", 1),
+        ("evening", 1),
+    ]
+    name = f"{told[0]['date']}-evening"
     shown = project.run("show", "--to", "a@b.example", "--kind", "evening")
     assert "Harbor Evening" in shown.out
     story = " ".join(project.run("explain", "c@d.example").out.split())

@@ -13,6 +13,7 @@ from newsletter.settings import load_settings
 from newsletter.store import open_database
 from newsletter.web.app import serving
 from tests.acceptance.project import KEY, Project
+from tests.databases import copy_database
 from tests.integration.api.stage import Stage, closing
 from tests.integration.web.stage import Clock
 
@@ -32,7 +33,7 @@ def gathered(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture
 def stage(gathered: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     monkeypatch.setenv("NEWSLETTER_SECRET_KEY", KEY)
-    (tmp_path / "news.db").write_bytes((gathered.root / "newsletter.db").read_bytes())
+    copy_database(gathered.root / "newsletter.db", tmp_path / "news.db")
     settings = load_settings(gathered.config)
     outbox = tmp_path / "outbox"
     delivery = settings.delivery.model_copy(update={"relay": f"eml:{outbox}"})

@@ -17,6 +17,7 @@ from newsletter.web.app import serving
 from newsletter.web.console import proofs
 from newsletter.web.console.app import build_console
 from tests.acceptance.project import KEY, Project
+from tests.databases import copy_database
 from tests.integration.console.stage import Stage
 from tests.integration.web.stage import Clock
 
@@ -52,7 +53,7 @@ def open_stage(
     gathered: Project, folder: Path, *, further: tuple[FurtherEdition, ...] = ()
 ) -> Iterator[Stage]:
     """Serve a copy of what was gathered, whose files are in a folder, with further editions."""
-    (folder / "news.db").write_bytes((gathered.root / "newsletter.db").read_bytes())
+    copy_database(gathered.root / "newsletter.db", folder / "news.db")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NEWSLETTER_SECRET_KEY", KEY)
         settings = load_settings(gathered.config)

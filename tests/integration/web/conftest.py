@@ -16,6 +16,7 @@ from newsletter.settings import load_settings
 from newsletter.store import open_database
 from newsletter.web.app import serving
 from tests.acceptance.project import KEY, Project
+from tests.databases import copy_database
 from tests.integration.runs import Server
 from tests.integration.web.stage import Clock, Stage
 
@@ -74,7 +75,7 @@ def counting(
 def open_stage(sent: Project, folder: Path) -> Iterator[Stage]:
     """Serve the pages of a publication on a copy of its database."""
     copy = folder / f"{sent.root.name}.db"
-    copy.write_bytes((sent.root / "newsletter.db").read_bytes())
+    copy_database(sent.root / "newsletter.db", copy)
     settings = load_settings(sent.config)
     database = open_database(f"sqlite:///{copy}", durability="process")
     clock = Clock(datetime.now(UTC))
