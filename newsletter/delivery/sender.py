@@ -357,7 +357,7 @@ def _sharing(pool: ThreadPoolExecutor | None) -> Iterator[None]:
 def _steady_heap() -> Iterator[None]:
     """Keep the collector of cycles from looking through the whole program again and again.
 
-    Once before it does: garbage that is frozen may hold a connection to the database open.
+    It does once before, so that no garbage is kept for the length of the run.
     """
     thresholds = gc.get_threshold()
     if thresholds[0] >= _GARBAGE:  # another run in this process sees to it
