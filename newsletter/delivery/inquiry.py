@@ -10,9 +10,10 @@ it, but no index does.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import (
@@ -375,7 +376,7 @@ def tell_story(
                 FORGOTTEN
                 if is_forgotten(connection, record.id)
                 else explain_absence(
-                    subscriber, suppressed, record, is_all_told=_is_all_told(connection, record)
+                    subscriber, suppressed, record, partial(_is_all_told, connection, record)
                 )
             )
             chapters.append(Chapter(edition=record, copy=None, absence=absence))
@@ -476,13 +477,12 @@ def explain_absence(
     subscriber: Subscriber,
     suppressed: Suppressed | None,
     record: EditionRecord,
-    *,
-    is_all_told: bool = False,
+    is_all_told: Callable[[], bool] = lambda: False,
 ) -> str:
     """Say why a reader is not in the audience of an edition, as far as anybody can know.
 
-    An edition's Date is the second in which its audience was frozen. `is_all_told` is whether
-    other editions had told all that it tells.
+    An edition's Date is the second in which its audience was frozen. `is_all_told` tells whether
+    other editions had told all that it tells; it reads the whole edition, so it is asked last.
     """
     frozen_at = record.dated_at
     if frozen_at is None:
@@ -510,7 +510,7 @@ def explain_absence(
     days = subscriber.choices.days
     if days and is_by_day(record.kind) and weekday(record.date) not in days:
         return f"chose other weekdays ({', '.join(days)}); {fixed}"
-    if is_all_told:
+    if is_all_told():
         return f"had been sent all that it tells by other editions; {fixed}"
     return f"was not active then; {fixed}"
 

@@ -137,7 +137,6 @@ def approve(
         note_approved(connection, record.id, content, press.settings, by=press.actor, now=now)
         told = [f"{finding.number} {finding.name}: {finding.detail}" for finding in overridden]
         note_override(connection, record.id, told, by=press.actor.who, now=now)
-        index_edition(connection, record.id)
         if by_person and record.kind != "weekly":  # what it tells was approved before
             rules = read_rules(press.settings)
             approve_edition(connection, record.id, rules, by=press.actor, now=now)
