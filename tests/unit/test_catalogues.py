@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from babel.messages.catalog import Catalog
+from babel.messages.plurals import get_plural
 from babel.messages.pofile import read_po
 from lxml import html as lxml_html
 
@@ -160,7 +161,7 @@ def test_an_empty_catalogue_is_written_for_who_translates() -> None:
     program = [sys.executable, "-m", "newsletter.render.catalogues"]
     written = subprocess.run([*program, "fr"], capture_output=True, check=True).stdout.decode()
     assert written.count("msgid ") - 1 == len(TEXTS)
-    assert "nplurals=2; plural=(n > 1)" in written
+    assert f"Plural-Forms: {get_plural('fr')}" in written  # as this release of Babel knows it
     refused = subprocess.run([*program, "xx"], capture_output=True, text=True, check=False)
     assert refused.returncode == 2
     assert "xx" in refused.stderr
