@@ -155,6 +155,10 @@ def running(app: FastAPI, listen: str, *, field: str) -> Iterator[str]:
             field=field,
             mend='name a free one, or "" for no pages',
         ) from None
+    # Heads and bodies are written one after the other: held back until the head is acknowledged
+    # (RFC 896), each answer would take the other side's 40 ms of patience (RFC 1122). Connections
+    # inherit this; asyncio sees to it only for listeners that it makes itself.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with listener:
         server = uvicorn.Server(
             uvicorn.Config(
