@@ -64,7 +64,7 @@ from newsletter.delivery.lifecycle import OPEN, State, origins
 from newsletter.delivery.settle import close_cancelled, doubt_left
 from newsletter.delivery.waves import Hour, Wave
 from newsletter.editions.lifecycle import UNDER_WAY
-from newsletter.editions.model import parse_edition_name
+from newsletter.editions.model import name_edition, parse_edition_name
 from newsletter.editions.shelf import find_edition
 from newsletter.errors import AlreadyRunning, RefusedError
 from newsletter.settings import KINDS
@@ -298,12 +298,21 @@ class Ledger:
             return bool(connection.execute(_STATE, _of(run)).scalar_one() != "sending")
 
     def lease(self, run: Run, limit: int, now: datetime) -> Leased:
-        """Take up to `limit` deliveries that are due; those suppressed meanwhile drop out."""
+        """Take up to `limit` deliveries that are due; those suppressed meanwhile drop out.
+
+        What a copy leaves out since an edition that was under way had it is told after all where
+        that one did not come to the reader, unless the copy was tried before.
+        """
         with self._database.writing() as connection:
             self._assert_fence(connection, run)
             rows = connection.execute(_LEASE, _of(run) | {"now": now, "most": limit}).all()
+            lost = _take_back_lost(connection, run, rows)
         rows = sorted(rows, key=lambda row: row.subscriber_id)
-        jobs = tuple(_job(row) for row in rows if row.state == State.LEASED)
+        jobs = tuple(
+            _job(row, read_had(row.had) - lost.get(row.subscriber_id, frozenset()))
+            for row in rows
+            if row.state == State.LEASED
+        )
         return Leased(jobs=jobs, suppressed=len(rows) - len(jobs))
 
     def give_back(self, run: Run, now: datetime) -> None:
@@ -622,6 +631,33 @@ def _find_had(connection: Connection, names: Sequence[str]) -> dict[str, Any]:
     return found
 
 
+def _take_back_lost(
+    connection: Connection, run: Run, rows: Sequence[Row[Any]]
+) -> dict[int, set[str]]:
+    """Take off copies that were never tried what was to come to their readers, and did not.
+
+    From its first attempt on nothing of a copy changes. Gives the names of editions, by reader.
+    """
+    had = {row.subscriber_id: read_had(row.had) for row in rows if row.had and not row.attempts}
+    names = frozenset().union(*had.values())
+    dates = {named[0] for name in names if (named := parse_edition_name(name))}
+    if not dates:
+        return {}
+    found = connection.execute(_NOT_OVER_BEFORE, _of(run) | {"dates": sorted(dates)})
+    ids = {row.id: name_edition(row.date, row.kind) for row in found}
+    lost: dict[int, set[str]] = {}
+    for row in connection.execute(_NOT_SENT, {"editions": [*ids], "readers": [*had]}):
+        if (name := ids[row.edition_id]) in had[row.subscriber_id]:
+            lost.setdefault(row.subscriber_id, set()).add(name)
+    changed = [
+        _of(run) | {"of": reader, "names": " ".join(sorted(had[reader] - gone))}
+        for reader, gone in lost.items()
+    ]
+    if changed:
+        connection.execute(_HAD, changed)
+    return lost
+
+
 def _was_sent(edition_id: int, states: Sequence[str] = ()) -> Any:
     copy = deliveries.alias()
     return exists().where(
@@ -634,7 +670,7 @@ def _was_sent(edition_id: int, states: Sequence[str] = ()) -> Any:
 _WAS_SENT = (State.ACCEPTED.value, State.IN_DOUBT.value)
 
 
-def _job(row: Row[Any]) -> Job:
+def _job(row: Row[Any], had: frozenset[str]) -> Job:
     return Job(
         reader=Reader(
             subscriber_id=row.subscriber_id,
@@ -642,7 +678,7 @@ def _job(row: Row[Any]) -> Job:
             name=row.name,
             choices=Choices.from_document(row.choices),
             fields=row.fields,
-            had=read_had(row.had),
+            had=had,
         ),
         attempts=row.attempts,
     )
@@ -671,7 +707,7 @@ def _build_due(state: State) -> Any:
     return select(found.subquery())
 
 
-_D = deliveries.c
+_D, _THIS = deliveries.c, editions.alias("this")
 _NOW = bindparam("now", type_=Instant)
 _OF_EDITION = _D.edition_id == bindparam("edition")
 _IS_OPEN = text(f"({is_in(OPEN_STATES)})")
@@ -720,6 +756,24 @@ _GIVE_BACK = (
     .values(state=State.PENDING.value, changed_at=_NOW)
 )
 _KEY_OF = select(_D.email_key).where(_OF_EDITION, _D.subscriber_id == bindparam("of"))
+_NOT_OVER_BEFORE = select(editions.c.id, editions.c.date, editions.c.kind).where(
+    editions.c.date.in_(bindparam("dates", expanding=True)),
+    or_(
+        editions.c.sent_at.is_(None),
+        editions.c.sent_at
+        >= select(_THIS.c.dated_at).where(_THIS.c.id == bindparam("edition")).scalar_subquery(),
+    ),
+)
+_NOT_SENT = select(_D.edition_id, _D.subscriber_id).where(
+    _D.edition_id.in_(bindparam("editions", expanding=True)),
+    _D.subscriber_id.in_(bindparam("readers", expanding=True)),
+    _D.state.in_([State.FAILED, State.EXPIRED, State.SUPPRESSED]),
+)
+_HAD = (
+    update(deliveries)
+    .where(_OF_EDITION, _D.subscriber_id == bindparam("of"))
+    .values(had=bindparam("names"))
+)
 _STATE = select(editions.c.state).where(editions.c.id == bindparam("edition"))
 _PUT_OFF = (
     update(deliveries)

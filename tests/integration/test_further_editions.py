@@ -371,6 +371,29 @@ def test_a_daily_that_tells_what_an_evening_told_meanwhile_is_made_again(
     assert titles(server, "both") == Counter([quay, mole, "Thousands Dance on Pier"])
 
 
+def test_what_an_evening_was_to_bring_and_never_did_comes_with_the_copy_of_a_later_hour(
+    house: House, server: Server
+) -> None:
+    house.open(EVENING)
+    house.add_reader("both", Choices(editions=("evening",), send_at="10:00"))
+    evening, daily = f"{MONDAY}-evening", f"{MONDAY + DAY}"
+    server.at_rcpt = lambda _recipient, _attempt: "450 4.2.1 later"
+    house.at(MONDAY, "17:00")
+    quay = house.write("quay")
+    house.keep(lambda: bool(server.times) and house.state(evening) == "sending")
+    house.at(MONDAY + DAY, "07:00")
+    mole = house.write("mole")
+    house.keep(lambda: house.state(daily) == "sending")  # its audience is fixed: both may come
+    house.at(MONDAY + DAY, "09:30")
+    house.send(evening)  # it is over, and never came
+    assert not server.kept
+    server.at_rcpt = lambda _recipient, _attempt: ""
+    house.at(MONDAY + DAY, "10:00")
+    house.send(daily)
+    assert titles(server, "both") == Counter([quay, mole])
+    assert server.kept.total() == 1
+
+
 def test_two_keepers_at_one_moment_send_each_edition_once(
     house: House, server: Server, database: Database
 ) -> None:
