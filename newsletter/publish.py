@@ -25,6 +25,7 @@ from sqlalchemy import Connection
 
 from newsletter.audience.segment import Segment
 from newsletter.briefs.gather import SourceReport
+from newsletter.delivery.audience import Audience
 from newsletter.delivery.lifecycle import State
 from newsletter.delivery.sender import Sender
 from newsletter.editions.candidates import is_overtaken
@@ -260,9 +261,9 @@ def _call_off(press: Press, day: date, kind: Kind) -> Prepared | None:
     """Cancel the edition of a day that is for who chose it where nobody did."""
     if kind in ("daily", "special", "correction"):
         return None
-    is_for_all = press.settings.is_for_all(kind)
+    takers = Audience(is_for_all=press.settings.is_for_all(kind))
     with press.database.reading() as connection:
-        if press.ledger.is_taken(connection, kind, day, is_for_all=is_for_all):
+        if press.ledger.is_taken(connection, kind, day, takers):
             return None
     composed = call_off(press.database, press.settings, day=day, kind=kind, now=press.now())
     return Prepared(composed=composed) if composed else None

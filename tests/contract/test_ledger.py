@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy import delete, update
 
 from newsletter.audience.reader import RHYTHMS, Choices
+from newsletter.delivery.audience import Audience
 from newsletter.delivery.holder import describe_self
 from newsletter.delivery.inquiry import list_doubts, list_reasons
 from newsletter.delivery.journal import _move_statement
@@ -156,14 +157,14 @@ def enrolled(
 ) -> list[int]:
     edition_id = desk.store_edition()
     desk.set_edition(edition_id, kind=kind)
-    asked: dict[str, Any] = {
-        "repeats": [tuple(map(str, days)) for days in repeats],
-        "owed_for": [str(owed_for)] if owed_for else [],
-        "is_for_all": is_for_all,
-    }
+    asked = Audience(
+        repeats=[tuple(map(str, days)) for days in repeats],
+        owed_for=[str(owed_for)] if owed_for else [],
+        is_for_all=is_for_all,
+    )
     with desk.database.writing() as connection:
-        expected = Ledger.count_audience(connection, edition_id, desk.now, **asked)
-        assert Ledger.enrol(connection, edition_id, desk.now, **asked) == expected
+        expected = Ledger.count_audience(connection, edition_id, desk.now, asked)
+        assert Ledger.enrol(connection, edition_id, desk.now, asked) == expected
     jobs = desk.lease_all(desk.take(edition_id))
     return sorted(job.reader.subscriber_id for job in jobs)
 
@@ -270,8 +271,9 @@ def test_a_correction_goes_to_exactly_those_who_were_sent_what_was_wrong(
     edition_id = desk.store_edition()
     desk.set_edition(edition_id, kind="correction")
     with desk.database.writing() as connection:
-        counted = Ledger.count_audience(connection, edition_id, desk.now, only_had=(wrong,))
-        enrolled = Ledger.enrol(connection, edition_id, desk.now, only_had=(wrong,))
+        asked = Audience(only_had=(wrong,))
+        counted = Ledger.count_audience(connection, edition_id, desk.now, asked)
+        enrolled = Ledger.enrol(connection, edition_id, desk.now, asked)
     exactly = {
         cases.index((state, "active", False)) + 1 for state in (State.ACCEPTED, State.IN_DOUBT)
     }
