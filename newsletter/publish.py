@@ -56,7 +56,7 @@ from newsletter.press.delivering import check_installation, check_relay, deliver
 from newsletter.press.seconding import check_seconded
 from newsletter.press.site import check_web, write_web
 from newsletter.render.preflight import Finding, choose_overridden, list_failed
-from newsletter.settings import is_daily
+from newsletter.settings import is_daily, is_optional
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,8 +258,8 @@ def make_ready(press: Press, day: date, kind: Kind = "daily") -> Prepared:
 
 
 def _call_off(press: Press, day: date, kind: Kind) -> Prepared | None:
-    """Cancel the edition of a day that is for who chose it where nobody did."""
-    if kind in ("daily", "special", "correction"):
+    """Cancel the edition of a day where readers choose, and none of them chose it."""
+    if not is_optional(kind):
         return None
     takers = Audience(is_for_all=press.settings.is_for_all(kind))
     with press.database.reading() as connection:
