@@ -54,13 +54,20 @@ class NewsletterError(Exception):
         super().__init__(problem)
 
     def __str__(self) -> str:
+        return f"{self._find()}; {self.mend}." if self.mend else self.finding
+
+    @property
+    def finding(self) -> str:
+        """What is wrong and where, in one sentence without the mend."""
+        return f"{self._find().rstrip('.')}."
+
+    def _find(self) -> str:
         place = f"{self.file}" if self.file is not None else ""
         if self.line is not None:
             place = f"{place}, line {self.line}" if place else f"line {self.line}"
         if self.field:
             place = f"{place}, {self.field}" if place else self.field
-        sentence = f"{place}: {self.problem}" if place else self.problem
-        return f"{sentence}; {self.mend}." if self.mend else f"{sentence.rstrip('.')}."
+        return f"{place}: {self.problem}" if place else self.problem
 
 
 class ConfigurationError(NewsletterError):

@@ -25,6 +25,7 @@ from sqlalchemy import Connection
 
 from newsletter.audience.segment import Segment
 from newsletter.briefs.gather import SourceReport
+from newsletter.delivery.audience import Audience
 from newsletter.delivery.lifecycle import State
 from newsletter.delivery.sender import Sender
 from newsletter.editions.candidates import is_overtaken
@@ -55,7 +56,7 @@ from newsletter.press.delivering import check_installation, check_relay, deliver
 from newsletter.press.seconding import check_seconded
 from newsletter.press.site import check_web, write_web
 from newsletter.render.preflight import Finding, choose_overridden, list_failed
-from newsletter.settings import is_daily
+from newsletter.settings import is_daily, is_optional
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,12 +258,12 @@ def make_ready(press: Press, day: date, kind: Kind = "daily") -> Prepared:
 
 
 def _call_off(press: Press, day: date, kind: Kind) -> Prepared | None:
-    """Cancel the edition of a day that is for who chose it where nobody did."""
-    if kind in ("daily", "special", "correction"):
+    """Cancel the edition of a day where readers choose, and none of them chose it."""
+    if not is_optional(kind):
         return None
-    is_for_all = press.settings.is_for_all(kind)
+    takers = Audience(is_for_all=press.settings.is_for_all(kind))
     with press.database.reading() as connection:
-        if press.ledger.is_taken(connection, kind, day, is_for_all=is_for_all):
+        if press.ledger.is_taken(connection, kind, day, takers):
             return None
     composed = call_off(press.database, press.settings, day=day, kind=kind, now=press.now())
     return Prepared(composed=composed) if composed else None

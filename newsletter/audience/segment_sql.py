@@ -76,6 +76,14 @@ def read_value(column: Any, key: str, *, is_sqlite: bool) -> Any:
     return func.coalesce(found, "")
 
 
+def mentions(*names: str) -> Any:
+    """Give the condition that a reader chose one of these, cheap where they chose nothing."""
+    choices = type_coerce(_S.choices, Text)
+    return (choices != "{}") & or_(
+        *(func.replace(choices, f'"{n}":', "") != choices for n in names)
+    )
+
+
 def build_list(name: str, value: str, is_sqlite: bool) -> Any:
     """Give the condition that a list among the choices holds a value."""
     document = type_coerce(_S.choices, Text)

@@ -41,7 +41,7 @@ def receive(ctx: typer.Context) -> None:
 
 
 def listen(ctx: typer.Context, as_json: JsonOption = False) -> None:
-    """Look once into the mailbox of [incoming] for who leaves by mail; `serve` does it itself."""
+    """Look once into the mailbox of `incoming` for who leaves by mail; `serve` does it itself."""
     from newsletter.press import Press
     from newsletter.press.listening import listen as look
 

@@ -29,13 +29,10 @@ from typing import Any, Literal
 from sqlalchemy import (
     Connection,
     Row,
-    Text,
     and_,
     bindparam,
     case,
     delete,
-    exists,
-    false,
     func,
     insert,
     literal,
@@ -43,18 +40,22 @@ from sqlalchemy import (
     or_,
     select,
     text,
-    type_coerce,
     union_all,
     update,
 )
 
 from newsletter.audience.address import build_key
 from newsletter.audience.pseudonyms import PREFIX
-from newsletter.audience.reader import Choices, Reader, refusal
-from newsletter.audience.rest import wants_mail
-from newsletter.audience.segment import Segment
-from newsletter.audience.segment_sql import build_condition, build_list, read_value
+from newsletter.audience.reader import Choices, Reader
+from newsletter.audience.segment_sql import build_condition, mentions, read_value
 from newsletter.audience.suppression import freeze_audience, suppress
+from newsletter.delivery.audience import (
+    EVERYBODY,
+    Audience,
+    is_mailed,
+    is_suppressed,
+    names_had,
+)
 from newsletter.delivery.entries import Grant, Intent, Job, Leased, Outcome, Run
 from newsletter.delivery.guards import Alert
 from newsletter.delivery.holder import is_gone, shown_holder
@@ -63,11 +64,8 @@ from newsletter.delivery.journal import Journal, taken_over
 from newsletter.delivery.lifecycle import OPEN, State, origins
 from newsletter.delivery.settle import close_cancelled, doubt_left
 from newsletter.delivery.waves import Hour, Wave
-from newsletter.editions.lifecycle import UNDER_WAY
-from newsletter.editions.model import parse_edition_name
-from newsletter.editions.shelf import find_edition
+from newsletter.editions.model import name_edition, parse_edition_name
 from newsletter.errors import AlreadyRunning, RefusedError
-from newsletter.settings import KINDS
 from newsletter.store import Database, tables
 from newsletter.store.happenings import tell_of_edition
 from newsletter.store.tables import (
@@ -79,7 +77,6 @@ from newsletter.store.tables import (
     relay_states,
     runs,
     subscribers,
-    suppressions,
 )
 
 __all__ = ["LEASE", "Grant", "Intent", "Job", "Leased", "Ledger", "Outcome", "Run"]
@@ -110,43 +107,29 @@ class Ledger:
         connection: Connection,
         edition_id: int,
         now: datetime,
+        audience: Audience = EVERYBODY,
         *,
         refers_to: Sequence[str] = (),
-        repeats: Sequence[Sequence[str]] = (),
-        owed_for: Sequence[str] = (),
-        only_had: Sequence[int] = (),
-        is_for_all: bool = False,
-        segment: Segment | None = None,
         plan: Callable[[Mapping[Hour, int]], Sequence[Wave]] | None = None,
         follows_zones: bool = False,
     ) -> int:
         """Freeze the audience and each reader's choices; return how many there are.
 
-        It is every active reader, or those in a `segment`, who wants mail on its date.
-
         `refers_to` are names of editions: which of these a reader was sent, or is still to be
-        sent, is frozen too. Where all that an edition tells was told before, `repeats` has for
-        each piece of it the names of the editions that told it: who was sent one of each does not
-        get it, unless they were sent one of `owed_for`, which it corrects. The round-up goes to
-        those who chose it. A correction goes to
-        those who were sent one of the editions `only_had`, whatever they chose. A further daily
-        edition goes to those who chose it, and where it `is_for_all` to those who take the daily
-        one, unless they said no. Every other kind goes to those who did not choose the round-up
-        alone. The caller's transaction also approves the edition, so that both happen or neither.
+        sent, is frozen too. The caller's transaction also approves the edition, so that both
+        happen or neither.
 
         Everybody's copy is due at once, unless a `plan` says when those of each chosen hour are;
         with `follows_zones` those of each zone as well.
         """
         freeze_audience(connection)
         _s, is_sqlite = subscribers.c, connection.dialect.name == "sqlite"
-        kind, day = _read_kind_and_date(connection, edition_id)
         # SQLite would go by the index on the status and look each reader up: nearly all are
         # active, so it reads the table, in the order in which the rows are then appended.
         status: Any = literal_column("+subscribers.status") if is_sqlite else _s.status
         is_in_audience = and_(
             status == "active",
-            _is_mailed(connection, kind, day, repeats, owed_for, only_had, is_for_all),
-            build_condition(segment, now, is_sqlite=is_sqlite),
+            _is_in(connection, edition_id, audience, now),
         )
         at_once = literal(now, deliveries.c.next_attempt_at.type)
         due: Any = at_once
@@ -154,7 +137,7 @@ class Ledger:
             chosen = _count_hours(connection, is_in_audience, follows_zones=follows_zones)
             _store_waves(connection, edition_id, plan(chosen))
             due = _build_due_at(edition_id, at_once, is_sqlite=is_sqlite)
-        audience = select(
+        rows = select(
             literal(edition_id),
             _s.id,
             _s.email,
@@ -162,7 +145,7 @@ class Ledger:
             _s.name,
             _s.choices,
             _s.fields,
-            _names_had(connection, refers_to),
+            names_had(connection, refers_to),
             literal(State.PENDING.value),
             due,
             literal(now, deliveries.c.changed_at.type),
@@ -180,7 +163,7 @@ class Ledger:
             "next_attempt_at",
             "changed_at",
         )
-        frozen = insert(deliveries).from_select(columns, audience)
+        frozen = insert(deliveries).from_select(columns, rows)
         # PostgreSQL counts the rows of an INSERT only where that is asked for.
         counted = connection.execute(frozen.execution_options(preserve_rowcount=True))
         connection.execute(insert(runs).values(edition_id=edition_id, audience=counted.rowcount))
@@ -188,30 +171,19 @@ class Ledger:
 
     @staticmethod
     def count_audience(
-        connection: Connection,
-        edition_id: int,
-        now: datetime,
-        *,
-        repeats: Sequence[Sequence[str]] = (),
-        owed_for: Sequence[str] = (),
-        only_had: Sequence[int] = (),
-        is_for_all: bool = False,
-        segment: Segment | None = None,
+        connection: Connection, edition_id: int, now: datetime, audience: Audience = EVERYBODY
     ) -> int:
         """Count whom `enrol` would take."""
-        kind, day = _read_kind_and_date(connection, edition_id)
-        audience = select(func.count()).where(
-            subscribers.c.status == "active",
-            _is_mailed(connection, kind, day, repeats, owed_for, only_had, is_for_all),
-            build_condition(segment, now, is_sqlite=connection.dialect.name == "sqlite"),
+        readers = select(func.count()).where(
+            subscribers.c.status == "active", _is_in(connection, edition_id, audience, now)
         )
-        return connection.execute(audience).scalar_one()
+        return connection.execute(readers).scalar_one()
 
     @staticmethod
-    def is_taken(connection: Connection, kind: str, day: date, *, is_for_all: bool) -> bool:
+    def is_taken(connection: Connection, kind: str, day: date, audience: Audience) -> bool:
         """Tell whether anybody takes editions of a kind on a date, whatever these tell."""
-        is_mailed = _is_mailed(connection, kind, day, is_for_all=is_for_all)
-        taker = select(subscribers.c.id).where(subscribers.c.status == "active", is_mailed).limit(1)
+        is_for = is_mailed(connection, kind, day, audience)
+        taker = select(subscribers.c.id).where(subscribers.c.status == "active", is_for).limit(1)
         return connection.execute(taker).first() is not None
 
     @staticmethod
@@ -219,9 +191,9 @@ class Ledger:
         connection: Connection, kind: str, day: date, *, follows_zones: bool
     ) -> tuple[int, dict[Hour, int]]:
         """Count who would be mailed were an edition approved now: all, and those of each hour."""
-        is_mailed = and_(subscribers.c.status == "active", _is_mailed(connection, kind, day))
-        everybody = connection.execute(select(func.count()).where(is_mailed)).scalar_one()
-        return everybody, _count_hours(connection, is_mailed, follows_zones=follows_zones)
+        is_in = and_(subscribers.c.status == "active", is_mailed(connection, kind, day, EVERYBODY))
+        everybody = connection.execute(select(func.count()).where(is_in)).scalar_one()
+        return everybody, _count_hours(connection, is_in, follows_zones=follows_zones)
 
     def counts(self, edition_id: int) -> dict[State, int]:
         """Count an edition's deliveries by state; they sum to the audience.
@@ -298,12 +270,21 @@ class Ledger:
             return bool(connection.execute(_STATE, _of(run)).scalar_one() != "sending")
 
     def lease(self, run: Run, limit: int, now: datetime) -> Leased:
-        """Take up to `limit` deliveries that are due; those suppressed meanwhile drop out."""
+        """Take up to `limit` deliveries that are due; those suppressed meanwhile drop out.
+
+        What a copy leaves out since an edition that was under way had it is told after all where
+        that one did not come to the reader, unless the copy was tried before.
+        """
         with self._database.writing() as connection:
             self._assert_fence(connection, run)
             rows = connection.execute(_LEASE, _of(run) | {"now": now, "most": limit}).all()
+            lost = _take_back_lost(connection, run, rows)
         rows = sorted(rows, key=lambda row: row.subscriber_id)
-        jobs = tuple(_job(row) for row in rows if row.state == State.LEASED)
+        jobs = tuple(
+            _job(row, read_had(row.had) - lost.get(row.subscriber_id, frozenset()))
+            for row in rows
+            if row.state == State.LEASED
+        )
         return Leased(jobs=jobs, suppressed=len(rows) - len(jobs))
 
     def give_back(self, run: Run, now: datetime) -> None:
@@ -455,10 +436,6 @@ class Ledger:
             connection.execute(_RETRY_DOUBTS, _of(run) | {"now": now})
 
 
-def _is_suppressed(email_key: Any) -> Any:
-    return exists().where(suppressions.c.email_key == email_key)
-
-
 _WAVES = tables.waves.c
 
 
@@ -478,7 +455,7 @@ def _count_hours(
 
     Most chose neither: their choices are only searched for the words, and not parsed.
     """
-    chose = _mentions("send_at", "timezone") if follows_zones else _mentions("send_at")
+    chose = mentions("send_at", "timezone") if follows_zones else mentions("send_at")
     zone, clock = _chosen_hour(is_sqlite=connection.dialect.name == "sqlite")
     counted = (
         select(zone.label("zone"), clock.label("clock"), func.count())
@@ -514,127 +491,50 @@ def _build_due_at(edition_id: int, at_once: Any, *, is_sqlite: bool) -> Any:
         .where(_WAVES.edition_id == edition_id, _WAVES.zone == zone, _WAVES.clock == clock)
         .scalar_subquery()
     )
-    chose = _mentions("send_at", "timezone")
+    chose = mentions("send_at", "timezone")
     return case((chose, func.coalesce(begins_at, at_once)), else_=at_once)
 
 
-def _mentions(*names: str) -> Any:
-    """Give the condition that a reader chose one of these, cheap where they chose nothing."""
-    choices = type_coerce(subscribers.c.choices, Text)
-    return (choices != "{}") & or_(
-        *(func.replace(choices, f'"{n}":', "") != choices for n in names)
-    )
-
-
-def _read_kind_and_date(connection: Connection, edition_id: int) -> tuple[str, date]:
-    row = connection.execute(
+def _is_in(connection: Connection, edition_id: int, audience: Audience, now: datetime) -> Any:
+    """Give the condition that a reader who is active is in the audience of an edition."""
+    kind, day = connection.execute(
         select(editions.c.kind, editions.c.date).where(editions.c.id == edition_id)
     ).one()
-    return row.kind, row.date
-
-
-def _is_mailed(
-    connection: Connection,
-    kind: str,
-    day: date,
-    repeats: Sequence[Sequence[str]] = (),
-    owed_for: Sequence[str] = (),
-    only_had: Sequence[int] = (),
-    is_for_all: bool = False,
-) -> Any:
-    """Give the condition that an edition goes to a reader who is active."""
     is_sqlite = connection.dialect.name == "sqlite"
-    if kind in KINDS:
-        is_for = _is_for(kind, only_had)
-    else:
-        is_for = _takes_further(kind, is_for_all=is_for_all, is_sqlite=is_sqlite)
     return and_(
-        ~_is_suppressed(subscribers.c.email_key),
-        is_for,
-        ~_had_all(connection, repeats, owed_for),
-        wants_mail(kind, day, is_sqlite=is_sqlite),
+        is_mailed(connection, kind, day, audience),
+        build_condition(audience.segment, now, is_sqlite=is_sqlite),
     )
 
 
-def _had_all(
-    connection: Connection, repeats: Sequence[Sequence[str]], owed_for: Sequence[str]
-) -> Any:
-    """Give the condition that an edition tells a reader nothing that they were not sent."""
-    if not repeats:
-        return false()
-    each = [or_(false(), *_find_had(connection, names).values()) for names in repeats]
-    return and_(*each, ~or_(false(), *_find_had(connection, owed_for).values()))
+def _take_back_lost(
+    connection: Connection, run: Run, rows: Sequence[Row[Any]]
+) -> dict[int, set[str]]:
+    """Take off copies that were never tried what was to come to their readers, and did not.
 
-
-def _takes_further(kind: str, *, is_for_all: bool, is_sqlite: bool) -> Any:
-    """Give the condition that a reader takes a further daily edition.
-
-    Who chose it gets it, also who else takes only the round-up.
+    From its first attempt on nothing of a copy changes. Gives the names of editions, by reader.
     """
-    is_said = _mentions("editions")  # most said nothing: their choices are not parsed
-    chose = and_(is_said, build_list("editions", kind, is_sqlite))
-    if not is_for_all:
-        return chose
-    refused = and_(is_said, build_list("editions", refusal(kind), is_sqlite))
-    return or_(chose, and_(~_chose_rhythm("weekly"), ~refused))
+    had = {row.subscriber_id: read_had(row.had) for row in rows if row.had and not row.attempts}
+    names = frozenset().union(*had.values())
+    dates = {named[0] for name in names if (named := parse_edition_name(name))}
+    if not dates:
+        return {}
+    found = connection.execute(_NOT_OVER_BEFORE, _of(run) | {"dates": sorted(dates)})
+    ids = {row.id: name_edition(row.date, row.kind) for row in found}
+    lost: dict[int, set[str]] = {}
+    for row in connection.execute(_NOT_SENT, {"editions": [*ids], "readers": [*had]}):
+        if (name := ids[row.edition_id]) in had[row.subscriber_id]:
+            lost.setdefault(row.subscriber_id, set()).add(name)
+    changed = [
+        _of(run) | {"of": reader, "names": " ".join(sorted(had[reader] - gone))}
+        for reader, gone in lost.items()
+    ]
+    if changed:
+        connection.execute(_HAD, changed)
+    return lost
 
 
-def _chose_rhythm(rhythm: str) -> Any:
-    """Give the condition that a reader chose a rhythm.
-
-    Choices are text with sorted keys, and what a reader wrote into them has its quotes escaped.
-    """
-    choices = type_coerce(subscribers.c.choices, Text)
-    return choices.contains(f'"rhythm":"{rhythm}"', autoescape=True)
-
-
-def _is_for(kind: str, only_had: Sequence[int]) -> Any:
-    """Give the condition that an edition of one of `KINDS` is for a reader."""
-    if kind == "correction":
-        return or_(false(), *map(_was_sent, only_had))
-    if kind != "weekly":
-        return ~_chose_rhythm("weekly")
-    return or_(_chose_rhythm("weekly"), _chose_rhythm("both"))
-
-
-def _names_had(connection: Connection, names: Sequence[str]) -> Any:
-    """Give the expression for the names, of these, of the editions that a reader was sent."""
-    had: Any = literal("")
-    for name, was_sent in _find_had(connection, names).items():
-        had = had.concat(case((was_sent, f"{name} "), else_=""))
-    return had
-
-
-def _find_had(connection: Connection, names: Sequence[str]) -> dict[str, Any]:
-    """Find for editions, by name, the condition that a reader was sent them, or is still to be.
-
-    Who is in doubt counts among those: a correction too many is better than one too few. So does
-    who waits, for their hour or for a relay: what comes twice cannot be taken back. An edition
-    that is not there is left out.
-    """
-    found = {}
-    for name in sorted({*names}):
-        named = parse_edition_name(name)
-        record = find_edition(connection, *named) if named else None
-        if record is not None:
-            comes = OPEN_STATES if record.state in UNDER_WAY else ()
-            found[name] = _was_sent(record.id, (*_WAS_SENT, *comes))
-    return found
-
-
-def _was_sent(edition_id: int, states: Sequence[str] = ()) -> Any:
-    copy = deliveries.alias()
-    return exists().where(
-        copy.c.edition_id == edition_id,
-        copy.c.subscriber_id == subscribers.c.id,
-        copy.c.state.in_(states or _WAS_SENT),
-    )
-
-
-_WAS_SENT = (State.ACCEPTED.value, State.IN_DOUBT.value)
-
-
-def _job(row: Row[Any]) -> Job:
+def _job(row: Row[Any], had: frozenset[str]) -> Job:
     return Job(
         reader=Reader(
             subscriber_id=row.subscriber_id,
@@ -642,7 +542,7 @@ def _job(row: Row[Any]) -> Job:
             name=row.name,
             choices=Choices.from_document(row.choices),
             fields=row.fields,
-            had=read_had(row.had),
+            had=had,
         ),
         attempts=row.attempts,
     )
@@ -671,7 +571,7 @@ def _build_due(state: State) -> Any:
     return select(found.subquery())
 
 
-_D = deliveries.c
+_D, _THIS = deliveries.c, editions.alias("this")
 _NOW = bindparam("now", type_=Instant)
 _OF_EDITION = _D.edition_id == bindparam("edition")
 _IS_OPEN = text(f"({is_in(OPEN_STATES)})")
@@ -704,9 +604,7 @@ _LEASE = (
         ),
     )
     .values(
-        state=case(
-            (_is_suppressed(_D.email_key), State.SUPPRESSED.value), else_=State.LEASED.value
-        ),
+        state=case((is_suppressed(_D.email_key), State.SUPPRESSED.value), else_=State.LEASED.value),
         fence=bindparam("mine"),
         changed_at=_NOW,
     )
@@ -720,6 +618,24 @@ _GIVE_BACK = (
     .values(state=State.PENDING.value, changed_at=_NOW)
 )
 _KEY_OF = select(_D.email_key).where(_OF_EDITION, _D.subscriber_id == bindparam("of"))
+_NOT_OVER_BEFORE = select(editions.c.id, editions.c.date, editions.c.kind).where(
+    editions.c.date.in_(bindparam("dates", expanding=True)),
+    or_(
+        editions.c.sent_at.is_(None),
+        editions.c.sent_at
+        >= select(_THIS.c.dated_at).where(_THIS.c.id == bindparam("edition")).scalar_subquery(),
+    ),
+)
+_NOT_SENT = select(_D.edition_id, _D.subscriber_id).where(
+    _D.edition_id.in_(bindparam("editions", expanding=True)),
+    _D.subscriber_id.in_(bindparam("readers", expanding=True)),
+    _D.state.in_([State.FAILED, State.EXPIRED, State.SUPPRESSED]),
+)
+_HAD = (
+    update(deliveries)
+    .where(_OF_EDITION, _D.subscriber_id == bindparam("of"))
+    .values(had=bindparam("names"))
+)
 _STATE = select(editions.c.state).where(editions.c.id == bindparam("edition"))
 _PUT_OFF = (
     update(deliveries)

@@ -55,12 +55,12 @@ def check_database(database: Database | None, error: NewsletterError | None) -> 
     """Check that the database can be reached, is of this version, and can be written to."""
     if database is None:
         assert error is not None
-        return wrong("database", _sentence(error), error.mend or "see the README on databases")
+        return wrong("database", error.finding, error.mend or "see the README on databases")
     try:
         with database.writing(discarded=True) as connection:
             connection.exec_driver_sql("DELETE FROM beats WHERE name = ''")
     except StorageError as refusal:
-        return wrong("database", _sentence(refusal), refusal.mend)
+        return wrong("database", refusal.finding, refusal.mend)
     kind = "SQLite" if database.is_sqlite else "PostgreSQL"
     return well("database", f"the database ({kind}) is of this version and can be written to.")
 
@@ -73,7 +73,7 @@ def check_installation(press: Press) -> Check:
         with press.database.reading() as connection:
             found = check_familiar(connection, press.installation)
     except (UnfamiliarDatabase, StorageError) as error:
-        return wrong("installation", _sentence(error), error.mend)
+        return wrong("installation", error.finding, error.mend)
     if not found.id:
         return skipped("installation", "nothing was sent from this database yet.")
     return well("installation", "the database is the one that this machine sent from last.")
@@ -167,8 +167,3 @@ def measure_offset(date: str, now: datetime) -> float | None:
         return (now - moment).total_seconds() if moment.tzinfo else None
     except (TypeError, ValueError):
         return None
-
-
-def _sentence(error: NewsletterError) -> str:
-    place = f"{error.file}: " if error.file else ""
-    return f"{place}{error.problem.rstrip('.')}."

@@ -118,7 +118,7 @@ def check_relays(settings: Settings) -> Iterator[Check]:
     try:
         pairs = list(zip(read_relays(settings), build_lanes(settings), strict=True))
     except NewsletterError as error:
-        yield wrong("relay", _problem(error), error.mend)
+        yield wrong("relay", error.finding, error.mend)
         return
     for relay, lane in pairs:
         yield check_relay("relay", relay, lane.open_channel)
@@ -133,7 +133,7 @@ def check_relay(name: str, relay: Relay, open_channel: OpenChannel) -> Check:
     try:
         asyncio.run(_come_and_go(open_channel))
     except NewsletterError as error:
-        return wrong(name, _problem(error), error.mend)
+        return wrong(name, error.finding, error.mend)
     how = {"none": "in the clear", "starttls": "with STARTTLS", "implicit": "over TLS"}[relay.tls]
     login = f" and takes the login of {relay.user}" if relay.user else ""
     if relay.tls == "none" and not relay.is_local:
@@ -152,7 +152,7 @@ def check_alerts(settings: Settings) -> Iterator[Check]:
     try:
         ways = build_ways(settings)
     except NewsletterError as error:
-        yield wrong("alerts", _problem(error), error.mend)
+        yield wrong("alerts", error.finding, error.mend)
         return
     if not ways:
         yield wanting("alerts", "nobody is told when something is wrong.", "name a way in [alerts]")
@@ -187,7 +187,7 @@ def _read_signers(settings: Settings) -> tuple[Sequence[Signer], list[Check]]:
     try:
         return read_signers(settings.dkim, root=settings.root, domain=domain), []
     except NewsletterError as error:
-        return (), [wrong("dkim", _problem(error), error.mend)]
+        return (), [wrong("dkim", error.finding, error.mend)]
 
 
 def check_names(settings: Settings, signers: Sequence[Signer], name_server: str) -> Iterator[Check]:
@@ -292,8 +292,3 @@ def check_web(settings: Settings, now: Callable[[], datetime]) -> Iterator[Check
     else:
         yield well("web", f"{host} answers ({answer.status} to a link that is nobody's).")
     yield check_clock(measure_offset(answer.date, now()), host)
-
-
-def _problem(error: NewsletterError) -> str:
-    place = f"{error.field}: " if error.field else ""
-    return f"{place}{error.problem.rstrip('.')}."

@@ -34,22 +34,24 @@ def mend_brief(
     if not changed:
         return ()
     was = found.document if found.source_document is None else found.source_document
+    is_ours = bool(list_changed(was, document))
     connection.execute(
         update(briefs)
         .where(briefs.c.id == found.brief_id)
         .values(
             document=document,
-            source_document=was if list_changed(was, document) else None,
+            source_document=was if is_ours else None,
             changed_at=now,
         )
     )
+    words = ", ".join(field.replace("_", " ") for field in changed)
     note(
         connection,
         by,
         "brief.mend",
         f"brief {found.brief_id}",
         now=now,
-        detail=", ".join(changed),
+        detail=f"other words for {words}" if is_ours else f"{words} as its source has it again",
         before=found.document,
         after=document,
     )

@@ -18,10 +18,10 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import TypeVar
 
-from sqlalchemy import Connection, delete, exists, func, insert, select
+from sqlalchemy import Connection, Row, and_, delete, exists, func, insert, select
 
 from newsletter.editions.content import edition_from_document
 from newsletter.editions.model import Edition, Kind
@@ -53,7 +53,7 @@ _PREFIX_WORTH = 0.6
 _LAST_CHARACTER = "\U0010ffff"
 _T = TypeVar("_T")
 
-_S, _W, _E = searched.c, searched_words.c, editions.c
+_S, _W, _E, _C = searched.c, searched_words.c, editions.c, edition_briefs.c
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,21 +243,30 @@ def _load_weights(
 def _load_places(connection: Connection, ids: Sequence[int]) -> dict[int, tuple[int, int]]:
     """Load edition and number of candidates; what readers may not have is left out.
 
-    So is an edition of which a brief was found: the brief says it better.
+    So is an edition of which a brief was found: the brief says it better. And a brief that
+    several editions told is found in the first of them.
     """
-    places: dict[int, tuple[int, int]] = {}
+    found: list[Row[tuple[int, int, int, int | None]]] = []
     for some in _in_parts(ids):
-        rows = connection.execute(select(_S.id, _S.edition_id, _S.number).where(_S.id.in_(some)))
-        places |= {row.id: (row.edition_id, row.number) for row in rows}
-    released: set[int] = set()
-    for part in _in_parts(sorted({edition_id for edition_id, _ in places.values()})):
-        released |= set(connection.scalars(select(_E.id).where(_E.id.in_(part), is_released())))
-    with_brief = {edition_id for edition_id, number in places.values() if number}
-    return {
-        each: (edition_id, number)
-        for each, (edition_id, number) in places.items()
-        if edition_id in released and (number or edition_id not in with_brief)
-    }
+        is_its_claim = and_(_C.edition_id == _S.edition_id, _C.position == _S.number - 1)
+        query = select(_S.id, _S.edition_id, _S.number, _C.brief_id)
+        found += connection.execute(
+            query.outerjoin(edition_briefs, is_its_claim).where(_S.id.in_(some))
+        )
+    told_at: dict[int, datetime] = {}
+    for part in _in_parts(sorted({row.edition_id for row in found})):
+        released = select(_E.id, _E.dated_at).where(_E.id.in_(part), is_released())
+        told_at |= {row.id: row.dated_at for row in connection.execute(released)}
+    with_brief = {row.edition_id for row in found if row.number}
+    places: dict[int, tuple[int, int]] = {}
+    told: set[int] = set()
+    of_readers = (row for row in found if row.edition_id in told_at)
+    for row in sorted(of_readers, key=lambda row: (told_at[row.edition_id], row.edition_id)):
+        if row.brief_id not in told and (row.number or row.edition_id not in with_brief):
+            places[row.id] = (row.edition_id, row.number)
+            if row.brief_id is not None:
+                told.add(row.brief_id)
+    return places
 
 
 def _load_hits(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
 
 from sqlalchemy import Connection
 
 from newsletter.audience.segment import Segment
+from newsletter.delivery.audience import Audience
 from newsletter.delivery.inquiry import load_waves, read_rate
 from newsletter.delivery.settle import note_override, note_segment
 from newsletter.delivery.waves import Hour, Release, Wave, plan_waves
@@ -89,23 +91,18 @@ def approve(
                 "meanwhile",
                 mend="make it again, which marks that, and look at it before you send it",
             )
-        repeats, owed_for = _list_repeated(press, content), list_owed_for(content)
-        is_for_all = press.settings.is_for_all(record.kind)
+        is_for = _find_audience(connection, press, content, segment)
         audience = press.ledger.enrol(
             connection,
             record.id,
             now,
+            is_for,
             refers_to=list_referred_to(content),
-            repeats=repeats,
-            owed_for=owed_for,
-            only_had=list_corrected(connection, content),
-            is_for_all=is_for_all,
-            segment=segment,
             plan=build_plan(connection, press, record, now) if at_hours else None,
             follows_zones=press.settings.schedule.follow_zones,
         )
         if not audience:
-            raise nobody_to_mail(record.kind, segment, is_all_told=bool(repeats))
+            raise nobody_to_mail(record.kind, segment, is_all_told=bool(is_for.repeats))
         seconded = _find_second(
             connection,
             press,
@@ -125,12 +122,7 @@ def approve(
         )
         if segment:
             everybody = press.ledger.count_audience(
-                connection,
-                record.id,
-                now,
-                repeats=repeats,
-                owed_for=owed_for,
-                is_for_all=is_for_all,
+                connection, record.id, now, replace(is_for, segment=None)
             )
             said = f"{audience:,} of {everybody:,} active readers: {segment}"
             note_segment(connection, record.id, said, by=press.actor.who, now=now)
@@ -240,24 +232,24 @@ def describe_lonely(record: EditionRecord, audience: int) -> str:
 
 def count_audience(press: Press, printed: Printed, segment: Segment | None = None) -> int:
     """Count who would be mailed, were an edition approved now."""
-    edition = printed.edition
     with press.database.reading() as connection:
-        return press.ledger.count_audience(
-            connection,
-            printed.record.id,
-            press.now(),
-            repeats=_list_repeated(press, edition),
-            owed_for=list_owed_for(edition),
-            only_had=list_corrected(connection, edition),
-            is_for_all=press.settings.is_for_all(edition.kind),
-            segment=segment,
-        )
+        is_for = _find_audience(connection, press, printed.edition, segment)
+        return press.ledger.count_audience(connection, printed.record.id, press.now(), is_for)
 
 
-def _list_repeated(press: Press, edition: Edition) -> tuple[tuple[str, ...], ...]:
-    """List which editions told all that one tells: who had it gets no mail, unless it is a note."""
+def _find_audience(
+    connection: Connection, press: Press, edition: Edition, segment: Segment | None
+) -> Audience:
+    """Find whom an edition is for, by the settings and what it tells."""
+    # Who had all of it before gets the note that there is nothing new, or no mail.
     has_note = is_daily(edition.kind) and press.settings.edition.quiet_day == "note"
-    return () if has_note else list_repeated(edition)
+    return Audience(
+        is_for_all=press.settings.is_for_all(edition.kind),
+        only_had=list_corrected(connection, edition),
+        repeats=() if has_note else list_repeated(edition),
+        owed_for=list_owed_for(edition),
+        segment=segment,
+    )
 
 
 def nobody_to_mail(

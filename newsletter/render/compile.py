@@ -132,6 +132,7 @@ def compile_edition(
         watched_in=tuple(frozenset(watched.had_in) for watched in edition.watching),
         rest=rest,
         most=settings.max_briefs if rest and is_daily(edition.kind) else 0,
+        closes_gaps=True,
         lenses=tuple(lens.name for lens in vocabulary.lenses),
         left_out=edition.left_out,
         detail=settings.detail,

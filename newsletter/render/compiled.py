@@ -165,7 +165,7 @@ class Story:
     has_more: bool
     """Whether its full form says more than its standard one."""
     prominence: Detail = "full"
-    """The most that any reader gets of it."""
+    """The most that a reader gets of it who was sent nothing of the edition before."""
     had_in: frozenset[str] = frozenset()
     """The names of editions: who was sent one of them does not get it again."""
     heading: str = ""
@@ -206,6 +206,9 @@ class CompiledEdition:
     nothing but what is new to all. None where all of it is."""
     most: int = 0
     """The most briefs that any reader gets; 0 = any number."""
+    closes_gaps: bool = False
+    """Whether what a reader was sent before takes no place: the briefs behind it move up, and have
+    the prominence of where they stand then. In an edition of an earlier version they do not."""
     lenses: tuple[str, ...] = ()
     """The publication's lenses, in its order."""
     left_out: int = 0
@@ -238,6 +241,7 @@ class CompiledEdition:
             "watched_in": [" ".join(sorted(names)) for names in self.watched_in],
             "rest": [self.rest.subject, self.rest.preheader] if self.rest else [],
             "most": self.most,
+            "closes_gaps": self.closes_gaps,
             "lenses": self.lenses,
             "left_out": self.left_out,
             "detail": self.detail,
@@ -268,6 +272,7 @@ class CompiledEdition:
                 ),
                 rest=_headline_from_json(*document.get("rest", ())),
                 most=int(document.get("most", 0)),
+                closes_gaps=bool(document.get("closes_gaps", False)),
                 lenses=tuple(document["lenses"]),
                 left_out=int(document["left_out"]),
                 detail=document["detail"],

@@ -166,7 +166,11 @@ class Selector:
         frame = _Cost(compiled.words.get("", 0), self.frame_size)
         frame = sum((self._cost(key) for key in beside), frame)
         room = _Cost(minutes * _BUDGET_WORDS or 10**9, LARGE_HTML_BYTES) - frame
-        forms = _fit([self._costs(n, chosen[n], detail) for n in wanted], room)
+        most = self._list_prominences(had)
+        forms = _fit(
+            [self._costs(n, chosen[n], min(detail, most[n], key=DETAILS.index)) for n in wanted],
+            room,
+        )
         blocks: set[str] = set()
         for position, form in zip(wanted, forms, strict=False):
             blocks |= {f"{_FORMS[form]}:{position}", f"contents:{position}"}
@@ -215,6 +219,16 @@ class Selector:
         ]
         return chosen[: self._compiled.most or None]
 
+    def _list_prominences(self, had: frozenset[str]) -> dict[int, Detail]:
+        """List the most that a reader gets of each brief, by its position."""
+        stories = self._compiled.stories
+        standing = [
+            position
+            for position, story in enumerate(stories)
+            if not (self._compiled.closes_gaps and story.had_in & had)
+        ]
+        return dict(zip(standing, (story.prominence for story in stories), strict=False))
+
     def _choose_headline(self, had: frozenset[str]) -> Headline:
         compiled = self._compiled
         if compiled.rest and any(story.had_in & had for story in compiled.stories):
@@ -254,11 +268,10 @@ class Selector:
         mine += [key for key, _ in zip(others, range(LEAST_LENSES - len(mine)), strict=False)]
         return mine + [key for lens in order for key in silent if _fold(_lens_of(key)) == lens]
 
-    def _costs(self, position: int, lenses: list[str], detail: Detail) -> dict[Detail, _Cost]:
+    def _costs(self, position: int, lenses: list[str], most: Detail) -> dict[Detail, _Cost]:
         """Give what each form of a brief costs that the reader may get."""
         story = self._compiled.stories[position]
-        most = min(DETAILS.index(detail), DETAILS.index(story.prominence))
-        allowed = DETAILS[: most + 1]
+        allowed = DETAILS[: DETAILS.index(most) + 1]
         listed = _Cost(0, self._sizes.get(f"contents:{position}", 0))
         costs = {
             form: listed + self._cost(f"{_FORMS[form]}:{position}")

@@ -12,7 +12,7 @@ from newsletter.settings.api import Webhook
 from newsletter.settings.day import EditionSettings, FurtherEdition, Gathering, Schedule
 from newsletter.settings.delivery import Delivery, DkimKey, DomainSettings, RelaySettings
 from newsletter.settings.incoming import Incoming
-from newsletter.settings.kinds import KINDS, NOT_DAILY, is_daily
+from newsletter.settings.kinds import KINDS, NOT_DAILY, is_daily, is_optional
 from newsletter.settings.load import list_secrets, load_settings, read_environment
 from newsletter.settings.look import SHIPPED_LOOK, LogoSettings, Look, contrast
 from newsletter.settings.machine import Retention, Templates
@@ -90,6 +90,7 @@ __all__ = [
     "contrast",
     "describe_settings",
     "is_daily",
+    "is_optional",
     "list_secrets",
     "load_foreign_kind",
     "load_settings",

@@ -15,3 +15,8 @@ def is_daily(kind: str) -> bool:
     kept by the schedule, reviewed, and carries the corrections of its kind.
     """
     return kind not in NOT_DAILY
+
+
+def is_optional(kind: str) -> bool:
+    """Tell whether readers say of a kind if they want it: the round-up, and further daily ones."""
+    return kind == "weekly" or kind not in KINDS

@@ -356,7 +356,8 @@ deliveries = Table(
     Column("changed_at", Instant, nullable=False),
     Column("via", Text, nullable=False, server_default=""),  # relay and connection of the intent
     Column("reply", Text, nullable=False, server_default=""),  # the relay's own words, last
-    # Dates of the daily editions that this one refers to and the reader was sent, with blanks
+    # Names of the editions that this one refers to and the reader was sent, or is to be sent,
+    # with blanks between; fixed with the first attempt
     Column("had", Text, nullable=False, server_default=""),
     Index(
         "ix_deliveries_open",

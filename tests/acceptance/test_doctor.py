@@ -112,8 +112,11 @@ def test_offline_it_says_so_and_skips_what_it_cannot_know(tmp_path: Path) -> Non
     assert "Traceback" not in ran.out + ran.err
 
 
-def test_a_database_of_an_older_program_is_named_with_its_mend(tmp_path: Path) -> None:
+def test_a_database_of_an_older_program_and_a_key_that_is_gone_are_named(
+    tmp_path: Path,
+) -> None:
     project = build(tmp_path, "eml:outbox", "https://news.invalid", Ed25519PrivateKey.generate())
+    (tmp_path / "dkim.pem").unlink()
     old = (
         "import sqlite3; c = sqlite3.connect('newsletter.db'); "
         "c.execute('CREATE TABLE alembic_version (version_num TEXT)'); "
@@ -125,6 +128,9 @@ def test_a_database_of_an_older_program_is_named_with_its_mend(tmp_path: Path) -
     (database,) = [each for each in ran.document if each["check"] == "database"]
     assert database["verdict"] == "fail"
     assert "newsletter db upgrade" in database["mend"]
+    dkim = next(each for each in ran.document if each["check"] == "dkim")
+    assert dkim["verdict"] == "fail"
+    assert dkim["sentence"].startswith(f"{tmp_path / 'dkim.pem'}, dkim.key_file: ")
 
 
 def test_a_restored_backup_is_told_from_what_was_sent_from_last(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import insert, update
 from newsletter.audience.reader import Choices, Subscriber
 from newsletter.audience.segment import Age, Term, parse_segment
 from newsletter.audience.subscribers import Selection, count_subscribers, list_subscribers
+from newsletter.delivery.audience import Audience
 from newsletter.delivery.ledger import Ledger
 from newsletter.store import Database
 from newsletter.store.tables import deliveries, editions, subscribers
@@ -140,12 +141,12 @@ def test_only_a_segment_is_enrolled(desk: Desk) -> None:
         connection.execute(
             update(subscribers).where(subscribers.c.id == 5).values(status="bounced")
         )
-    segment = parse_segment("minutes:3")
+    part = Audience(segment=parse_segment("minutes:3"))
     edition_id = desk.store_edition()
     with desk.database.writing() as connection:
-        assert Ledger.count_audience(connection, edition_id, NOW, segment=segment) == 1
+        assert Ledger.count_audience(connection, edition_id, NOW, part) == 1
         assert Ledger.count_audience(connection, edition_id, NOW) == 4
-        assert Ledger.enrol(connection, edition_id, NOW, segment=segment) == 1
+        assert Ledger.enrol(connection, edition_id, NOW, part) == 1
     assert [job.reader.subscriber_id for job in desk.lease_all(desk.take(edition_id))] == [1]
 
 

@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy import delete, update
 
 from newsletter.audience.reader import RHYTHMS, Choices
+from newsletter.delivery.audience import Audience
 from newsletter.delivery.holder import describe_self
 from newsletter.delivery.inquiry import list_doubts, list_reasons
 from newsletter.delivery.journal import _move_statement
@@ -102,12 +103,49 @@ def test_what_readers_were_sent_before_is_frozen_too(desk: Desk) -> None:
     day, unknown = desk.now.date(), desk.now.date() - timedelta(days=9)
     with desk.database.writing() as connection:
         Ledger.enrol(connection, edition_id, desk.now, refers_to=(f"{unknown}", f"{day}"))
-    desk.set_delivery(earlier, 1, state="failed")  # whatever becomes of it now
+    desk.set_delivery(earlier, 1, state="bounced")  # whatever becomes of it now
     had = {
         job.reader.subscriber_id: job.reader.had for job in desk.lease_all(desk.take(edition_id))
     }
     nothing: frozenset[str] = frozenset()
     assert had == {1: {f"{day}"}, 2: {f"{day}"}, 3: nothing, 4: nothing, 5: nothing}
+
+
+def test_what_was_to_come_and_did_not_is_held_back_from_no_copy_that_was_never_tried(
+    desk: Desk,
+) -> None:
+    ends = ("failed", "expired", "suppressed", "accepted", "in_doubt", "deferred", "failed")
+    desk.store_readers(len(ends))
+    tried = len(ends)
+    over, _ = desk.approve()
+    earlier, _ = desk.approve()
+    edition_id = desk.store_edition()
+    days = [f"{desk.edition(each).date}" for each in (over, earlier)]
+    with desk.database.writing() as connection:
+        Ledger.enrol(connection, edition_id, desk.now, refers_to=days)
+    desk.set_edition(over, state="sent", sent_at=desk.now - SECOND)
+    desk.set_edition(edition_id, dated_at=desk.now)
+    desk.set_delivery(over, 1, state="failed")  # of what was over nothing is asked again
+    desk.set_delivery(edition_id, tried, state="deferred", attempts=1)
+    for number, state in enumerate(ends, 1):
+        desk.set_delivery(earlier, number, state=state)
+
+    def read() -> tuple[dict[int, frozenset[str]], dict[int, frozenset[str]]]:
+        run = desk.take(edition_id)
+        jobs = desk.lease_all(run)
+        desk.ledger().give_back(run, desk.now)
+        desk.ledger().release(run, desk.now)
+        return (
+            {job.reader.subscriber_id: job.reader.had for job in jobs},
+            {row.subscriber_id: frozenset(row.had.split()) for row in desk.rows(edition_id)},
+        )
+
+    leased, kept = read()
+    both, one = frozenset(days), frozenset(days[:1])
+    assert leased == kept == {1: one, 2: one, 3: one, 4: both, 5: both, 6: both, tried: both}
+    desk.set_delivery(earlier, 6, state="expired")  # this one's copy was given back untried
+    leased, kept = read()
+    assert leased == kept == {1: one, 2: one, 3: one, 4: both, 5: both, 6: one, tried: both}
 
 
 def enrolled(
@@ -119,14 +157,14 @@ def enrolled(
 ) -> list[int]:
     edition_id = desk.store_edition()
     desk.set_edition(edition_id, kind=kind)
-    asked: dict[str, Any] = {
-        "repeats": [tuple(map(str, days)) for days in repeats],
-        "owed_for": [str(owed_for)] if owed_for else [],
-        "is_for_all": is_for_all,
-    }
+    asked = Audience(
+        repeats=[tuple(map(str, days)) for days in repeats],
+        owed_for=[str(owed_for)] if owed_for else [],
+        is_for_all=is_for_all,
+    )
     with desk.database.writing() as connection:
-        expected = Ledger.count_audience(connection, edition_id, desk.now, **asked)
-        assert Ledger.enrol(connection, edition_id, desk.now, **asked) == expected
+        expected = Ledger.count_audience(connection, edition_id, desk.now, asked)
+        assert Ledger.enrol(connection, edition_id, desk.now, asked) == expected
     jobs = desk.lease_all(desk.take(edition_id))
     return sorted(job.reader.subscriber_id for job in jobs)
 
@@ -233,8 +271,9 @@ def test_a_correction_goes_to_exactly_those_who_were_sent_what_was_wrong(
     edition_id = desk.store_edition()
     desk.set_edition(edition_id, kind="correction")
     with desk.database.writing() as connection:
-        counted = Ledger.count_audience(connection, edition_id, desk.now, only_had=(wrong,))
-        enrolled = Ledger.enrol(connection, edition_id, desk.now, only_had=(wrong,))
+        asked = Audience(only_had=(wrong,))
+        counted = Ledger.count_audience(connection, edition_id, desk.now, asked)
+        enrolled = Ledger.enrol(connection, edition_id, desk.now, asked)
     exactly = {
         cases.index((state, "active", False)) + 1 for state in (State.ACCEPTED, State.IN_DOUBT)
     }

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, func, insert, select, update
+from sqlalchemy import delete, event, func, insert, select, update
 
 from newsletter.briefs.model import Brief, Perspective, Point, Source
 from newsletter.editions import search as searching
@@ -36,6 +36,7 @@ from newsletter.store.tables import (
 
 NOW = datetime(2026, 11, 23, 7, tzinfo=UTC)
 DAY = date(2026, 11, 23)
+HOUR = timedelta(hours=1)
 
 QUAY = Brief(
     title="North Quay Reopens Early",
@@ -55,9 +56,14 @@ def publish(
     day: date = DAY,
     kind: Kind = "daily",
     state: str = "sent",
+    at: datetime = NOW,
+    ids: Sequence[int] = (),
     **more: Any,
 ) -> int:
-    """Store an edition as it stands once it was approved, and index it."""
+    """Store an edition as it stands once it was approved `at` a time, and index it.
+
+    Its briefs are new ones, unless their `ids` say which they are.
+    """
     edition = Edition(
         date=day,
         kind=kind,
@@ -70,15 +76,16 @@ def publish(
     with database.writing() as connection:
         values = {"source": "a", "origin": "b", "document": {}, "warnings": []}
         times = dict.fromkeys(("published_at", "first_seen_at", "changed_at"), NOW)
-        ids = [
+        ids = ids or [
             connection.execute(
                 insert(briefs).values(**values, **times).returning(briefs.c.id)
             ).scalar_one()
             for _ in told
         ]
-        record = store_edition(connection, edition, brief_ids=ids, now=NOW)
+        series = "news" if kind == "daily" else kind
+        record = store_edition(connection, edition, brief_ids=ids, series=series, now=NOW)
         connection.execute(
-            update(editions).where(editions.c.id == record.id).values(state=state, dated_at=NOW)
+            update(editions).where(editions.c.id == record.id).values(state=state, dated_at=at)
         )
         index_edition(connection, record.id)
     return record.id
@@ -201,6 +208,32 @@ def test_a_round_up_repeats_nothing(backend: Database) -> None:
     publish(backend, QUAY, kind="weekly", day=DAY + timedelta(days=5))
     hits = ask(backend, "quay crossing").hits
     assert [(hit.kind, hit.number) for hit in hits] == [("daily", 1)]
+
+
+def test_a_brief_that_two_editions_told_is_found_once_in_the_first(backend: Database) -> None:
+    publish(backend, LIBRARY, QUAY, day=DAY + timedelta(days=1), at=NOW + HOUR)
+    with backend.reading() as connection:
+        claims = select(edition_briefs.c.brief_id).order_by(edition_briefs.c.position)
+        ids = list(connection.scalars(claims))
+    mended = replace(QUAY, why_it_matters="Ferries are cheaper.")
+    evening = publish(backend, mended, kind="evening", ids=ids[1:], at=NOW)
+    publish(backend, QUAY, kind="noon", at=NOW + 2 * HOUR)  # the same words, and another brief
+
+    def found(query: str) -> list[tuple[str, int]]:
+        assert ask(backend, query).total == len(ask(backend, query).hits)
+        return [(hit.kind, hit.number) for hit in ask(backend, query).hits]
+
+    assert sorted(found("reopens early")) == [("evening", 1), ("noon", 1)]
+    assert sorted(found("commuters")) == [("daily", 2), ("noon", 1)]  # only there it says that
+    assert found("cheaper") == [("evening", 1)]
+    assert found("sundays") == [("daily", 1)]
+    with backend.writing() as connection:
+        change = update(editions).values(state="draft").where(editions.c.id == evening)
+        connection.execute(change)
+    assert sorted(found("reopens early")) == [("daily", 2), ("noon", 1)]
+    with backend.writing() as connection:  # nobody knows any more which briefs these were
+        connection.execute(delete(edition_briefs))
+    assert sorted(found("reopens early")) == [("daily", 2), ("noon", 1)]
 
 
 def test_the_index_is_made_anew_as_it_was(backend: Database) -> None:

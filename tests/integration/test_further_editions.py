@@ -9,14 +9,11 @@ import asyncio
 import logging
 import os
 import re
-import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import func, insert, select
@@ -27,27 +24,24 @@ from newsletter.audience.reader import Choices
 from newsletter.delivery.inquiry import tell_story
 from newsletter.editions.corrections import find_wrong, store_correction
 from newsletter.editions.desk import Composed, list_waiting
-from newsletter.editions.model import parse_edition_name
-from newsletter.editions.shelf import EditionRecord, find_coming, find_edition, list_editions
+from newsletter.editions.shelf import find_coming, list_editions
 from newsletter.editions.verdicts import approve_edition, read_rules
 from newsletter.errors import RefusedError, Untimely
 from newsletter.mail import decode_message
-from newsletter.press import Press
 from newsletter.press.approving import approve
 from newsletter.press.composing import compose, gather
 from newsletter.press.site import build_web
 from newsletter.publish import make_ready, prepare
 from newsletter.schedule import Keeper
-from newsletter.settings import Settings
 from newsletter.store import Database, open_database
 from newsletter.store.audit import Actor
 from newsletter.store.tables import briefs, edition_briefs, subscribers
 from newsletter.watch.looking import Memory, look
 from newsletter.watch.pulse import Pulse
+from tests.integration.house import House, said
 from tests.integration.runs import Server
 from tests.postgres import open_schema
 
-BERLIN = ZoneInfo("Europe/Berlin")
 MONDAY = date(2026, 11, 23)
 CHANGE = date(2026, 10, 25)  # Berlin's clocks went back in the night before
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
@@ -64,45 +58,23 @@ STORIES = {  # as unlike as can be: what is alike becomes one story
 }
 
 
-class House:
-    """A publication with several editions a day, its readers, and a clock that can be set."""
+class Harbor(House):
+    """A publication with several editions a day."""
 
     def __init__(self, root: Path, database: Database, relay: str) -> None:
-        self.root, self.database, self.relay = root, database, relay
-        self.now = datetime(2026, 10, 1, tzinfo=UTC)
-        self.press = self.open(EVENING, NOON)
-        (root / "briefs").mkdir()
+        super().__init__(root, database, relay, datetime(2026, 10, 1, tzinfo=UTC))
+        self.take(EVENING, NOON)
 
-    def open(self, *further: dict[str, Any], **more: Any) -> Press:
-        """Open it with other editions, and other settings."""
-        self.press = Press(
-            Settings.model_validate(
-                {
-                    "publication": {
-                        "name": "Harbor Daily",
-                        "sender": "Harbor Daily <daily@news.example>",
-                        "list_id": "daily.news.example",
-                        "url": "https://news.example",
-                        "timezone": "Europe/Berlin",
-                        "postal_address": "14 Quay Street",
-                    },
-                    "sources": [{"kind": "folder", "path": "briefs"}],
-                    "editions": further,
-                    "edition": {"browser_checks": False},
-                    "delivery": {"relay": self.relay, "connections": 1},
-                    "secret_key": "k" * 40,
-                    "root": self.root,
-                    **more,
-                }
-            ),
-            self.database,
-            lambda: self.now,
+    def take(self, *further: dict[str, Any], **more: Any) -> None:
+        """Have other further editions, and other settings."""
+        self.open(
+            **{
+                "editions": further,
+                "edition": {"browser_checks": False},
+                "delivery": {"relay": self.relay, "connections": 1},
+                **more,
+            }
         )
-        return self.press
-
-    def at(self, day: date, clock: str) -> None:
-        """Set the clock to an hour of Berlin."""
-        self.now = datetime.fromisoformat(f"{day}T{clock}").replace(tzinfo=BERLIN).astimezone(UTC)
 
     def write(self, name: str, topic: str = "") -> str:
         """Put a brief of an hour ago into the folder; give its title."""
@@ -127,34 +99,6 @@ class House:
         }
         with self.database.writing() as connection:
             connection.execute(insert(subscribers).values(values))
-
-    def keep(self, until: Callable[[], bool], *, seconds: float = 60) -> None:
-        """Begin to keep the schedule, as a process that starts; stop once something holds."""
-
-        async def whole() -> None:
-            keeper = Keeper(self.press)
-            kept = asyncio.create_task(keeper.keep())
-            end = time.monotonic() + seconds
-            while not until() and time.monotonic() < end:  # noqa: ASYNC110 - others bring it
-                await asyncio.sleep(0.01)
-            assert time.monotonic() < end, "it never happened"
-            keeper.stop()
-            await kept
-
-        asyncio.run(whole())
-
-    def find(self, name: str) -> EditionRecord | None:
-        named = parse_edition_name(name)
-        assert named is not None
-        with self.database.reading() as connection:
-            return find_edition(connection, *named)
-
-    def state(self, name: str) -> str:
-        found = self.find(name)
-        return found.state if found else ""
-
-    def send(self, name: str) -> None:
-        self.keep(lambda: self.state(name) == "sent")
 
     def compose(self, day: date, kind: str = "daily") -> Composed:
         """Gather, and compose an edition as a draft."""
@@ -182,14 +126,10 @@ def house(
     server: Server,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-) -> House:
+) -> Harbor:
     monkeypatch.setattr(schedule, "RETRY_SECONDS", 0.05)
     caplog.set_level(logging.INFO, logger="newsletter")
-    return House(tmp_path, database, server.url)
-
-
-def said(caplog: pytest.LogCaptureFixture, words: str) -> bool:
-    return any(words in record.getMessage() for record in caplog.records)
+    return Harbor(tmp_path, database, server.url)
 
 
 def titles(server: Server, name: str) -> Counter[str]:
@@ -209,9 +149,9 @@ def subjects(server: Server, name: str) -> set[str]:
 
 
 def test_two_days_across_a_restart_and_a_change_of_the_clocks(
-    house: House, server: Server, caplog: pytest.LogCaptureFixture
+    house: Harbor, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
-    house.open(EVENING, NOON, weekly={"day": "sun", "send_at": "18:00"})
+    house.take(EVENING, NOON, weekly={"day": "sun", "send_at": "18:00"})
     house.add_reader("plain", Choices())
     house.add_reader("evening", Choices(editions=("evening", "no noon")))
     house.add_reader("both", Choices(editions=("evening",)))
@@ -288,9 +228,9 @@ def test_two_days_across_a_restart_and_a_change_of_the_clocks(
 
 
 def test_every_brief_reaches_everybody_once_whichever_editions_they_take(
-    house: House, server: Server
+    house: Harbor, server: Server
 ) -> None:
-    house.open(EVENING)
+    house.take(EVENING)
     house.add_reader("daily", Choices())
     house.add_reader("evening", Choices(rhythm="weekly", editions=("evening",)))
     house.add_reader("both", Choices(editions=("evening",)))
@@ -326,9 +266,9 @@ def test_every_brief_reaches_everybody_once_whichever_editions_they_take(
 
 
 def test_one_that_nobody_takes_is_quietly_none_and_begins_with_its_first_reader(
-    house: House, server: Server, caplog: pytest.LogCaptureFixture
+    house: Harbor, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
-    house.open(EVENING)
+    house.take(EVENING)
     house.add_reader("daily", Choices())
     for day in (MONDAY - DAY, MONDAY):
         house.at(day, "17:00")
@@ -351,9 +291,9 @@ def test_one_that_nobody_takes_is_quietly_none_and_begins_with_its_first_reader(
 
 
 def test_a_daily_that_tells_what_an_evening_told_meanwhile_is_made_again(
-    house: House, server: Server
+    house: Harbor, server: Server
 ) -> None:
-    house.open(EVENING, schedule={"max_lateness": "16h"})
+    house.take(EVENING, schedule={"max_lateness": "16h"})
     house.add_reader("both", Choices(editions=("evening",)))
     house.at(MONDAY, "17:00")
     quay = house.write("quay")
@@ -371,8 +311,31 @@ def test_a_daily_that_tells_what_an_evening_told_meanwhile_is_made_again(
     assert titles(server, "both") == Counter([quay, mole, "Thousands Dance on Pier"])
 
 
+def test_what_an_evening_was_to_bring_and_never_did_comes_with_the_copy_of_a_later_hour(
+    house: Harbor, server: Server
+) -> None:
+    house.take(EVENING)
+    house.add_reader("both", Choices(editions=("evening",), send_at="10:00"))
+    evening, daily = f"{MONDAY}-evening", f"{MONDAY + DAY}"
+    server.at_rcpt = lambda _recipient, _attempt: "450 4.2.1 later"
+    house.at(MONDAY, "17:00")
+    quay = house.write("quay")
+    house.keep(lambda: bool(server.times) and house.state(evening) == "sending")
+    house.at(MONDAY + DAY, "07:00")
+    mole = house.write("mole")
+    house.keep(lambda: house.state(daily) == "sending")  # its audience is fixed: both may come
+    house.at(MONDAY + DAY, "09:30")
+    house.send(evening)  # it is over, and never came
+    assert not server.kept
+    server.at_rcpt = lambda _recipient, _attempt: ""
+    house.at(MONDAY + DAY, "10:00")
+    house.send(daily)
+    assert titles(server, "both") == Counter([quay, mole])
+    assert server.kept.total() == 1
+
+
 def test_two_keepers_at_one_moment_send_each_edition_once(
-    house: House, server: Server, database: Database
+    house: Harbor, server: Server, database: Database
 ) -> None:
     race(house, server, str(database.engine.url))
 
@@ -384,13 +347,13 @@ def test_two_keepers_at_one_moment_send_each_edition_once_on_postgresql(
     monkeypatch.setattr(schedule, "RETRY_SECONDS", 0.05)
     with open_schema(postgres_url) as url:
         opened = open_database(url)
-        race(House(tmp_path, opened, server.url), server, url)
+        race(Harbor(tmp_path, opened, server.url), server, url)
         opened.close()
 
 
-def race(house: House, server: Server, url: str) -> None:
+def race(house: Harbor, server: Server, url: str) -> None:
     """Have two `serve` send a daily and an evening edition that are due at the same moment."""
-    house.open(EVENING, schedule={"max_lateness": "12h"})
+    house.take(EVENING, schedule={"max_lateness": "12h"})
     for name, choices in (
         ("daily", Choices()),
         ("evening", Choices(rhythm="weekly", editions=("evening",))),
@@ -402,17 +365,11 @@ def race(house: House, server: Server, url: str) -> None:
     house.at(MONDAY, "17:05")
     told = [house.write(name) for name in ("quay", "mole", "pier")]
 
-    async def whole() -> None:
-        keepers = [Keeper(house.press), Keeper(replace(house.press, database=other))]
-        kept = [asyncio.create_task(keeper.keep()) for keeper in keepers]
-        end = time.monotonic() + 60
-        while {house.state(name) for name in names} != {"sent"} and time.monotonic() < end:  # noqa: ASYNC110 - others bring it
-            await asyncio.sleep(0.01)
-        for keeper in keepers:
-            keeper.stop()
-        await asyncio.gather(*kept)
-
-    asyncio.run(whole())
+    house.keep(
+        lambda: {house.state(name) for name in names} == {"sent"},
+        house.press,
+        replace(house.press, database=other),
+    )
     other.close()
     assert {house.state(name) for name in names} == {"sent"}
     with house.database.reading() as connection:
@@ -422,9 +379,9 @@ def race(house: House, server: Server, url: str) -> None:
 
 
 def test_missed_ones_are_caught_up_in_order_or_leave_their_news_to_the_next(
-    house: House, server: Server, caplog: pytest.LogCaptureFixture
+    house: Harbor, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
-    house.open(EVENING, schedule={"max_lateness": "12h"})
+    house.take(EVENING, schedule={"max_lateness": "12h"})
     house.add_reader("both", Choices(editions=("evening",)))
     house.at(MONDAY, "17:05")
     quay = house.write("quay")
@@ -443,7 +400,7 @@ def test_missed_ones_are_caught_up_in_order_or_leave_their_news_to_the_next(
     assert claimed[mole] == [f"{MONDAY}-evening"]
 
     # Tuesday's evening is missed altogether: Wednesday's daily has its news.
-    house.open(EVENING, schedule={"max_lateness": "2h"})
+    house.take(EVENING, schedule={"max_lateness": "2h"})
     house.at(MONDAY + DAY, "16:59")
     pier = house.write("pier")
     house.at(MONDAY + DAY, "19:01")
@@ -455,8 +412,8 @@ def test_missed_ones_are_caught_up_in_order_or_leave_their_news_to_the_next(
     assert titles(server, "both") == Counter([quay, mole])
 
 
-def test_an_edition_of_topics_leaves_the_others_to_the_next(house: House) -> None:
-    house.open(EVENING | {"topics": ["Markets"]})
+def test_an_edition_of_topics_leaves_the_others_to_the_next(house: Harbor) -> None:
+    house.take(EVENING | {"topics": ["Markets"]})
     house.at(MONDAY, "17:00")
     salt, owls = house.write("salt", "markets"), house.write("owls", "Nature")
     house.compose(MONDAY, "evening")
@@ -468,9 +425,9 @@ def test_an_edition_of_topics_leaves_the_others_to_the_next(house: House) -> Non
     assert claimed[owls] == [f"{MONDAY}"]
 
 
-def test_jobs_are_declared_for_each(house: House) -> None:
+def test_jobs_are_declared_for_each(house: Harbor) -> None:
     further = EVENING | {"days": "mon-fri"}
-    house.open(further, review={"required": True, "deadline": "20m"}, weekly={"day": "sat"})
+    house.take(further, review={"required": True, "deadline": "20m"}, weekly={"day": "sat"})
     jobs = {job.name: str(job.trigger) for job in Keeper(house.press)._build_scheduler().get_jobs()}
     assert {name: re.findall(r"(?:hour|minute)='(\d+)'", at) for name, at in jobs.items()} == {
         "gather": ["6", "0"],
@@ -488,8 +445,8 @@ def test_jobs_are_declared_for_each(house: House) -> None:
 # -- review, watching, corrections -----------------------------------------------------------------
 
 
-def test_the_review_of_an_evening_ends_before_its_own_time(house: House) -> None:
-    house.open(EVENING, review={"required": True, "deadline": "20m"})
+def test_the_review_of_an_evening_ends_before_its_own_time(house: Harbor) -> None:
+    house.take(EVENING, review={"required": True, "deadline": "20m"})
     house.add_reader("both", Choices(editions=("evening",)))
     house.at(MONDAY, "16:30")
     house.write("quay")
@@ -524,9 +481,9 @@ def test_the_review_of_an_evening_ends_before_its_own_time(house: House) -> None
 
 
 def test_one_that_is_late_is_told_and_one_without_news_is_not(
-    house: House, caplog: pytest.LogCaptureFixture
+    house: Harbor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    house.open(EVENING)
+    house.take(EVENING)
     house.add_reader("both", Choices(editions=("evening",)))
     house.at(MONDAY, "06:00")
     look(house.press, Pulse(), Memory())  # the schedule is kept since then
@@ -551,9 +508,9 @@ def test_one_that_is_late_is_told_and_one_without_news_is_not(
 
 
 def test_what_was_wrong_in_an_evening_is_set_right_in_the_next_for_who_had_it(
-    house: House, server: Server
+    house: Harbor, server: Server
 ) -> None:
-    house.open(EVENING)
+    house.take(EVENING)
     house.add_reader("both", Choices(editions=("evening",)))
     house.add_reader("plain", Choices())
     house.at(MONDAY, "17:00")
@@ -598,8 +555,8 @@ def test_what_was_wrong_in_an_evening_is_set_right_in_the_next_for_who_had_it(
     assert (mentions("both", "to the south quay"), mentions("both", "to their berths")) == (0, 1)
 
 
-def test_what_nobody_approved_frees_its_briefs_for_whichever_comes_next(house: House) -> None:
-    house.open(EVENING)
+def test_what_nobody_approved_frees_its_briefs_for_whichever_comes_next(house: Harbor) -> None:
+    house.take(EVENING)
     house.at(MONDAY, "16:30")
     quay = house.write("quay")
     house.compose(MONDAY, "evening")
@@ -611,7 +568,7 @@ def test_what_nobody_approved_frees_its_briefs_for_whichever_comes_next(house: H
         assert connection.scalar(select(func.count()).select_from(edition_briefs)) == 1
 
 
-def test_an_unknown_kind_is_refused_with_those_there_are(house: House) -> None:
+def test_an_unknown_kind_is_refused_with_those_there_are(house: Harbor) -> None:
     house.at(MONDAY, "17:00")
     with pytest.raises(RefusedError, match=r'^"dusk" is no kind .*; there is daily, .* noon\.$'):
         prepare(house.press, MONDAY, kind="dusk")

@@ -16,8 +16,8 @@ from newsletter.press.adopting import adopt_database, look_before
 from newsletter.press.delivering import check_installation
 from newsletter.store import Database, open_database
 from newsletter.store.installation import Installation, Seen, judge
+from tests.integration.house import SEVEN, TODAY, House, open_at_seven, said
 from tests.integration.runs import Server
-from tests.integration.test_schedule import DAY, SEVEN, House, said
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def house(
 ) -> House:
     monkeypatch.setattr(schedule, "RETRY_SECONDS", 0.05)
     caplog.set_level(logging.INFO, logger="newsletter")
-    return House(tmp_path, database, server.url)
+    return open_at_seven(tmp_path, database, server.url)
 
 
 def back_up(house: House) -> Path:
@@ -51,6 +51,7 @@ def restore(house: House, copy: Path) -> None:
     house.database = open_database(
         f"sqlite:///{house.root / 'newsletter.db'}", durability="process"
     )
+    house.open()
 
 
 @pytest.mark.parametrize(
@@ -85,11 +86,11 @@ def test_a_restored_backup_sends_nothing_twice(
     caplog.clear()
     house.keep(lambda: said(caplog, "is an older copy: 1 run of this machine are lost"))
     with pytest.raises(UnfamiliarDatabase, match="newsletter db adopt"):
-        check_installation(house.press())
-    assert adopt_database(house.press(), nothing_lost=False) == ()
+        check_installation(house.press)
+    assert adopt_database(house.press, nothing_lost=False) == ()
     house.keep(lambda: said(caplog, "2026-11-23: is not begun, since it may have been sent"))
     assert set(server.kept.values()) == {2}
-    assert look_before(house.press()) == ""
+    assert look_before(house.press) == ""
     house.now = SEVEN + timedelta(days=1)
     (house.root / "briefs" / "third.txt").write_text(
         (house.root / "briefs" / "quay.txt").read_text().replace("North Quay", "Harbour Museum")
@@ -111,10 +112,10 @@ def test_what_was_under_way_is_paused_when_the_copy_is_adopted(
     restore(house, copy)
     caplog.clear()
     house.keep(lambda: said(caplog, "newsletter db adopt"))
-    assert adopt_database(house.press(), nothing_lost=False) == ("2026-11-22",)
+    assert adopt_database(house.press, nothing_lost=False) == ("2026-11-22",)
     house.keep(lambda: said(caplog, "is paused; `newsletter resume"))
     assert set(server.kept.values()) == {1}
-    assert house.state(DAY - timedelta(days=1)) == "paused"
+    assert house.state("2026-11-22") == "paused"
 
 
 def test_a_database_that_was_moved_goes_on_once_a_person_says_that_nothing_is_lost(
@@ -129,13 +130,13 @@ def test_a_database_that_was_moved_goes_on_once_a_person_says_that_nothing_is_lo
     )
     house.keep(lambda: said(caplog, "was not used on this machine before"))
     assert set(server.kept.values()) == {1}
-    adopt_database(house.press(), nothing_lost=True)
+    adopt_database(house.press, nothing_lost=True)
     house.keep(lambda: said(caplog, "2026-11-23: sent: 3 accepted"))
     assert set(server.kept.values()) == {2}
 
 
 def test_a_damaged_file_is_told_with_its_mend(house: House) -> None:
-    house.keep(lambda: house.state() == "sent")
+    house.keep(lambda: house.state(TODAY) == "sent")
     (house.root / ".installation").write_text("{")
     with pytest.raises(StorageError, match=r"\.installation: is damaged; remove it, then run"):
-        check_installation(house.press())
+        check_installation(house.press)

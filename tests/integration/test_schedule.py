@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +21,20 @@ from sqlalchemy import func, select, update
 
 from newsletter import schedule
 from newsletter.delivery import settle
-from newsletter.delivery.ledger import Ledger
 from newsletter.delivery.lifecycle import State
-from newsletter.editions.shelf import change_state, find_edition, list_editions
-from newsletter.press import Press
+from newsletter.editions.shelf import change_state, list_editions
 from newsletter.press.approving import approve
 from newsletter.publish import Prepared, make_ready, prepare, publish
 from newsletter.render.templates import find_templates
 from newsletter.schedule import Keeper
-from newsletter.settings import FeedSource, Settings
+from newsletter.settings import FeedSource
 from newsletter.store import Database, open_database
 from newsletter.store.audit import Actor
 from newsletter.store.tables import gatherings, runs, subscribers
-from tests.acceptance.project import BRIEF, Project
-from tests.integration.editions import store_readers
+from tests.acceptance.project import Project
 from tests.integration.gather.conftest import ScriptedWeb
+from tests.integration.house import DAY, SEVEN, TODAY, House, open_at_seven, said
 from tests.integration.runs import Server
-
-DAY = date(2026, 11, 23)
-SEVEN = datetime(2026, 11, 23, 6, tzinfo=UTC)  # 07:00 in Berlin
 
 
 @pytest.fixture(autouse=True)
@@ -48,82 +43,9 @@ def _quick(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) ->
     caplog.set_level(logging.INFO, logger="newsletter")
 
 
-class House:
-    """A publication with a brief and readers, at a time that can be set."""
-
-    def __init__(self, root: Path, database: Database, relay: str, readers: int = 3) -> None:
-        self.now, self.root, self.database, self.relay = SEVEN, root, database, relay
-        (root / "briefs").mkdir()
-        self.write_brief()
-        store_readers(database, readers, SEVEN)
-
-    def write_brief(self) -> None:
-        path = self.root / "briefs" / "quay.txt"
-        path.write_text(f"{BRIEF.format(title='North Quay Reopens')}\n")
-        moment = (SEVEN - timedelta(hours=1)).timestamp()
-        os.utime(path, (moment, moment))
-
-    def press(
-        self, database: Database | None = None, send_at: str = "07:00", weekly: str = ""
-    ) -> Press:
-        settings = Settings.model_validate(
-            {
-                "publication": {
-                    "sender": "Harbor Daily <daily@news.example>",
-                    "list_id": "daily.news.example",
-                    "url": "https://news.example",
-                    "timezone": "Europe/Berlin",
-                    "postal_address": "14 Quay Street",
-                },
-                "sources": [{"kind": "folder", "path": "briefs"}],
-                "schedule": {"send_at": send_at},
-                "weekly": {"day": weekly},
-                "delivery": {"relay": self.relay, "connections": 2},
-                "secret_key": "k" * 40,
-                "root": self.root,
-            }
-        )
-        return Press(settings, database or self.database, lambda: self.now)
-
-    def keep(
-        self, until: Callable[[], bool], *presses: Press, seconds: float = 30
-    ) -> tuple[list[bool], float]:
-        """Keep the schedule until something holds, then stop; tell how long that took."""
-
-        async def whole() -> tuple[list[bool], float]:
-            keepers = [Keeper(press) for press in presses or [self.press()]]
-            kept = [asyncio.create_task(keeper.keep()) for keeper in keepers]
-            end = time.monotonic() + seconds
-            while not until() and time.monotonic() < end:  # noqa: ASYNC110 - others bring it
-                await asyncio.sleep(0.01)
-            began = time.monotonic()
-            assert began < end, "it never happened"
-            for keeper in keepers:
-                keeper.stop()
-            left_behind = list(await asyncio.gather(*kept))
-            return left_behind, time.monotonic() - began
-
-        return asyncio.run(whole())
-
-    def state(self, day: date = DAY) -> str:
-        with self.database.reading() as connection:
-            found = find_edition(connection, day)
-        return found.state if found else ""
-
-    def counts(self) -> dict[State, int]:
-        with self.database.reading() as connection:
-            (record,) = list_editions(connection, 2)
-        return Ledger(self.database).counts(record.id)
-
-
 @pytest.fixture
 def house(tmp_path: Path, database: Database, server: Server) -> House:
-    return House(tmp_path, database, server.url)
-
-
-def said(caplog: pytest.LogCaptureFixture, words: str) -> bool:
-    ours = (record for record in caplog.records if record.name.startswith("newsletter"))
-    return any(words in record.getMessage() for record in ours)
+    return open_at_seven(tmp_path, database, server.url)
 
 
 def test_a_missed_send_is_made_up_for_once(
@@ -144,16 +66,16 @@ def test_the_round_up_is_sent_on_its_day_and_once(
         chosen = update(subscribers).where(subscribers.c.id == 1)
         connection.execute(chosen.values(choices={"rhythm": "weekly"}))
     house.now = SEVEN + timedelta(hours=1)
-    press = house.press(weekly="mon")  # at 09:00
-    house.keep(lambda: said(caplog, "edition 2026-11-23: sent: 2 accepted"), press)
+    house.open(weekly={"day": "mon"})  # at 09:00
+    house.keep(lambda: said(caplog, "edition 2026-11-23: sent: 2 accepted"))
     assert not said(caplog, "weekly")
     house.now = SEVEN + timedelta(hours=2)
-    house.keep(lambda: said(caplog, "edition 2026-11-23-weekly: sent: 1 accepted"), press)
-    house.keep(lambda: said(caplog, "edition 2026-11-23-weekly: is sent already"), press)
+    house.keep(lambda: said(caplog, "edition 2026-11-23-weekly: sent: 1 accepted"))
+    house.keep(lambda: said(caplog, "edition 2026-11-23-weekly: is sent already"))
     assert (len(server.kept), set(server.kept.values())) == (3, {1})
     caplog.clear()
     house.now = SEVEN + timedelta(days=1, hours=2)
-    house.keep(lambda: said(caplog, "edition 2026-11-24: nothing new"), press)
+    house.keep(lambda: said(caplog, "edition 2026-11-24: nothing new"))
     assert not said(caplog, "2026-11-24-weekly")
 
 
@@ -162,17 +84,17 @@ def test_one_that_is_too_late_is_not(
 ) -> None:
     house.now = SEVEN + timedelta(hours=7)
     house.keep(lambda: said(caplog, "send: next at"))
-    assert (house.state(), server.connections) == ("", 0)
+    assert (house.state(TODAY), server.connections) == ("", 0)
 
 
 def test_after_midnight_yesterdays_is_sent(
     house: House, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.now = datetime(2026, 11, 23, 23, 10, tzinfo=UTC)  # 00:10 on the 24th in Berlin
-    press = house.press(send_at="23:30")
-    house.keep(lambda: said(caplog, "edition 2026-11-23: sent"), press)
-    assert house.state(DAY) == "sent"
-    assert house.state(DAY + timedelta(days=1)) == ""
+    house.open(schedule={"send_at": "23:30"})
+    house.keep(lambda: said(caplog, "edition 2026-11-23: sent"))
+    assert house.state(TODAY) == "sent"
+    assert house.state("2026-11-24") == ""
 
 
 def test_two_processes_send_once(
@@ -185,7 +107,7 @@ def test_two_processes_send_once(
         told = [record.getMessage() for record in caplog.records]
         return sum(": sent: 3" in line or "is sent already" in line for line in told) == 2
 
-    house.keep(both, house.press(), house.press(other))
+    house.keep(both, house.press, replace(house.press, database=other))
     other.close()
     assert set(server.kept.values()) == {1}
     assert house.counts() == {State.ACCEPTED: 3}
@@ -213,7 +135,7 @@ def test_stopped_while_it_sends_at_its_time_it_ends_in_order(
     house.now = SEVEN - timedelta(minutes=1)
 
     async def whole() -> None:
-        keeper = Keeper(house.press())
+        keeper = Keeper(house.press)
         keeping = asyncio.create_task(keeper.keep())
         await asyncio.sleep(0.05)
         house.now = SEVEN
@@ -243,7 +165,7 @@ def test_an_edition_that_fails_its_preflight_is_held_until_it_is_mended(
     shipped = find_templates().find("partials/footer.mjml.j2").read_text()
     footer.write_text(f'<mj-text><a href="{{{{ slot("web_url") }}}}">here</a></mj-text>{shipped}')
     house.keep(lambda: said(caplog, "held: it fails its preflight: links say where they go: a"))
-    assert house.state() == "held"
+    assert house.state(TODAY) == "held"
     assert not server.kept
     footer.unlink()
     house.keep(lambda: said(caplog, ": sent: 3 accepted"))
@@ -264,7 +186,7 @@ def test_a_held_edition_is_tried_again_until_it_is_too_late(
         return said(caplog, "given up")
 
     house.keep(later)
-    assert house.state() == "held"
+    assert house.state(TODAY) == "held"
     assert sum("held" in record.getMessage() for record in caplog.records) == 1, "told once"
     house.now = SEVEN + timedelta(hours=1)
     (house.root / "briefs").mkdir()
@@ -276,13 +198,13 @@ def test_a_held_edition_is_tried_again_until_it_is_too_late(
 def test_what_an_operator_cancelled_stays_cancelled(
     house: House, caplog: pytest.LogCaptureFixture, reason: str, state: str
 ) -> None:
-    prepared = make_ready(house.press(), DAY)
+    prepared = make_ready(house.press, DAY)
     assert prepared.printed
     with house.database.writing() as connection:
         record = prepared.printed.record
         change_state(connection, record.id, "cancelled", reason=reason, now=SEVEN)
     house.keep(lambda: said(caplog, f"is cancelled ({reason})") or said(caplog, ": sent: 3"))
-    assert house.state() == state
+    assert house.state(TODAY) == state
 
 
 def decide(house: House, decision: Callable[..., bool]) -> None:
@@ -317,7 +239,7 @@ def test_what_an_operator_sends_by_the_console_is_begun_at_once_and_nothing_else
     house: House, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.now = SEVEN - timedelta(hours=1)
-    prepared = make_ready(house.press(), DAY)
+    prepared = make_ready(house.press, DAY)
     assert prepared.printed
     printed = prepared.printed
     sent_by_hand = False
@@ -325,7 +247,7 @@ def test_what_an_operator_sends_by_the_console_is_begun_at_once_and_nothing_else
     def over() -> bool:
         nonlocal sent_by_hand
         if not sent_by_hand and said(caplog, "next at"):
-            approve(house.press(), printed.record, by_person=True)
+            approve(house.press, printed.record, by_person=True)
             with house.database.writing() as connection:
                 anna = Actor(who="anna")
                 settle.note_send(connection, printed.record.id, by=anna, now=house.now)
@@ -363,12 +285,12 @@ def test_what_a_person_stopped_is_taken_up_only_once_it_is_resumed(
     def over() -> bool:
         nonlocal looks
         if looks == 0 and said(caplog, "send: next at"):
-            prepared = make_ready(house.press(), DAY)
+            prepared = make_ready(house.press, DAY)
             assert prepared.printed
-            approve(house.press(), prepared.printed.record)
+            approve(house.press, prepared.printed.record)
             with house.database.writing() as connection:
                 change_state(connection, prepared.printed.record.id, "sending", now=house.now)
-        looks += house.state() == "sending"
+        looks += house.state(TODAY) == "sending"
         if looks == 50:
             assert server.connections == 0, "it is a person's to go on with"
             decide(house, settle.pause)
@@ -441,7 +363,7 @@ def test_sigterm_ends_the_process_though_a_source_is_slow(tmp_path: Path) -> Non
 
 
 def test_what_is_due_in_the_same_minute_takes_what_the_other_made(house: House) -> None:
-    press = house.press()
+    press = house.press
     first, second = make_ready(press, DAY), make_ready(press, DAY)
     assert first.printed
     assert second.printed
@@ -451,7 +373,7 @@ def test_what_is_due_in_the_same_minute_takes_what_the_other_made(house: House) 
 
 
 def test_a_person_sees_what_there_is_now_and_the_schedule_what_was_made(house: House) -> None:
-    press = house.press()
+    press = house.press
     make_ready(press, DAY)
     path = house.root / "briefs" / "quay.txt"
     path.write_text(path.read_text().replace("North Quay Reopens", "North Quay Reopens Today"))
@@ -466,7 +388,7 @@ def test_a_person_sees_what_there_is_now_and_the_schedule_what_was_made(house: H
 
 
 def test_what_was_made_stands_where_no_source_can_be_read(house: House) -> None:
-    press = house.press()
+    press = house.press
     make_ready(press, DAY)
     (house.root / "briefs" / "quay.txt").unlink()
     (house.root / "briefs").rmdir()
@@ -480,7 +402,7 @@ def test_an_edition_waits_for_a_source_that_is_left_alone(house: House) -> None:
     web = ScriptedWeb()
     try:
         url = web.answer("/feed", "busy", status=503, headers={"Retry-After": "90"})
-        press = house.press()
+        press = house.press
         source = FeedSource(kind="feed", url=url, name="wire", allow_private=True)
         press = replace(press, settings=press.settings.model_copy(update={"sources": (source,)}))
         for seconds, status in ((0, "failed"), (30, "waiting"), (89, "waiting")):
@@ -504,7 +426,7 @@ def test_an_edition_waits_for_a_source_that_is_left_alone(house: House) -> None:
 
 @pytest.mark.parametrize("taken", [0, 1])
 def test_whichever_made_it_its_edition_is_sent_at_once(house: House, taken: int) -> None:
-    press = house.press()
+    press = house.press
     made = (make_ready(press, DAY), make_ready(press, DAY))[taken].printed
     assert made
     delivered = asyncio.run(publish(press, made))

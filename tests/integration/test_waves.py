@@ -16,8 +16,8 @@ from newsletter.delivery.lifecycle import State
 from newsletter.settings import Settings
 from newsletter.store import Database
 from newsletter.store.tables import deliveries, subscribers
+from tests.integration.house import House, open_at_seven, said
 from tests.integration.runs import Server
-from tests.integration.test_schedule import House, said
 
 ZONES = (
     *("Pacific/Niue", "Pacific/Honolulu", "America/Anchorage", "America/Los_Angeles"),
@@ -36,7 +36,7 @@ RELEASED = datetime(2026, 10, 31, 11, tzinfo=UTC)
 
 
 def settle(house: House) -> Settings:
-    document = house.press().settings.model_dump()
+    document = house.press.settings.model_dump()
     document["publication"]["timezone"] = "America/New_York"
     return Settings.model_validate(document | {"secret_key": "k" * 40, "root": house.root})
 
@@ -58,7 +58,7 @@ def test_24_zones_with_12_hours_each_within_two_minutes_over_a_change_of_clocks(
 ) -> None:
     caplog.set_level(logging.INFO, logger="newsletter")
     monkeypatch.setattr(sender, "LOOK_SECONDS", 0.02)
-    house = House(tmp_path, database, server.url, readers=len(ZONES) * len(CLOCKS) + 1)
+    house = open_at_seven(tmp_path, database, server.url, len(ZONES) * len(CLOCKS) + 1)
     chosen = dict(enumerate(product(ZONES, CLOCKS), 1))
     with database.writing() as connection:
         for number, (zone, clock) in chosen.items():
@@ -66,7 +66,7 @@ def test_24_zones_with_12_hours_each_within_two_minutes_over_a_change_of_clocks(
             connection.execute(
                 update(subscribers).where(subscribers.c.id == number).values(choices=choices)
             )
-    press = house.press()
+    press = house.press
     press = type(press)(settle(house), press.database, press.now)
     house.now = RELEASED - timedelta(minutes=30)
     house.write_brief()

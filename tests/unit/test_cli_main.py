@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
 from typer.testing import CliRunner
 
 import newsletter.cli as cli
@@ -33,6 +36,8 @@ def _loaded_by(*words: str) -> list[str]:
 
 def test_what_needs_no_room_loads_none() -> None:
     assert _loaded_by("--version") == []
+    assert _loaded_by("--help") == []
+    assert _loaded_by("nonsense") == []
     assert _loaded_by("init", "--help") == []
 
 
@@ -41,20 +46,20 @@ def test_status_loads_no_parser_and_no_web_server() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "wanted"),
+    ("words", "asked"),
     [
-        ([], tuple(cli._FILES)),
-        (["--help"], tuple(cli._FILES)),
-        (["nonsense"], tuple(cli._FILES)),
-        (["--version"], ()),
-        (["send", "--version"], ("send",)),
-        (["--config", "status", "send"], ("send",)),
-        (["--config=status", "send"], ("send",)),
-        (["-c", "x.toml"], tuple(cli._FILES)),
+        ([], ""),
+        (["--help"], ""),
+        (["nonsense"], ""),
+        (["--version"], ""),
+        (["send", "--version"], "send"),
+        (["--config", "status", "send"], "send"),
+        (["--config=status", "send"], "send"),
+        (["-c", "x.toml"], ""),
     ],
 )
-def test_only_the_asked_command_is_built(words: list[str], wanted: tuple[str, ...]) -> None:
-    assert tuple(cli._wanted(words)) == wanted
+def test_only_the_asked_command_is_built(words: list[str], asked: str) -> None:
+    assert cli._find_asked(words) == asked
 
 
 @pytest.mark.parametrize(
@@ -71,9 +76,18 @@ def test_config_may_stand_on_either_side(words: list[str], hoisted: list[str]) -
     assert cli._hoist_config(words) == hoisted
 
 
-def test_every_command_says_what_it_does() -> None:
-    told = CliRunner().invoke(cli.build_app(), ["--help"]).stdout
-    assert all(f" {name} " in told for name in cli._FILES)
+def test_the_help_of_all_says_what_that_of_each_begins_with() -> None:
+    whole = get_command(cli.build_app())
+    assert isinstance(whole, TyperGroup)
+    begins = {
+        name: " ".join((command.help or "").partition("\n\n")[0].split())
+        for name, command in whole.commands.items()
+    }
+    assert begins == cli._HELP
+    told = CliRunner().invoke(cli.build_overview(), ["--help"], env={"COLUMNS": "200"}).stdout
+    shown = re.findall(r"│ (\w+) +(\S.*?) +│", told.partition("Commands")[2])
+    assert shown == list(cli._HELP.items())
+    assert list(cli._HELP) == list(cli._FILES)
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,6 +120,7 @@ def test_faults_end_in_one_sentence_and_a_code(
         raise fault
 
     monkeypatch.setattr(cli, "build_app", build)
+    monkeypatch.setattr(sys, "argv", ["newsletter", "status"])
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == code

@@ -134,6 +134,7 @@ editions = st.builds(
     watched_in=st.lists(names, max_size=2).map(tuple),
     rest=st.none() | st.builds(Headline, subject=st.text(min_size=1), preheader=st.text()),
     most=st.integers(0, 60),
+    closes_gaps=st.booleans(),
     lenses=st.lists(st.text(), max_size=3).map(tuple),
     left_out=st.integers(0, 99),
     minutes=st.sampled_from([0, 5]),

@@ -103,6 +103,36 @@ def test_full_briefs_stand_under_the_headings_in_their_order() -> None:
     assert f"{title} 4 (City & state): The council" in " ".join(plain.split())
 
 
+def test_what_a_reader_was_sent_before_takes_no_place_from_what_is_new() -> None:
+    morning, evening = ("2026-11-22",), ("2026-11-22-evening",)
+    placings = (
+        Placing(had_in=morning),
+        Placing(had_in=evening),
+        Placing(prominence="standard"),
+        Placing(prominence="one-line"),
+        Placing(prominence="one-line", had_in=evening),
+    )
+    whole = compile_edition(
+        sectioned(placings=placings),
+        publication=PUBLICATION,
+        vocabulary=Vocabulary(),
+        templates=find_templates(),
+        settings=EditionSettings(minutes=0),
+    )
+
+    def forms(whole: CompiledEdition, *had: str, **chosen: Any) -> tuple[str | None, ...]:
+        return Selector(whole).select(Choices(**chosen), frozenset(had)).forms
+
+    both = morning + evening
+    assert forms(whole) == ("full", "full", "standard", "one-line", "one-line")
+    assert forms(whole, *morning) == (None, "full", "full", "standard", "one-line")
+    assert forms(whole, *both) == (None, None, "full", "full", None)
+    assert forms(whole, *both, detail="standard") == (None, None, "standard", "standard", None)
+    assert forms(whole, topics=("economy",)) == (None, "full", None, "one-line", None)
+    older = replace(whole, closes_gaps=False)  # its copies are made again as they were
+    assert forms(older, *both) == (None, None, "standard", "one-line", None)
+
+
 def test_a_heading_is_there_only_above_a_brief_that_this_reader_gets() -> None:
     html, plain = read(topics=("council",))
     assert "Markets" not in html + plain

@@ -31,6 +31,7 @@ from newsletter.settings import (
     Webhook,
     describe_settings,
     is_daily,
+    is_optional,
     load_settings,
     parse_clock,
     parse_command,
@@ -161,6 +162,8 @@ def test_further_editions_go_by_the_rules_of_all(load: Load) -> None:
         *(True, True, True),
         *(True, False, False, False),
     ]
+    every = dict.fromkeys((*settings.daily_kinds, *KINDS))
+    assert [kind for kind in every if is_optional(kind)] == ["evening", "noon", "weekly"]
 
 
 def test_the_shipped_starter_loads(load: Load) -> None:

@@ -70,7 +70,8 @@ def test_an_editors_words_last_and_need_another_approval(stage: Stage) -> None:
         assert "A better title <b>" in {b.title for b in load_content(connection, record.id).briefs}
         assert find_said_of_edition(connection, record.id) is None
         (entry,) = list_entries(connection, 1)
-    assert (entry.who, entry.action, entry.detail) == ("Ed", "brief.mend", "title, quick_take")
+    assert (entry.who, entry.action) == ("Ed", "brief.mend")
+    assert entry.detail == "other words for title, quick take"
     assert entry.target == f"brief {first.brief_id}"
     assert entry.before != entry.after
     ed.get(path)
@@ -86,6 +87,9 @@ def test_an_editors_words_last_and_need_another_approval(stage: Stage) -> None:
     (back,) = [each for each in told(stage) if each.brief_id == first.brief_id]
     assert (back.document, back.source_document) == (first.document, None)
     assert back.judgement.state == "approved"
+    with stage.database.reading() as connection:
+        mends = [each for each in list_entries(connection, 9) if each.action == "brief.mend"]
+    assert mends[0].detail == "title, quick take as its source has it again"
 
 
 def test_what_its_source_changes_is_taken_over_but_for_what_was_mended(stage: Stage) -> None:
