@@ -11,9 +11,9 @@ PATIENCE_SECONDS = 0.040
 
 
 def test_no_answer_waits_for_the_one_who_asked_to_acknowledge_its_head(stage: Stage) -> None:
-    fastest = 1.0
-    for _ in range(20):  # over one connection; a loaded machine is slow at times, but not always
+    took = []
+    for _ in range(20):  # over one connection, whose beginning is acknowledged at once
         began = time.perf_counter()
         assert stage.web.get("/u/nobody").text
-        fastest = min(fastest, time.perf_counter() - began)
-    assert fastest < PATIENCE_SECONDS
+        took.append(time.perf_counter() - began)
+    assert min(took[10:]) < PATIENCE_SECONDS, "a loaded machine is slow at times, but not always"
