@@ -51,8 +51,8 @@ RETURNS = 0.8
 
 _KEYS = 12  # the rarest words of a piece, by which others are found
 _NEIGHBOURS = 12  # pieces with the same key that a piece is compared with, the next ones in time
-_SHARED_KEYS = 3
-_SHARED_KEYS_SUGGESTED = 2
+_SHARED_KEYS = 3  # that two have at least in common to be compared
+_SHARED_KEYS_SUGGESTED = 2  # fewer in one edition, which is short
 _CERTAIN = 2.0  # an operator's word, above every likelihood
 
 RuleKind = Literal["merge", "split"]
