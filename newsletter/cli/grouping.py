@@ -12,8 +12,9 @@ from rich.table import Table
 from newsletter.cli.asked import DateOption, JsonOption, KindOption, check_daily
 from newsletter.cli.session import Session
 from newsletter.editions.desk import compose_edition
-from newsletter.editions.story import Fate
-from newsletter.editions.storylines import store_rule
+from newsletter.editions.stories import suggest_merges
+from newsletter.editions.story import Fate, Suggestion
+from newsletter.editions.storylines import load_rules, store_rule
 
 stories = typer.Typer(
     help="Which pieces the coming edition tells as one story.", invoke_without_command=True
@@ -29,7 +30,10 @@ def list_(
     kind: KindOption = "daily",
     as_json: JsonOption = False,
 ) -> None:
-    """List the stories of a daily edition, each with all of its pieces. Changes nothing."""
+    """List the stories of a daily edition, each with all of its pieces. Changes nothing.
+
+    Those that it tells apart and that may be one follow, the likeliest first.
+    """
     if ctx.invoked_subcommand is not None:
         return
     check_daily(kind)
@@ -41,11 +45,28 @@ def list_(
         composed = compose_edition(
             database, session.settings, day=asked, now=now, reports=None, kind=kind, dry=True
         )
+        with database.reading() as connection:
+            rules = load_rules(connection)
     told = group_fates(composed.fates)
+    shown = [[fate.candidate for fate in each] for each in told if each[0].place != "left out"]
+    maybe = suggest_merges(shown, rules=rules)
     if as_json:
-        session.print_json({"stories": [_document(each) for each in told]})
+        session.print_json(
+            {
+                "stories": [_document(each) for each in told],
+                "maybe": [_suggested(each) for each in maybe],
+            }
+        )
     elif told:
         session.out.print(_table(told))
+        if maybe:
+            session.out.print(_maybe_table(maybe))
+            session.out.print(
+                "`newsletter stories merge` makes two one, `newsletter stories split` keeps them "
+                "two and says no more of them.",
+                markup=False,
+                soft_wrap=True,
+            )
     else:
         session.out.print("No story waits for that edition; `newsletter gather` reads the sources.")
 
@@ -111,6 +132,32 @@ def _table(told: Sequence[Sequence[Fate]]) -> Table:
                 end_section=fate is fates[-1],
             )
     return table
+
+
+def _maybe_table(maybe: Sequence[Suggestion]) -> Table:
+    table = Table(title="Maybe one story", title_justify="left")
+    for heading in ("Brief", "Title", "From", "Why"):
+        table.add_column(heading, overflow="fold")
+    for each in maybe:
+        for candidate in (each.one, each.other):
+            table.add_row(
+                str(candidate.brief_id),
+                escape(candidate.brief.title),
+                escape(candidate.source),
+                escape(each.why) if candidate is each.one else "",
+                end_section=candidate is each.other,
+            )
+    return table
+
+
+def _suggested(suggestion: Suggestion) -> dict[str, Any]:
+    both = (suggestion.one, suggestion.other)
+    return {
+        "briefs": [each.brief_id for each in both],
+        "titles": [each.brief.title for each in both],
+        "likeness": round(suggestion.likeness, 2),
+        "why": suggestion.why,
+    }
 
 
 def _document(fates: Sequence[Fate]) -> dict[str, Any]:

@@ -15,6 +15,9 @@ frequent ones: "strike" says little on a day with five strikes.
 English words that mean nearly the same count as the same, by as much as they are near (`kindred`);
 of other languages only words themselves.
 
+Likeness alone joins two events of one kind on one day, as much of what is said of one fire is true
+of another. So titles have a say of their own (`Corpus.is_borne_out`).
+
 What is said against a pair weighs as much as what is said for it: numbers that differ, names that
 only one has, opposite words ("rise", "fall"), hours between them, a preview beside a result, the
 market's move beside its cause. They are never one event a day apart, nor where their titles name
@@ -47,6 +50,8 @@ _UNSPACED = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")
 _ENDINGS = ("ings", "ing", "ers", "er", "ies", "ied", "ed", "es", "s")
 _SAME_TEXT = 0.5  # of the words of two summaries, shared ones
 _IN_TITLE = 1.0  # of a side: its words stand in the title, not in the summary alone
+_TITLES_SHARE = 0.2  # of the words of two titles, shared ones: less bears nothing out
+_SAME_TITLE = 0.8  # from here on they are one title, even one without a name
 _NAME_CHARACTERS = 5  # Europe and European are one name
 
 
@@ -252,6 +257,8 @@ class Described:
     title_words: frozenset[str]
     names: frozenset[str]
     numbers: frozenset[str]
+    title_claims: frozenset[str]
+    """The names and numbers that the title has."""
     dates: frozenset[str]
     """The days and months that the title names."""
     sides: tuple[tuple[float, float], ...]
@@ -295,6 +302,20 @@ class Corpus:
             return 0.0
         odds = sum(w * m for w, m in zip(_WEIGHTS, self._measure(one, other, apart), strict=True))
         return 1 / (1 + math.exp(-odds))
+
+    def is_borne_out(self, one: Described, other: Described) -> bool:
+        """Decide whether their titles bear out that two pieces tell one event.
+
+        The titles share words, and something that one of them names or counts is in the other
+        piece too, unless they are the same title nearly word for word. Nor does each of them name
+        or count what the other piece does not: two fires are told in the same words, and each
+        names its town.
+        """
+        news = one.title_claims - other.names - other.numbers
+        more = other.title_claims - one.names - one.numbers
+        has_shared = news < one.title_claims or more < other.title_claims
+        same = self._dice(one.title_words, other.title_words)
+        return not (news and more) and same >= (_TITLES_SHARE if has_shared else _SAME_TITLE)
 
     def kinship(self, one: Described, other: Described) -> float:
         """Give how likely two pieces belong to one story, whatever happened in between."""
@@ -381,14 +402,16 @@ class Corpus:
     def _describe(self, brief: Brief, at: datetime) -> Described:
         title, summary = _normal(brief.title), _normal(brief.summary)
         in_title, in_all = _stems(title), _stems(title) | _stems(summary)
+        names = frozenset(
+            name[:_NAME_CHARACTERS]
+            for name in (*_find_names(title), *_find_names(summary))
+            if name not in self._small
+        )
         return Described(
             words=frozenset(_MEANINGS.get(word, word) for word in in_all),
             title_words=frozenset(_MEANINGS.get(word, word) for word in in_title),
-            names=frozenset(
-                name[:_NAME_CHARACTERS]
-                for name in (*_find_names(title), *_find_names(summary))
-                if name not in self._small
-            ),
+            names=names,
+            title_claims=_list_claims(names, in_title, _find_numbers(title)),
             numbers=_find_numbers(f"{title} {summary}"),
             dates=frozenset(_WORD.findall(title.casefold())) & _CALENDAR,
             sides=_find_sides(title, summary),
@@ -465,6 +488,16 @@ def _find_written(text: str) -> Mapping[str, str]:
         if word[0].isupper():
             written.setdefault(stem[:_NAME_CHARACTERS], whole)
     return written
+
+
+def _list_claims(
+    names: frozenset[str], title: frozenset[str], numbers: frozenset[str]
+) -> frozenset[str]:
+    """Give the names and numbers of a title but for what any piece may have: EU, AI, 3."""
+    named = names & {word[:_NAME_CHARACTERS] for word in title}
+    return frozenset(
+        (*(name for name in named if len(name) > 2), *(n for n in numbers if len(n) > 1))
+    )
 
 
 def _number(text: str) -> str:

@@ -2,9 +2,12 @@
 
 Pieces of the same title and summary are one. Of all others only those are compared that share
 rare words, so that the cost grows with the day and not with its square. Pairs that tell one event
-(`likeness`) are joined, the likeliest first, and never by a chain: two groups become one only if
-each piece of the one could be the same as each piece of the other, and on the mean is. Pieces that
-an operator, a text or a page made one count as one there.
+(`likeness`) and whose titles bear it out are joined, the likeliest first, and never by a chain:
+two groups become one only if each piece of the one could be the same as each piece of the other,
+and on the mean is. Pieces that an operator, a text or a page made one count as one there.
+
+A wrong join takes a story from readers, one that is missed shows them two that are alike. So what
+is likely and not sure is never joined: it is suggested to an editor, whose word makes it a rule.
 
 An operator's rule wins over likeness, and of two that contradict each other the newer one. Rules
 name briefs, so a rule holds for whatever is grouped with them later.
@@ -21,29 +24,35 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
+from functools import cache
 from itertools import product
 from statistics import fmean
 from typing import Literal
 
 from newsletter.briefs.sources.identity import canonical_link, is_alike
 from newsletter.editions.likeness import Corpus, Described, is_column
-from newsletter.editions.story import Candidate, Earlier, Story
+from newsletter.editions.story import Candidate, Earlier, Story, Suggestion
 
-ALIKE = 0.7
-"""From this likeness on two pieces tell one event."""
-LEAST_ALIKE = 0.1
+ALIKE = 0.8
+"""From this likeness on two pieces tell one event, where their titles bear it out."""
+LEAST_ALIKE = 0.3
 """Below this likeness two pieces are never in one story, whatever stands between them."""
-MEAN_ALIKE = 0.5
+MEAN_ALIKE = 0.6
 """Two groups are one story only from this likeness on, as the mean of every piece with every."""
+LIKELY = 0.5
+"""Above this likeness two stories are suggested to be one: it is likelier than not."""
+MOST_SUGGESTED = 12
+"""How many suggestions an editor has to look at for an edition."""
 RETURNS = 0.8
 """From this kinship on a story is one that an edition had before."""
 
 _KEYS = 12  # the rarest words of a piece, by which others are found
 _NEIGHBOURS = 12  # pieces with the same key that a piece is compared with, the next ones in time
-_SHARED_KEYS = 3
+_SHARED_KEYS = 3  # that two have at least in common to be compared
+_SHARED_KEYS_SUGGESTED = 2  # fewer in one edition, which is short
 _CERTAIN = 2.0  # an operator's word, above every likelihood
 
 RuleKind = Literal["merge", "split"]
@@ -124,6 +133,40 @@ def group_stories(
     return tuple(sorted(made, key=lambda story: _lead_first(story.lead)))
 
 
+def suggest_merges(
+    stories: Sequence[Sequence[Candidate]],
+    *,
+    rules: Sequence[Rule] = (),
+    most: int = MOST_SUGGESTED,
+) -> tuple[Suggestion, ...]:
+    """Suggest which stories that an edition tells apart may be one, at `most` the likeliest.
+
+    The likeliest come first. A story is its pieces, the first of which leads it. Of two that an
+    operator said are two nothing is suggested.
+    """
+    pieces = sorted((piece for story in stories for piece in story), key=_order)
+    story_of = {piece.brief_id: n for n, story in enumerate(stories) for piece in story}
+    parted = {
+        frozenset(map(story_of.get, pair))
+        for pair, kind in _ruled(rules).items()
+        if kind == "split"
+    }
+    corpus = Corpus((piece.brief, piece.published_at) for piece in pieces)
+    likeness = _compare(pieces, corpus)
+    nearest: dict[tuple[int, int], tuple[float, str]] = {}
+    for one, other in _find_pairs(corpus, corpus.described, _SHARED_KEYS_SUGGESTED):
+        left, right = sorted(story_of[pieces[n].brief_id] for n in (one, other))
+        how = likeness(one, other)
+        so_far, _ = nearest.get((left, right), (LIKELY, ""))
+        if left != right and frozenset((left, right)) not in parted and how > so_far:
+            nearest[left, right] = how, _say_shared(pieces, corpus, one, other)
+    best = sorted(nearest.items(), key=lambda each: (-each[1][0], each[0]))
+    return tuple(
+        Suggestion(one=stories[left][0], other=stories[right][0], likeness=how, why=why)
+        for (left, right), (how, why) in best[:most]
+    )
+
+
 def _lead_first(candidate: Candidate) -> tuple[bool, int, bool, float, str, int]:
     """Put the piece that tells a story best first.
 
@@ -185,24 +228,14 @@ def _join_pages(pieces: Sequence[Candidate], groups: _Groups) -> None:
 
 
 def _join_alike(pieces: Sequence[Candidate], corpus: Corpus, groups: _Groups) -> None:
-    described = corpus.described
-    outlets = [_list_outlets(piece) for piece in pieces]
+    described, likeness = corpus.described, _compare(pieces, corpus)
     units = {unit: tuple(members) for unit, members in groups.members.items()}
     unit_of = tuple(groups.of)  # what is joined so far is surely one, however unlike it looks
-    seen: dict[tuple[int, int], float] = {}
-
-    def likeness(one: int, other: int) -> float:
-        pair = (one, other) if one < other else (other, one)
-        if pair not in seen:
-            a, b = (pieces[n] for n in pair)
-            is_two = outlets[one] == outlets[other] or is_column(a.brief, b.brief)
-            seen[pair] = 0.0 if is_two else corpus.likeness(*(described[n] for n in pair))
-        return seen[pair]
-
     found = [
-        (-how, pair)
-        for pair in _find_pairs(corpus, described[: len(pieces)])
-        if (how := likeness(*pair)) >= ALIKE
+        (-how, (one, other))
+        for one, other in _find_pairs(corpus, described[: len(pieces)], _SHARED_KEYS)
+        if (how := likeness(one, other)) >= ALIKE
+        and corpus.is_borne_out(described[one], described[other])
     ]
     for _, (one, other) in sorted(found):
         left, right = groups.of[one], groups.of[other]
@@ -213,14 +246,33 @@ def _join_alike(pieces: Sequence[Candidate], corpus: Corpus, groups: _Groups) ->
             max(likeness(*pair) for pair in product(units[a], units[b])) for a, b in product(*sides)
         ]
         if min(between) >= LEAST_ALIKE and fmean(between) >= MEAN_ALIKE:
-            brief = pieces[min(one, other)].brief
-            told = f"{brief.title}. {brief.summary}"
-            shared = corpus.name_shared(described[one], described[other], told)
-            groups.join(one, other, f"both tell of {shared}" if shared else "they say the same")
+            groups.join(one, other, _say_shared(pieces, corpus, one, other))
 
 
-def _find_pairs(corpus: Corpus, described: Sequence[Described]) -> Iterator[tuple[int, int]]:
-    """Find pairs that share rare words; each piece only with its neighbours in time."""
+def _compare(pieces: Sequence[Candidate], corpus: Corpus) -> Callable[[int, int], float]:
+    """Give what tells how likely two pieces, by their places, are about one event."""
+    outlets = [_list_outlets(piece) for piece in pieces]
+
+    @cache
+    def compare(one: int, other: int) -> float:
+        if outlets[one] == outlets[other] or is_column(pieces[one].brief, pieces[other].brief):
+            return 0.0
+        return corpus.likeness(corpus.described[one], corpus.described[other])
+
+    return lambda one, other: compare(min(one, other), max(one, other))
+
+
+def _say_shared(pieces: Sequence[Candidate], corpus: Corpus, one: int, other: int) -> str:
+    brief = pieces[min(one, other)].brief
+    told = f"{brief.title}. {brief.summary}"
+    shared = corpus.name_shared(corpus.described[one], corpus.described[other], told)
+    return f"both tell of {shared}" if shared else "they say the same"
+
+
+def _find_pairs(
+    corpus: Corpus, described: Sequence[Described], least: int
+) -> Iterator[tuple[int, int]]:
+    """Find pairs that share at `least` so many rare words; each only with neighbours in time."""
     holders: dict[str, list[int]] = defaultdict(list)
     for n, piece in enumerate(described):
         for key in _keys(corpus, piece):
@@ -229,7 +281,7 @@ def _find_pairs(corpus: Corpus, described: Sequence[Described]) -> Iterator[tupl
     for places in holders.values():  # in the order of time, as the pieces are
         for at, n in enumerate(places):
             shared.update((n, other) for other in places[at + 1 : at + 1 + _NEIGHBOURS])
-    return (pair for pair, count in shared.items() if count >= _SHARED_KEYS)
+    return (pair for pair, count in shared.items() if count >= least)
 
 
 def _keys(corpus: Corpus, piece: Described) -> list[str]:

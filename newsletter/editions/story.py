@@ -51,6 +51,18 @@ class Story:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Suggestion:
+    """Two stories of an edition that may be one, each by the piece that leads it."""
+
+    one: Candidate
+    other: Candidate
+    likeness: float
+    """How likely they are one, from 0 to 1."""
+    why: str
+    """What they share, for operators."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fate:
     """Where a candidate went, and why: one line of `gather --explain`."""
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import Connection, and_, insert, or_, select
+from sqlalchemy import Connection, Row, and_, insert, or_, select
 
 from newsletter.briefs.document import brief_from_document
 from newsletter.editions.lifecycle import RELEASED
 from newsletter.editions.model import Kind
 from newsletter.editions.released import is_daily_row
-from newsletter.editions.stories import Rule
-from newsletter.editions.story import Earlier
+from newsletter.editions.stories import Rule, suggest_merges
+from newsletter.editions.story import Candidate, Earlier, Suggestion
 from newsletter.errors import RefusedError
 from newsletter.store.audit import Actor, note
 from newsletter.store.tables import briefs, edition_briefs, editions, story_rules
@@ -35,13 +37,6 @@ class Piece:
 
 def list_pieces(connection: Connection, edition_id: int) -> tuple[Piece, ...]:
     """List the pieces of an edition's stories: those that lead, in its order, then the others."""
-    claims = edition_briefs.c
-    rows = connection.execute(
-        select(briefs.c.id, briefs.c.document, briefs.c.source, claims.story_id, claims.position)
-        .join_from(edition_briefs, briefs)
-        .where(claims.edition_id == edition_id, claims.story_id.is_not(None))
-        .order_by(claims.position.is_(None), claims.position, briefs.c.id)
-    )
     return tuple(
         Piece(
             brief_id=row.id,
@@ -50,8 +45,36 @@ def list_pieces(connection: Connection, edition_id: int) -> tuple[Piece, ...]:
             story_id=row.story_id,
             leads=row.position is not None,
         )
-        for row in rows
+        for row in _load_pieces(connection, edition_id)
     )
+
+
+def list_suggestions(connection: Connection, edition_id: int) -> tuple[Suggestion, ...]:
+    """List which stories of an edition may be one, the likeliest first."""
+    stories: dict[int, list[Candidate]] = defaultdict(list)
+    for row in _load_pieces(connection, edition_id):
+        stories[row.story_id].append(
+            Candidate(
+                brief_id=row.id,
+                published_at=row.published_at,
+                brief=brief_from_document(row.document, file=f"brief {row.id}"),
+                source=row.source,
+            )
+        )
+    return suggest_merges(list(stories.values()), rules=load_rules(connection))
+
+
+def _load_pieces(connection: Connection, edition_id: int) -> Sequence[Row[*tuple[Any, ...]]]:
+    claims = edition_briefs.c
+    return connection.execute(
+        select(
+            *(briefs.c.id, briefs.c.document, briefs.c.source, briefs.c.published_at),
+            *(claims.story_id, claims.position),
+        )
+        .join_from(edition_briefs, briefs)
+        .where(claims.edition_id == edition_id, claims.story_id.is_not(None))
+        .order_by(claims.position.is_(None), claims.position, briefs.c.id)
+    ).all()
 
 
 def load_rules(connection: Connection) -> tuple[Rule, ...]:

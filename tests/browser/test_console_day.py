@@ -10,6 +10,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -25,7 +26,12 @@ from tests.acceptance.project import Project
 from tests.browser.chromium import NEEDS_CHROMIUM
 from tests.browser.test_console import enter
 from tests.browser.test_reader_pages import browser, judge, press_to  # noqa: F401
-from tests.integration.console.conftest import gathered, open_stage  # noqa: F401
+from tests.integration.console.conftest import (
+    LIKELY,
+    gathered,  # noqa: F401
+    likely_one_story,
+    open_stage,
+)
 from tests.integration.console.stage import Stage
 
 pytestmark = NEEDS_CHROMIUM
@@ -167,3 +173,24 @@ def test_a_day_of_the_whole_team(browser: Browser, stage: Stage) -> None:  # noq
     ada.judge()
     for desk in (vera, ed, sue, ada):
         desk.close()
+
+
+def test_an_editor_answers_what_may_be_one_story(
+    browser: Browser,  # noqa: F811
+    gathered: Project,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    with open_stage(gathered, tmp_path) as stage, likely_one_story(gathered):
+        ed = Desk(browser, stage, "Ed", "editor")
+        ed.open("")
+        ed.press("Gather and make the edition anew")
+        asked = ed.page.get_by_role("region", name="Maybe one story")
+        expect(asked.get_by_role("listitem")).to_have_count(1)
+        for _ in SCHEMES:
+            ed.judge()
+        ed.press("No, they are two")
+        expect(ed.page.locator("#edition")).to_be_focused()
+        expect(asked).to_have_count(0)
+        for title in LIKELY.values():
+            expect(ed.page.locator(".told h3").get_by_text(title, exact=True)).to_have_count(1)
+        ed.close()

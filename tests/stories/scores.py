@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import combinations
 
-from newsletter.editions.stories import group_stories
+from newsletter.editions.stories import group_stories, suggest_merges
 from newsletter.editions.story import Candidate
 from tests.stories.pairs import SETS, Pair, Piece, build_pairs, read_pieces
 
@@ -22,6 +22,10 @@ class Score:
     right: int
     wrong: int
     missed: int
+    suggested: int = 0
+    """Of those missed, how many an editor is asked about."""
+    questions: int = 0
+    """How many suggestions there are."""
     told: list[str]
 
     @property
@@ -32,12 +36,18 @@ class Score:
     def recall(self) -> float:
         return self.right / (self.right + self.missed)
 
+    @property
+    def recall_with_suggestions(self) -> float:
+        return (self.right + self.suggested) / (self.right + self.missed)
+
     def __str__(self) -> str:
+        same = self.right + self.missed
         parts = (
-            f"{name} {share:.3f} (95%: {low:.3f} to {high:.3f}; {part} of {whole})"
-            for name, share, part, whole in (
-                ("precision", self.precision, self.right, self.right + self.wrong),
-                ("recall", self.recall, self.right, self.right + self.missed),
+            f"{name} {part / whole:.3f} (95%: {low:.3f} to {high:.3f}; {part} of {whole})"
+            for name, part, whole in (
+                ("precision", self.right, self.right + self.wrong),
+                ("recall", self.right, same),
+                (f"with {self.questions} suggestions", self.right + self.suggested, same),
             )
             for low, high in [bounds(part, whole)]
         )
@@ -63,13 +73,30 @@ def score_stories(name: str, *, held_out: bool) -> Score:
     mixed = 0
     by_number = dict(enumerate(pieces, 1))
     alone = [replace(each, source=f"feed {each.brief_id}") for each in candidates(pieces)]
-    for n, made in enumerate(group_stories(alone)):
-        members = [by_number[each.brief_id] for each in (made.lead, *made.others)]
+    made = [(each.lead, *each.others) for each in group_stories(alone)]
+    for n, told in enumerate(made):
+        members = [by_number[each.brief_id] for each in told]
         mixed += sum(a.subject != b.subject for a, b in combinations(members, 2))
         story.update({key(piece): n for piece in members})
+    suggestions = suggest_merges(made, most=len(made))
+    asked = {
+        frozenset(
+            story[key(by_number[each.brief_id])] for each in (suggestion.one, suggestion.other)
+        )
+        for suggestion in suggestions
+    }
     _, pairs = build_pairs(name, held_out=held_out)
-    found = count(pairs, lambda pair: story[key(pair.one)] == story[key(pair.other)])
-    return replace(found, wrong=found.wrong + mixed)
+
+    def place(pair: Pair) -> frozenset[int]:
+        return frozenset((story[key(pair.one)], story[key(pair.other)]))
+
+    found = count(pairs, lambda pair: len(place(pair)) == 1)
+    return replace(
+        found,
+        wrong=found.wrong + mixed,
+        suggested=sum(pair.is_same and place(pair) in asked for pair in pairs),
+        questions=len(suggestions),
+    )
 
 
 def count_unrelated() -> tuple[int, int]:

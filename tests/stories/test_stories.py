@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from newsletter.briefs.formats import parse_document
 from newsletter.briefs.model import Brief, Point
 from newsletter.demo.newsroom import write_newsroom
-from newsletter.editions.stories import Rule, group_stories
+from newsletter.editions.stories import LIKELY, MOST_SUGGESTED, Rule, group_stories, suggest_merges
 from newsletter.editions.story import Candidate, Earlier, Story
 from newsletter.settings.publication import Vocabulary
 from tests.stories.pairs import SETS, build_pairs, read_pieces
@@ -31,30 +31,33 @@ def test_there_are_pairs_enough(name: str) -> None:
         assert sum(pair.is_same for pair in half) >= 60
 
 
-# What is aimed at is a precision of 0.98 at a recall of 0.85; this is what is reached.
+# What is aimed at: a join that can be trusted, and the editor's word on what is likely.
 @pytest.mark.parametrize(
-    ("name", "precision", "recall"), [("pieces", 0.92, 0.80), ("fresh", 0.95, 0.07)]
+    ("name", "precision", "recall", "asked"),
+    [("pieces", 0.98, 0.60, 0.85), ("fresh", 0.98, 0.01, 0.13)],
 )
 def test_the_pairs_that_were_held_out(
-    name: str, precision: float, recall: float, capsys: pytest.CaptureFixture[str]
+    name: str, precision: float, recall: float, asked: float, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stories = score_stories(name, held_out=True)
     with capsys.disabled():
         print(f"\n{name}, held out, as grouped: {stories}")
     assert stories.precision >= precision
     assert stories.recall >= recall
+    assert stories.recall_with_suggestions >= asked
 
 
 def test_the_pairs_for_tuning() -> None:
     found = score_stories("pieces", held_out=False)
     assert found.precision >= 0.98, "\n".join(found.told)
-    assert found.recall >= 0.85, "\n".join(found.told)
+    assert found.recall >= 0.65, "\n".join(found.told)
+    assert found.recall_with_suggestions >= 0.9
 
 
-def test_most_unrelated_pieces_of_a_day_stay_apart() -> None:
+def test_unrelated_pieces_of_a_day_stay_apart() -> None:
     joined, whole = count_unrelated()
     assert whole >= 250
-    assert joined <= 0.1 * whole, "of subjects that resemble each other, all at one moment"
+    assert joined <= 3, "of subjects that resemble each other, all at one moment"
 
 
 def test_a_small_day_of_unrelated_briefs_stays_one(tmp_path: Path) -> None:
@@ -84,6 +87,9 @@ DAY = candidates(
         for piece in pieces
     ]
 )
+
+
+SOME = candidates([piece for piece in read_pieces("pieces") if not piece.is_held_out][:120])
 
 
 @given(st.permutations(DAY))
@@ -142,10 +148,82 @@ def test_opposites_and_series_are_not_one_story(one: str, other: str) -> None:
 
 def test_near_words_tell_one_event() -> None:
     told = [
-        candidate(1, brief("Ferry sinks off Kilm", "The vessel of Kilm sank at dawn; 40 drowned.")),
+        candidate(
+            1, brief("A ferry sinks off Kilm", "The vessel of Kilm sank at dawn; 40 drowned.")
+        ),
         candidate(2, brief("Boat sunk near Kilm", "A ship of Kilm went down; 40 have drowned.")),
     ]
-    assert shape(group_stories(told)) == [(2, 1)]
+    assert shape(group_stories(told)) == [(1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (
+            brief("Ferry with 214 aboard runs aground off Kilm", "A boat took off all 214."),
+            brief("Skelby ferry runs aground with 214 aboard", "Boats took 214 people off."),
+        ),
+        (
+            brief("A vaccine against malaria halves deaths in a trial", "It ran in two countries."),
+            brief("In a trial a malaria vaccine cuts cases", "It ran in two countries."),
+        ),
+        (
+            brief(
+                "A bad night at the pool", "Hansen lost to Kitajima; Thompson of Elmira was 5th."
+            ),
+            brief(
+                "Judges let a kick pass", "Did Kitajima break the rules? Hansen of Elmira says so."
+            ),
+        ),
+    ],
+    ids=["each names a place of its own", "none names anything", "titles share nothing"],
+)
+def test_what_titles_do_not_bear_out_is_suggested_at_most(one: Brief, other: Brief) -> None:
+    told = [candidate(1, one), candidate(2, other)]
+    assert len(group_stories(told)) == 2
+    (suggestion,) = suggest_merges([[each] for each in told])
+    assert (suggestion.one, suggestion.other) == tuple(told)
+    assert suggestion.likeness > LIKELY
+
+
+def test_one_title_is_enough_where_it_names_nobody() -> None:
+    told = [
+        candidate(1, brief("Small firms struggle as oil soars", "They buy less, a survey says.")),
+        candidate(2, brief("Small firms are struggling as oil soars", "A survey: they buy less.")),
+    ]
+    assert len(group_stories(told)) == 1
+
+
+def test_what_is_likely_is_suggested_the_likeliest_first() -> None:
+    told = [(each.lead, *each.others) for each in group_stories(SOME)]
+    suggestions = suggest_merges(told)
+    assert 1 < len(suggestions) <= MOST_SUGGESTED
+    likely = [each.likeness for each in suggestions]
+    assert likely == sorted(likely, reverse=True)
+    assert suggest_merges(told, most=1) == suggestions[:1]
+    assert suggest_merges([(lead, *others[::-1]) for lead, *others in told]) == suggestions
+    leads = {story[0].brief_id for story in told}
+    assert {each.brief_id for s in suggestions for each in (s.one, s.other)} <= leads
+    assert all(s.why for s in suggestions)
+
+
+def test_an_operators_word_answers_a_suggestion() -> None:
+    told = [candidate(1, STRIKE[0]), candidate(2, STRIKE[1])]
+    apart = [[each] for each in told]
+    (suggestion,) = suggest_merges(apart)
+    assert suggestion.why == "both tell of Alder, Port, 2300"
+    split = Rule(kind="split", one=2, other=1)
+    merge = Rule(kind="merge", one=1, other=2)
+    assert suggest_merges(apart, rules=[merge, split]) == ()
+    assert len(suggest_merges(apart, rules=[split, merge])) == 1, "the newest word counts"
+    with_more = [[*apart[0], candidate(3, STRIKE[2])], apart[1]]
+    assert suggest_merges(with_more, rules=[split]) == (), "whatever joined one of them since"
+    assert suggest_merges(with_more[:1]) == ()
+
+
+def test_two_pieces_of_one_outlet_are_not_suggested() -> None:
+    told = [replace(candidate(n, each), source="feed") for n, each in enumerate(STRIKE, 1)]
+    assert suggest_merges([[each] for each in told]) == ()
 
 
 def test_an_operator_reads_whole_words() -> None:

@@ -22,6 +22,7 @@ from newsletter.briefs.mending import mend_document
 from newsletter.briefs.model import Brief
 from newsletter.briefs.text_writer import format_text
 from newsletter.editions.mending import check_mendable, mend_brief
+from newsletter.editions.model import Kind
 from newsletter.editions.review import list_texts
 from newsletter.editions.shelf import EditionRecord, find_coming
 from newsletter.editions.stories import RuleKind
@@ -194,6 +195,8 @@ def add_briefs(app: FastAPI, press: Press, frame: Frame) -> None:
                 now=press.now(),
             )
         remake(replaced(press, actor=visit.actor), record)
+        if visit.form.get("from") == "day":
+            return frame.lead(f"{day_path(record.kind)}#edition")
         return frame.lead(f"/briefs/{brief_id}#story")
 
     # -- a person's word ---------------------------------------------------------------------------
@@ -230,6 +233,11 @@ def remake(press: Press, record: EditionRecord) -> None:
     composed = compose(press, record.date, None, kind=record.kind)
     if composed.edition is not None:
         render(press, composed)
+
+
+def day_path(kind: Kind) -> str:
+    """Give the path of the day's page that shows an edition of a kind."""
+    return "/" if kind == "daily" else f"/?kind={kind}"
 
 
 def _coming(connection: Connection, press: Press, brief_id: int) -> EditionRecord | None:

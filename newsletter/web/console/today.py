@@ -17,7 +17,7 @@ from newsletter.editions.model import Kind
 from newsletter.editions.placing import Move, list_fixed, move_brief
 from newsletter.editions.seconding import list_open
 from newsletter.editions.shelf import find_coming, find_edition, list_editions
-from newsletter.editions.storylines import Piece, list_pieces
+from newsletter.editions.storylines import Piece, list_pieces, list_suggestions
 from newsletter.editions.verdicts import (
     Reviewed,
     find_said_of_edition,
@@ -27,7 +27,7 @@ from newsletter.editions.verdicts import (
 from newsletter.errors import InputError, RefusedError, Untimely
 from newsletter.press import Press
 from newsletter.publish import prepare
-from newsletter.web.console.briefs import remake
+from newsletter.web.console.briefs import day_path, remake
 from newsletter.web.console.editions import read_tally
 from newsletter.web.console.gate import Visit
 from newsletter.web.console.pages import Frame
@@ -75,6 +75,8 @@ def add_today(app: FastAPI, press: Press, frame: Frame) -> None:
                     )
                     for each in load_told(connection, record.id, read_rules(settings))
                 ]
+            can_change = record and told and not record.is_planned
+            maybe = list_suggestions(connection, record.id) if record and can_change else ()
             asked = list_open(connection, record.id) if record and told else ()
             waiting = list_waiting(connection, settings, now=now)
             said = find_said_of_edition(connection, record.id) if record and told else None
@@ -91,6 +93,7 @@ def add_today(app: FastAPI, press: Press, frame: Frame) -> None:
             said=said,
             asked=asked,
             told=told,
+            maybe=maybe,
             waiting=[each for each in waiting if each.brief_id not in in_edition],
             waits_in=sum(each.reviewed.judgement.state == "waiting" for each in told),
             under_way=under_way,
@@ -112,7 +115,7 @@ def add_today(app: FastAPI, press: Press, frame: Frame) -> None:
         if prepared.printed is None and prepared.composed.outcome == "held":
             record = prepared.composed.record
             raise Untimely(f"the edition is held: {record.reason if record else ''}")
-        return frame.lead(_path_of(kind))
+        return frame.lead(day_path(kind))
 
     @app.post("/briefs/{brief_id}/move")
     def move(request: Request, brief_id: Number) -> Response:
@@ -133,7 +136,7 @@ def add_today(app: FastAPI, press: Press, frame: Frame) -> None:
                 now=press.now(),
             )
         remake(replace(press, actor=visit.actor), record)
-        return frame.lead(f"{_path_of(record.kind)}#brief-{brief_id}")
+        return frame.lead(f"{day_path(record.kind)}#brief-{brief_id}")
 
 
 def _read_kind(request: Request, press: Press) -> Kind:
@@ -143,7 +146,3 @@ def _read_kind(request: Request, press: Press) -> Kind:
         known = ", ".join(press.settings.daily_kinds)
         raise RefusedError(f'"{kind[:40]}" is no daily edition', mend=f"there is {known}")
     return kind
-
-
-def _path_of(kind: Kind) -> str:
-    return "/" if kind == "daily" else f"/?kind={kind}"

@@ -71,3 +71,22 @@ def open_stage(
             for client in opened.clients:
                 client.close()
         database.close()
+
+
+LIKELY = {
+    "vaccine.txt": "A Vaccine Against Malaria Halves Deaths in a Trial",
+    "trial.txt": "In a Trial a Malaria Vaccine Cuts Cases",
+}
+
+
+@contextmanager
+def likely_one_story(project: Project) -> Iterator[None]:
+    """Have two briefs among the others that may tell one story."""
+    for name, title in LIKELY.items():
+        text = f"---\nsource: {name}.example\n---\n{title}\n\nIt ran in two countries.\n"
+        (project.root / "briefs" / name).write_text(text)
+    try:
+        yield
+    finally:
+        for name in LIKELY:
+            (project.root / "briefs" / name).unlink()

@@ -20,6 +20,8 @@ from newsletter.editions.verdicts import (
     load_told,
 )
 from newsletter.store.audit import list_entries
+from tests.acceptance.project import Project
+from tests.integration.console.conftest import LIKELY, likely_one_story
 from tests.integration.console.stage import Person, Stage
 from tests.integration.console.test_day import edition, seen, titles
 
@@ -174,6 +176,31 @@ def test_two_briefs_become_one_story_and_two_again(stage: Stage) -> None:
     with stage.database.reading() as connection:
         actions = [entry.action for entry in list_entries(connection, 2)]
     assert actions == ["story.split", "story.merge"]
+
+
+@pytest.mark.parametrize("word", ["merge", "split"])
+def test_an_editor_is_asked_once_what_may_be_one_story(
+    stage: Stage, gathered: Project, word: str
+) -> None:
+    vera, ed = stage.enter("Vera", "viewer"), stage.enter("Ed", "editor")
+    ed.get("/console/")
+    assert "Maybe one story" not in ed.text
+    with likely_one_story(gathered):
+        assert ed.post("/console/gather").status_code == 303
+    ed.get("/console/")
+    assert "Maybe one story" in ed.text
+    (form,) = ed.page.xpath("//section[h3[@id='maybe']]//form")
+    fields = {str(each.get("name")): each.get("value") for each in form.xpath(".//input")}
+    path = form.get("action")
+    assert set(LIKELY.values()) <= set(titles(ed))
+    vera.get("/console/")
+    assert "Maybe one story" not in vera.text
+
+    answer = ed.post(path, **fields, rule=word)
+    assert answer.headers["Location"].endswith("/console/#edition")
+    ed.get("/console/")
+    assert "Maybe one story" not in ed.text
+    assert (set(LIKELY.values()) <= set(titles(ed))) is (word == "split")
 
 
 def test_what_readers_may_have_is_not_mended(stage: Stage) -> None:
