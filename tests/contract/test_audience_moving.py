@@ -19,6 +19,7 @@ from newsletter.delivery.lifecycle import State
 from newsletter.store import Database
 from newsletter.store.tables import address_changes, suppressions
 from tests.audience import PSEUDONYMS
+from tests.contract.aside import Aside
 from tests.contract.desk import Desk
 
 NOW = datetime(2026, 11, 23, 7, tzinfo=UTC)
@@ -146,3 +147,21 @@ def test_the_audience_of_a_later_edition_has_the_new_address(desk: Desk) -> None
     edition_id, audience = desk.approve()
     assert audience == 1
     assert [row.email_key for row in desk.rows(edition_id)] == [NEW.lower()]
+
+
+def test_who_leaves_while_they_move_has_left_at_the_new_address_too(desk: Desk) -> None:
+    desk.store_readers(1)
+    with desk.database.writing() as connection:
+        ask_to_move(connection, 1, parse_address(NEW), NOW)
+        wish = connection.execute(select(address_changes.c.id)).scalar_one()
+    leaving = Aside(lambda: leave(desk.database, 1, "link", now=NOW))
+    with desk.database.writing() as connection:
+        assert move(connection, wish, now=NOW, pseudonyms=PSEUDONYMS)
+        leaving.start()
+        assert leaving.waits()
+    leaving.result()
+    with desk.database.reading() as connection:
+        reader = read_subscriber(connection, NEW.lower())
+    assert reader is not None
+    assert reader.status == "unsubscribed"
+    assert reasons(desk)[NEW.lower()] == ("unsubscribed", "by the reader, by link")
