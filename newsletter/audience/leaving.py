@@ -15,6 +15,7 @@ from sqlalchemy import select, update
 from newsletter.audience.reader import Choices
 from newsletter.audience.suppression import keep_intents_out, lift_suppression, suppress
 from newsletter.store import Database
+from newsletter.store.happenings import tell_of_readers
 from newsletter.store.tables import subscribers, suppressions
 
 Way = Literal["link", "one-click", "mail"]
@@ -82,6 +83,7 @@ def take_back(database: Database, subscriber_id: int, *, now: datetime) -> bool:
                 .where(subscribers.c.id == subscriber_id)
                 .values(status="active", updated_at=now)
             )
+            tell_of_readers(connection, [subscriber_id], "active", now=now)
             return True
         return row.reason is None and row.status == "active"
 
