@@ -408,7 +408,7 @@ def load_content(connection: Connection, edition_id: int) -> Edition:
     document = connection.scalar(select(_E.content).where(_E.id == edition_id))
     if document is None:
         raise RefusedError(
-            f"the edition of {record.date} has no content: it is {record.state}"
+            f"the edition of {record.name} has no content: it is {record.state}"
             + (f" ({record.reason})" if record.reason else ""),
             mend="gather and compose it again",
         )
@@ -431,7 +431,7 @@ def store_compiled(connection: Connection, edition_id: int, data: bytes) -> Edit
     record = read_edition(connection, edition_id)
     if stored.rowcount != 1:
         raise Untimely(
-            f"the edition of {record.date} was approved meanwhile by another process",
+            f"the edition of {record.name} was approved meanwhile by another process",
             mend="the same command shows how it stands",
         )
     return record
@@ -442,7 +442,7 @@ def load_compiled(connection: Connection, edition_id: int) -> bytes:
     record = read_edition(connection, edition_id)
     data: bytes | None = connection.scalar(select(_E.compiled).where(_E.id == edition_id))
     if data is None:
-        raise RefusedError(f"the edition of {record.date} has not been rendered")
+        raise RefusedError(f"the edition of {record.name} has not been rendered")
     return data
 
 
@@ -488,7 +488,7 @@ def change_state(
     )
     record = read_edition(connection, edition_id)
     if moved.rowcount != 1:
-        raise IllegalMove(f"the edition of {record.date}", record.state, to)
+        raise IllegalMove(f"the edition of {record.name}", record.state, to)
     tell_of_edition(connection, edition_id, to, now=now, reason=reason)
     if to == "cancelled" and not _any_delivery(connection, edition_id, REACHED):
         withdraw_promises(connection, edition_id)
@@ -552,7 +552,7 @@ def _put(
                 mend=f"`newsletter cancel {found.name}` first, to make it anew",
             )
         if found.state != state:
-            move(found.state, state, name=f"the edition of {day}")
+            move(found.state, state, name=f"the edition of {found.name}")
         _release_briefs(connection, found.id)
         fresh = {"state": state, "compiled": None, "dated_at": None, "not_after": None, **values}
         fresh |= {"send_at": None, "send_how": None}
@@ -562,10 +562,10 @@ def _put(
 
 def _check_replaceable(connection: Connection, record: EditionRecord) -> None:
     if record.state in RELEASED:
-        raise RefusedError(f"the edition of {record.date} is {record.state}: it cannot be replaced")
+        raise RefusedError(f"the edition of {record.name} is {record.state}: it cannot be replaced")
     if record.state == "cancelled" and _any_delivery(connection, record.id):
         raise RefusedError(
-            f"the edition of {record.date} was cancelled when readers were already enrolled for it",
+            f"the edition of {record.name} was cancelled when readers were already enrolled for it",
             mend="compose the edition of another date",
         )
 
