@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 from sqlalchemy import (
@@ -499,16 +499,23 @@ def change_state(
 
 
 def retire_unapproved(
-    connection: Connection, before: date, *, now: datetime, kind: Kind = "daily"
+    connection: Connection,
+    before: date,
+    *,
+    now: datetime,
+    max_lateness: timedelta,
+    kind: Kind = "daily",
 ) -> tuple[EditionRecord, ...]:
     """Cancel earlier editions that nobody approved, so that their briefs are not lost.
 
-    For a daily edition those are the daily ones of every kind, and the special ones.
+    For a daily edition those are the daily ones of every kind, and the special ones. One that
+    somebody planned stands until it is too late for it, by `max_lateness`.
     """
     is_stale = or_(_E.kind == "special", is_daily_row()) if is_daily(kind) else _E.kind == kind
+    is_to_come = and_(_is_planned(), _E.send_at >= now - max_lateness)
     stale = connection.scalars(
         select(_E.id)
-        .where(_E.date < before, is_stale, _E.state.in_(sorted(UNSENT)))
+        .where(_E.date < before, is_stale, _E.state.in_(sorted(UNSENT)), ~is_to_come)
         .order_by(_E.date, _E.id)
     ).all()
     reason = f"it was not approved before the edition of {name_edition(before, kind)} was composed"
