@@ -88,6 +88,13 @@ def test_what_is_too_large_is_not_read(stage: Stage) -> None:
     assert is_problem(stage.program().post("briefs", content=b" " * 1_100_000), 413)
 
 
+def test_a_cursor_that_no_text_of_a_database_can_be_is_none(stage: Stage) -> None:
+    """PostgreSQL takes no NUL; that is the asker's fault, and not its own."""
+    program = stage.program()
+    for things in ("suppressions", "audience", "briefs", "editions"):
+        assert is_problem(program.get(f"{things}?cursor=%00"), 422)
+
+
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"title": "\\ud800", "summary": "x"}'])
 def test_what_is_no_brief_is_said_in_one_sentence(stage: Stage, body: bytes) -> None:
     answer = stage.program().post(
