@@ -13,8 +13,9 @@ from typing import Literal
 from sqlalchemy import select, update
 
 from newsletter.audience.reader import Choices
-from newsletter.audience.suppression import lift_suppression, suppress
+from newsletter.audience.suppression import keep_intents_out, lift_suppression, suppress
 from newsletter.store import Database
+from newsletter.store.happenings import tell_of_readers
 from newsletter.store.tables import subscribers, suppressions
 
 Way = Literal["link", "one-click", "mail"]
@@ -56,10 +57,10 @@ def leave(database: Database, subscriber_id: int, way: Way, *, now: datetime) ->
     Idempotent, and nothing happens for a number that nobody has.
     """
     query = select(subscribers.c.email_key).where(subscribers.c.id == subscriber_id)
-    with database.reading() as connection:
+    with database.writing() as connection:
+        keep_intents_out(connection)  # and whoever moves: the address is theirs until this is over
         key = connection.scalar(query)
-    if key is not None:
-        with database.writing() as connection:
+        if key is not None:
             suppress(connection, [key], "unsubscribed", now, detail=f"{BY_THEMSELVES}, by {way}")
 
 
@@ -82,6 +83,7 @@ def take_back(database: Database, subscriber_id: int, *, now: datetime) -> bool:
                 .where(subscribers.c.id == subscriber_id)
                 .values(status="active", updated_at=now)
             )
+            tell_of_readers(connection, [subscriber_id], "active", now=now)
             return True
         return row.reason is None and row.status == "active"
 

@@ -118,6 +118,10 @@ def settle_moves(
         numbers = list(connection.scalars(asked))
     for number in numbers:
         with database.writing() as connection:
+            # Another process that settles may have mailed it since: its link is to stay good.
+            open_wish = asked.where(_w.id == number).with_for_update()
+            if connection.scalar(open_wish) is None:
+                continue
             wish = find_wish(connection, number)
             if (
                 wish

@@ -23,6 +23,7 @@ from newsletter.audience.suppression import (
 )
 from newsletter.errors import AudienceError
 from newsletter.store import Database
+from newsletter.store.happenings import tell_of_readers
 from newsletter.store.tables import subscribers
 
 _PAGE_ROWS = 1_000
@@ -58,7 +59,9 @@ def add_subscriber(
             )
         store_entries(connection, {key: entry}, now, Tally(), pseudonyms=pseudonyms)
         stored = read_subscriber(connection, key)
-    assert stored is not None
+        assert stored is not None
+        if known is None or against != "active":
+            tell_of_readers(connection, [stored.id], "active", now=now)
     return stored
 
 

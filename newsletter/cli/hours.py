@@ -12,7 +12,7 @@ from rich.table import Table
 
 from newsletter.cli.asked import DateOption, JsonOption, KindOption
 from newsletter.cli.session import Session
-from newsletter.cli.tables import shown_moment
+from newsletter.cli.tables import shown_count, shown_moment
 from newsletter.delivery.inquiry import load_waves, read_rate, read_run
 from newsletter.delivery.waves import Forecast, Wave, forecast, plan_waves
 from newsletter.editions.lifecycle import RELEASED
@@ -88,7 +88,7 @@ def _table(
 
 
 def _sentence(at_once: int, planned: Sequence[Wave], told: Sequence[Forecast], rate: float) -> str:
-    others = f"{at_once:,} readers get it at once."
+    others = f"{shown_count(at_once, 'reader')} {'gets' if at_once == 1 else 'get'} it at once."
     if not planned:
         return f"{others} Nobody chose an hour."
     if not rate:

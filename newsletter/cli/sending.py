@@ -156,7 +156,7 @@ def send(
             )
         if wanted and printed.record.state not in UNSENT:
             raise RefusedError(
-                f"the edition of {printed.record.date} was approved before: its readers are fixed",
+                f"the edition of {printed.record.name} was approved before: its readers are fixed",
                 mend="leave --segment out",
             )
         if printed.record.state in UNSENT:

@@ -257,7 +257,7 @@ def put_back(
     _lock_run(connection, edition_id)
     record = read_edition(connection, edition_id)
     if record.state == "paused":
-        raise _refuse(record, "", mend=f"run `newsletter resume {record.date}` first")
+        raise _refuse(record, "", mend=f"run `newsletter resume {record.name}` first")
     if record.state not in ("sent", "sending"):
         raise _refuse(record, "so nobody can be tried again")
     given = {"edition": edition_id, "now": now}
@@ -363,8 +363,8 @@ def _note(
 def _refuse(record: EditionRecord, consequence: str, *, mend: str = "") -> RefusedError:
     state = {"draft": "a draft", "sending": "being sent"}.get(record.state, record.state)
     if not mend and record.state in ("draft", "ready", "approved", "held"):
-        mend = f"`newsletter send --date {record.date}` sends it, `newsletter cancel` drops it"
-    said = f"the edition of {record.date} is {state}"
+        mend = f"`newsletter send {record.options}` sends it, `newsletter cancel` drops it"
+    said = f"the edition of {record.name} is {state}"
     return RefusedError(", ".join(filter(None, (said, consequence))), mend=mend)
 
 

@@ -108,7 +108,13 @@ def compose_edition(
                 mend='add [[sources]] with kind = "folder" and path = "briefs" to newsletter.toml',
             )
         blind = bool(reports) and not any(report.is_read for report in reports or ())
-        retired = () if blind else retire_unapproved(connection, day, now=now, kind=kind)
+        retired = (
+            ()
+            if blind
+            else retire_unapproved(
+                connection, day, now=now, max_lateness=settings.schedule.max_lateness, kind=kind
+            )
+        )
         previous = previous_cut_off(connection, day, kind)
         window = decide_window(
             day,

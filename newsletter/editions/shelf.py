@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 from sqlalchemy import (
@@ -408,7 +408,7 @@ def load_content(connection: Connection, edition_id: int) -> Edition:
     document = connection.scalar(select(_E.content).where(_E.id == edition_id))
     if document is None:
         raise RefusedError(
-            f"the edition of {record.date} has no content: it is {record.state}"
+            f"the edition of {record.name} has no content: it is {record.state}"
             + (f" ({record.reason})" if record.reason else ""),
             mend="gather and compose it again",
         )
@@ -431,7 +431,7 @@ def store_compiled(connection: Connection, edition_id: int, data: bytes) -> Edit
     record = read_edition(connection, edition_id)
     if stored.rowcount != 1:
         raise Untimely(
-            f"the edition of {record.date} was approved meanwhile by another process",
+            f"the edition of {record.name} was approved meanwhile by another process",
             mend="the same command shows how it stands",
         )
     return record
@@ -442,7 +442,7 @@ def load_compiled(connection: Connection, edition_id: int) -> bytes:
     record = read_edition(connection, edition_id)
     data: bytes | None = connection.scalar(select(_E.compiled).where(_E.id == edition_id))
     if data is None:
-        raise RefusedError(f"the edition of {record.date} has not been rendered")
+        raise RefusedError(f"the edition of {record.name} has not been rendered")
     return data
 
 
@@ -488,7 +488,7 @@ def change_state(
     )
     record = read_edition(connection, edition_id)
     if moved.rowcount != 1:
-        raise IllegalMove(f"the edition of {record.date}", record.state, to)
+        raise IllegalMove(f"the edition of {record.name}", record.state, to)
     tell_of_edition(connection, edition_id, to, now=now, reason=reason)
     if to == "cancelled" and not _any_delivery(connection, edition_id, REACHED):
         withdraw_promises(connection, edition_id)
@@ -499,16 +499,23 @@ def change_state(
 
 
 def retire_unapproved(
-    connection: Connection, before: date, *, now: datetime, kind: Kind = "daily"
+    connection: Connection,
+    before: date,
+    *,
+    now: datetime,
+    max_lateness: timedelta,
+    kind: Kind = "daily",
 ) -> tuple[EditionRecord, ...]:
     """Cancel earlier editions that nobody approved, so that their briefs are not lost.
 
-    For a daily edition those are the daily ones of every kind, and the special ones.
+    For a daily edition those are the daily ones of every kind, and the special ones. One that
+    somebody planned stands until it is too late for it, by `max_lateness`.
     """
     is_stale = or_(_E.kind == "special", is_daily_row()) if is_daily(kind) else _E.kind == kind
+    is_to_come = and_(_is_planned(), _E.send_at >= now - max_lateness)
     stale = connection.scalars(
         select(_E.id)
-        .where(_E.date < before, is_stale, _E.state.in_(sorted(UNSENT)))
+        .where(_E.date < before, is_stale, _E.state.in_(sorted(UNSENT)), ~is_to_come)
         .order_by(_E.date, _E.id)
     ).all()
     reason = f"it was not approved before the edition of {name_edition(before, kind)} was composed"
@@ -552,7 +559,7 @@ def _put(
                 mend=f"`newsletter cancel {found.name}` first, to make it anew",
             )
         if found.state != state:
-            move(found.state, state, name=f"the edition of {day}")
+            move(found.state, state, name=f"the edition of {found.name}")
         _release_briefs(connection, found.id)
         fresh = {"state": state, "compiled": None, "dated_at": None, "not_after": None, **values}
         fresh |= {"send_at": None, "send_how": None}
@@ -562,10 +569,10 @@ def _put(
 
 def _check_replaceable(connection: Connection, record: EditionRecord) -> None:
     if record.state in RELEASED:
-        raise RefusedError(f"the edition of {record.date} is {record.state}: it cannot be replaced")
+        raise RefusedError(f"the edition of {record.name} is {record.state}: it cannot be replaced")
     if record.state == "cancelled" and _any_delivery(connection, record.id):
         raise RefusedError(
-            f"the edition of {record.date} was cancelled when readers were already enrolled for it",
+            f"the edition of {record.name} was cancelled when readers were already enrolled for it",
             mend="compose the edition of another date",
         )
 

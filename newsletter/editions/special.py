@@ -51,7 +51,9 @@ def compose_special(
     with database.writing() as connection:
         if released := find_released(connection, day, "special"):
             return released
-        retired = retire_unapproved(connection, day, now=now, kind="special")
+        retired = retire_unapproved(
+            connection, day, now=now, max_lateness=settings.schedule.max_lateness, kind="special"
+        )
         reopen_dailies(connection)
         found = find_edition(connection, day, "special")
         edition_id = None if found is None else found.id

@@ -73,7 +73,9 @@ def compose_weekly(database: Database, settings: Settings, *, day: date, now: da
     with database.writing() as connection:
         if released := find_released(connection, day, "weekly"):
             return released
-        retired = retire_unapproved(connection, day, now=now, kind="weekly")
+        retired = retire_unapproved(
+            connection, day, now=now, max_lateness=settings.schedule.max_lateness, kind="weekly"
+        )
         found = find_edition(connection, day, "weekly")
         cut_off = decide_cut_off(day, now=now, zone=settings.publication.zone)
         previous = previous_cut_off(connection, day, "weekly")

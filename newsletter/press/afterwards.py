@@ -46,13 +46,13 @@ def copy_of(press: Press, record: EditionRecord, email: str) -> tuple[Copy, Mess
             f"{key} was erased on {suppressed.since:%Y-%m-%d}, so their copies cannot be made again"
         )
     if forgotten:
-        raise RefusedError(f"of the edition of {record.date} {FORGOTTEN}")
+        raise RefusedError(f"of the edition of {record.name} {FORGOTTEN}")
     if not subscriber:
         raise RefusedError(
             f"no reader has the address {email}", mend="see `newsletter subscribers list`"
         )
     raise RefusedError(
-        f"{subscriber.email} is not in the audience of the edition of {record.date}",
+        f"{subscriber.email} is not in the audience of the edition of {record.name}",
         mend=f"`newsletter explain {subscriber.email}` says why",
     )
 

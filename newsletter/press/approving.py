@@ -75,12 +75,12 @@ def approve(
         approved = change_state(connection, record.id, "approved", now=now)
         if not approved.has_compiled or approved.window != record.window:
             raise Untimely(
-                f"the edition of {record.date} was composed anew meanwhile",
+                f"the edition of {record.name} was composed anew meanwhile",
                 mend="look at it again, then send it",
             )
         if barred := find_barred(connection, record.id, now):
             raise Untimely(
-                f"the edition of {record.date} cannot be sent: {_describe_barred(press, barred)}",
+                f"the edition of {record.name} cannot be sent: {_describe_barred(press, barred)}",
                 mend="make it again, which leaves that out, and look at it before you send it",
             )
         check_reviewed(connection, press, record, by_person=by_person)
@@ -190,7 +190,7 @@ def check_reviewed(
         rejected = left.judgement.state == "rejected" and said is not None
         why = f"was rejected by {said.decided_by}" if rejected and said else "is not reviewed"
         raise Untimely(
-            f'the edition of {record.date} cannot be sent: "{left.brief.title[:60]}" {why}',
+            f'the edition of {record.name} cannot be sent: "{left.brief.title[:60]}" {why}',
             mend="make it again, which leaves that out, and look at it before you send it",
         )
 
@@ -301,7 +301,7 @@ def check_allowed(press: Press, record: EditionRecord) -> None:
         barred = find_barred(connection, record.id, press.now())
     if barred is None:
         return
-    problem = f"the edition of {record.date} cannot be sent: {_describe_barred(press, barred)}"
+    problem = f"the edition of {record.name} cannot be sent: {_describe_barred(press, barred)}"
     if barred.not_before is not None:
         raise Untimely(problem, mend="send it after that")
     raise RefusedError(

@@ -101,7 +101,7 @@ def check_fit_to_send(printed: Printed, overrides: Sequence[str] = ()) -> tuple[
     failed = [finding for finding in list_failed(printed.findings) if finding not in overridden]
     if failed:
         raise RefusedError(
-            f"the edition of {printed.record.date} fails its preflight: {describe_failed(failed)}",
+            f"the edition of {printed.record.name} fails its preflight: {describe_failed(failed)}",
             mend=f"{failed[0].mend or 'see `newsletter check`'}, or send it all the same with "
             + " ".join(f"--override {finding.name.replace(' ', '-')}" for finding in failed),
         )

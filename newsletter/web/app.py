@@ -148,10 +148,11 @@ def running(app: FastAPI, listen: str, *, field: str) -> Iterator[str]:
     # Addresses hold tokens. Without handlers of its own uvicorn's logger would hand them upwards.
     logging.getLogger("uvicorn.access").disabled = True
     try:
+        socket.getaddrinfo(host, port)  # its failures come out of the next line as numbers alone
         listener = socket.create_server((host, port), family=_family(host))
     except OSError as error:
         raise ConfigurationError(
-            f"{listen} cannot be listened at ({os.strerror(error.errno or 0).lower()})",
+            f"{listen} cannot be listened at ({_read_reason(error)})",
             field=field,
             mend='name a free one, or "" for no pages',
         ) from None
@@ -194,6 +195,12 @@ def parse_listen(listen: str, *, field: str = "web.listen") -> tuple[str, int]:
             f'"{listen}" is no address and port', field=field, mend='write "127.0.0.1:8000"'
         )
     return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def _read_reason(error: OSError) -> str:
+    """Say why an address cannot be had; what a failed look-up has is no errno. Pure."""
+    is_name = isinstance(error, socket.gaierror)
+    return "there is no such host" if is_name else os.strerror(error.errno or 0).lower()
 
 
 def _family(host: str) -> socket.AddressFamily:

@@ -1,4 +1,4 @@
-"""Where a request comes from, as far as that may be known and is kept: a network, never a machine.
+"""Where a request comes from, as far as that may be known and is kept: of readers only a network.
 
 Whoever asks can write X-Forwarded-For. Its last entries are those of one's own proxies, each of
 which adds whom it was asked by: so the setting says how many there are, and only that many from
@@ -30,13 +30,17 @@ class Visitors:
         self._proxies, self._signup = settings.web.proxies, settings.signup
         self._is_told = False
 
-    def read_network(self, request: Request) -> str:
-        """Tell the network that a request came from, such as "192.0.2.0/24"."""
+    def read_address(self, request: Request) -> str:
+        """Tell the address that a request came from; "" where nobody knows it."""
         peer = request.client.host if request.client else ""
         forwarded = ",".join(request.headers.getlist("x-forwarded-for"))
         if forwarded and not self._proxies:
             self._tell_once()
-        address = choose_address(peer, forwarded, self._proxies)
+        return choose_address(peer, forwarded, self._proxies)
+
+    def read_network(self, request: Request) -> str:
+        """Tell the network that a request came from, such as "192.0.2.0/24"."""
+        address = self.read_address(request)
         return find_network(address, v4=self._signup.network_v4, v6=self._signup.network_v6)
 
     def read_visit(self, request: Request) -> Visit:

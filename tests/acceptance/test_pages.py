@@ -58,3 +58,8 @@ def test_an_address_that_cannot_be_had_is_named(project: Project) -> None:
     ran = project.run("serve", env={"NEWSLETTER_WEB__LISTEN": "eight thousand"})
     assert ran.code == 78
     assert one_sentence(ran).startswith('newsletter: web.listen: "eight thousand" is no address')
+    ran = project.run("serve", env={"NEWSLETTER_WEB__LISTEN": "nowhere.invalid:8000"})
+    assert ran.code == 78
+    assert one_sentence(ran).startswith(
+        "newsletter: web.listen: nowhere.invalid:8000 cannot be listened at (there is no such host)"
+    )

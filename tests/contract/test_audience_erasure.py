@@ -471,7 +471,7 @@ def test_an_audience_that_is_being_frozen_is_waited_for(desk: Desk) -> None:
     if desk.database.is_sqlite:
         pytest.skip("SQLite lets only one write")
     from newsletter.delivery.ledger import Ledger
-    from tests.contract.test_suppression_order import Aside
+    from tests.contract.aside import Aside
 
     load(desk.database, f"email\n{ADA}\nbo@b.example\n")
     edition_id = desk.store_edition()

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from newsletter.audience.address import parse_address
 from newsletter.audience.importer import import_subscribers
 from newsletter.audience.leaving import leave
-from newsletter.audience.moving import MOVED, Moved, ask_to_move, move
+from newsletter.audience.moving import MOVED, Moved, Wish, ask_to_move, move, settle_moves
 from newsletter.audience.subscribers import read_subscriber
 from newsletter.audience.suppression import suppress
 from newsletter.delivery.entries import Grant, Intent
@@ -19,6 +20,7 @@ from newsletter.delivery.lifecycle import State
 from newsletter.store import Database
 from newsletter.store.tables import address_changes, suppressions
 from tests.audience import PSEUDONYMS
+from tests.contract.aside import Aside
 from tests.contract.desk import Desk
 
 NOW = datetime(2026, 11, 23, 7, tzinfo=UTC)
@@ -146,3 +148,45 @@ def test_the_audience_of_a_later_edition_has_the_new_address(desk: Desk) -> None
     edition_id, audience = desk.approve()
     assert audience == 1
     assert [row.email_key for row in desk.rows(edition_id)] == [NEW.lower()]
+
+
+def test_who_leaves_while_they_move_has_left_at_the_new_address_too(desk: Desk) -> None:
+    desk.store_readers(1)
+    with desk.database.writing() as connection:
+        ask_to_move(connection, 1, parse_address(NEW), NOW)
+        wish = connection.execute(select(address_changes.c.id)).scalar_one()
+    leaving = Aside(lambda: leave(desk.database, 1, "link", now=NOW))
+    with desk.database.writing() as connection:
+        assert move(connection, wish, now=NOW, pseudonyms=PSEUDONYMS)
+        leaving.start()
+        assert leaving.waits()
+    leaving.result()
+    with desk.database.reading() as connection:
+        reader = read_subscriber(connection, NEW.lower())
+    assert reader is not None
+    assert reader.status == "unsubscribed"
+    assert reasons(desk)[NEW.lower()] == ("unsubscribed", "by the reader, by link")
+
+
+def test_of_two_that_settle_at_once_neither_takes_the_others_link_back(desk: Desk) -> None:
+    desk.store_readers(1)
+    with desk.database.writing() as connection:
+        ask_to_move(connection, 1, parse_address(NEW), NOW)
+    mailed = []
+
+    def settle(mail: Callable[[Connection, Wish], None]) -> None:
+        settle_moves(desk.database, mail, now=NOW, pseudonyms=PSEUDONYMS, secret=b"secret")
+
+    other = Aside(lambda: settle(lambda _connection, wish: mailed.append(("other", wish.number))))
+
+    def mail(_connection: Connection, wish: Wish) -> None:
+        mailed.append(("first", wish.number))
+        other.start()
+        assert other.waits()
+
+    settle(mail)
+    other.result()
+    ((who, number),) = mailed
+    assert who == "first"
+    with desk.database.writing() as connection:
+        assert move(connection, number, now=NOW, pseudonyms=PSEUDONYMS), "its link is good"

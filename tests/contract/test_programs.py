@@ -10,6 +10,10 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from newsletter.audience.address import parse_address
+from newsletter.audience.entry import Entry
+from newsletter.audience.leaving import leave, take_back
+from newsletter.audience.subscribers import add_subscriber, remove_subscriber
 from newsletter.delivery.feed import list_events, number_new
 from newsletter.delivery.holder import describe_self
 from newsletter.delivery.posting import find_due_posts, record_answer, take_post
@@ -20,6 +24,7 @@ from newsletter.store import Database
 from newsletter.store.audit import Actor
 from newsletter.store.happenings import tell_of_brief, tell_of_readers
 from newsletter.store.tables import happenings, orders, posts
+from tests.audience import PSEUDONYMS
 
 NOW = datetime(2026, 11, 26, 6, tzinfo=UTC)
 TEST = Actor(who="test")
@@ -87,6 +92,28 @@ def test_each_hook_has_its_own_next_one(backend: Database) -> None:
         record_answer(connection, due[0], "", NOW)
         later = find_due_posts(connection, NOW)
     assert {(post.hook, post.number) for post in later} == {(due[0].hook, 2), (due[1].hook, 1)}
+
+
+def test_who_comes_back_is_told_of_as_who_left_is(backend: Database) -> None:
+    def add(source: str, *, again: bool = False) -> int:
+        address = parse_address("reader@example.org")
+        entry = Entry(address=address, consent_source=source)
+        added = add_subscriber(backend, entry, now=NOW, pseudonyms=PSEUDONYMS, again=again)
+        return added.id
+
+    number = add("desk")
+    leave(backend, number, "link", now=NOW)
+    assert take_back(backend, number, now=NOW)
+    assert take_back(backend, number, now=NOW), "again it changes nothing, and nothing is told"
+    remove_subscriber(backend, "reader@example.org", now=NOW, pseudonyms=PSEUDONYMS)
+    assert add("letter", again=True) == number
+    assert add("another desk") == number, "another value is no coming back"
+    with backend.reading() as connection:
+        told = connection.execute(
+            select(happenings.c.kind, happenings.c.subscriber_id).order_by(happenings.c.id)
+        ).all()
+    came, went = ("reader.subscribed", number), ("reader.unsubscribed", number)
+    assert [tuple(row) for row in told] == [came, went, came, went, came]
 
 
 def order(database: Database, asked: dict[str, Any], *, key: int = 1, token: str = "t") -> int:

@@ -146,6 +146,22 @@ def test_what_is_not_being_sent_is_not_paused(office: Office, state: str, said: 
     assert office.decisions(edition_id) == []
 
 
+def test_what_to_do_about_a_round_up_names_the_round_up(office: Office) -> None:
+    """Its date alone is the daily edition's name: the command would send that one."""
+    office.store_readers(1)
+    edition_id, _ = office.approve()
+    office.set_edition(edition_id, kind="weekly", state="draft")
+    name = f"{office.now.date()}-weekly"
+    with pytest.raises(RefusedError, match=f"the edition of {name} is a draft") as refused:
+        office.pause(edition_id)
+    assert f"`newsletter send --date {office.now.date()} --kind weekly` sends it" in str(
+        refused.value
+    )
+    office.set_edition(edition_id, state="paused")
+    with pytest.raises(RefusedError, match=f"`newsletter resume {name}` first"):
+        office.put_back(edition_id)
+
+
 @pytest.mark.parametrize("state", ["draft", "approved", "sent", "cancelled"])
 def test_only_what_is_paused_is_resumed(office: Office, state: str) -> None:
     """Above all not a sent edition, though it may be sent again for those put back."""

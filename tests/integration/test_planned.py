@@ -131,6 +131,22 @@ def test_what_is_planned_stands_and_no_other_edition_has_it(paper: Paper) -> Non
     assert find(paper).is_planned
 
 
+def test_two_are_planned_for_different_days_and_the_later_one_leaves_the_earlier(
+    paper: Paper,
+) -> None:
+    plan_edition(paper.press, special(paper), THREE, by_person=True)
+    saturday = THREE + timedelta(days=1)
+    later = special(paper, saturday, "Thousands Dance on Pier")
+    plan_edition(paper.press, later, saturday, by_person=True)
+    with paper.database.reading() as connection:
+        planned = [(record.name, record.send_at) for record in list_planned(connection)]
+    assert planned == [("2026-11-27-special", THREE), ("2026-11-28-special", saturday)]
+    paper.now = THREE + 4 * HOUR  # missed, and not too late yet
+    with pytest.raises(RefusedError, match="was in another edition"):
+        special(paper, saturday + timedelta(days=1))
+    assert find(paper).is_planned
+
+
 @pytest.mark.parametrize(("late", "is_sent"), [(timedelta(hours=6), True), (6 * HOUR * 2, False)])
 def test_a_missed_one_is_caught_up_with_unless_it_is_too_late(
     paper: Paper, late: timedelta, *, is_sent: bool

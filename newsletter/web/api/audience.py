@@ -135,6 +135,8 @@ def add_audience(router: APIRouter, press: Press) -> None:
         if "paused_until" in asked.model_fields_set:
             values["paused_until"] = asked.paused_until
         with database.writing() as connection:
+            # Of two that saw the same the second waits here, and sees what the first made of it.
+            connection.execute(select(_S.id).where(_S.id == reader_id).with_for_update())
             before = show(find(connection, reader_id))
             check_match(request, build_etag(before))
             connection.execute(update(subscribers).where(_S.id == reader_id).values(values))

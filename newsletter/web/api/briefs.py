@@ -91,6 +91,10 @@ def add_briefs(router: APIRouter, press: Press) -> None:
         now = press.now()
         with database.writing() as connection:
             if brief_id is not None and request is not None:
+                # Of two that saw the same the second waits here, and sees what the first made.
+                connection.execute(
+                    select(briefs.c.id).where(briefs.c.id == brief_id).with_for_update()
+                )
                 before = find(connection, brief_id)
                 check_match(request, build_etag(before))
                 if before["source"] != caller.source:

@@ -35,6 +35,7 @@ from newsletter.store.tables import write_document
 from newsletter.web.api.problems import HEADERS, answer_error, answer_problem
 from newsletter.web.api.scopes import NEEDS
 from newsletter.web.console.keys import Key, find_key, name_holder
+from newsletter.web.visitor import Visitors
 
 log = logging.getLogger("newsletter.web")
 
@@ -69,6 +70,7 @@ class Gate:
     def __init__(self, press: Press, root: str) -> None:
         self._press, self._root = press, root
         self._limits = tuple(parse_many(press.settings.api.per_key))
+        self._visitors = Visitors(press.settings)
 
     def admit(self, request: Request) -> Caller:
         """Judge a request by its route and its key."""
@@ -102,7 +104,7 @@ class Gate:
             )
         if not is_for_this:
             raise HTTPException(HTTPStatus.FORBIDDEN, f"This is for keys with the scope {need}.")
-        return Caller(key=key, address=request.client.host if request.client else "unknown")
+        return Caller(key=key, address=self._visitors.read_address(request) or "unknown")
 
     def build_route_class(self) -> type[APIRoute]:
         """Build the class of routes that this gate stands before."""

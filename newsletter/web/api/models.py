@@ -14,7 +14,11 @@ TEXT = r"^[^\x00]*$"
 """PostgreSQL keeps no NUL in a text."""
 Cursor = Annotated[
     str | None,
-    Query(max_length=400, description="`next` of the page before; leave it out for the first."),
+    Query(
+        max_length=400,
+        pattern=TEXT,
+        description="`next` of the page before; leave it out for the first.",
+    ),
 ]
 Limit = Annotated[int, Query(ge=1, le=100, description="How many a page has at most.")]
 Word = Annotated[str, Field(max_length=100)]

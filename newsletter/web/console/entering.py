@@ -35,6 +35,7 @@ from newsletter.web.console.delays import Bucket, charge, choose_buckets, forgiv
 from newsletter.web.console.gate import Visit
 from newsletter.web.console.members import (
     Kept,
+    build_account,
     find_invited,
     find_kept,
     is_right,
@@ -97,7 +98,7 @@ def add_entrance(app: FastAPI, press: Press, frame: Frame, vault: Vault) -> None
         """Count a try before it is judged; give by what, and the seconds that it has to wait."""
         mark = read_mark(press.keyring, kept, visit.cookies["known"])
         bits = {"v4": settings.signup.network_v4, "v6": settings.signup.network_v6}
-        buckets = choose_buckets(email.lower(), find_network(visit.address, **bits), mark)
+        buckets = choose_buckets(build_account(email), find_network(visit.address, **bits), mark)
         with database.writing() as connection:
             wait = charge(connection, buckets, press.now())
         return buckets, math.ceil(wait.total_seconds())

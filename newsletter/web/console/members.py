@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from newsletter.audience.address import parse_address
-from newsletter.errors import InputError, RefusedError
+from newsletter.errors import AudienceError, InputError, RefusedError
 from newsletter.settings import Settings
 from newsletter.settings.console import Console
 from newsletter.store.audit import COMMAND_LINE, Actor, note
@@ -96,7 +96,7 @@ def list_members(connection: Connection) -> tuple[Member, ...]:
 
 def find_member(connection: Connection, asked: str) -> Member:
     """Find who has a name or an address; raises `RefusedError` where nobody has."""
-    of_them = (_M.name == asked.strip()) | (_M.email_key == asked.strip().lower())
+    of_them = (_M.name == asked.strip()) | (_M.email_key == build_account(asked))
     row = connection.execute(select(members).where(of_them)).mappings().one_or_none()
     if row is None:
         raise RefusedError(f"nobody on the team is {asked}", mend="see `newsletter team list`")
@@ -117,9 +117,17 @@ def is_sender(connection: Connection, name: str) -> bool:
     return row is None or (row["disabled_at"] is None and may(row["role"], "sender"))
 
 
+def build_account(email: str) -> str:
+    """Give what an address that somebody typed is compared by: the key of its member's. Pure."""
+    try:
+        return parse_address(email).key
+    except AudienceError:  # nobody's
+        return email.strip().lower()
+
+
 def find_kept(connection: Connection, *, email: str = "", member_id: int = 0) -> Kept | None:
     """Find what is kept of an address, or of a member."""
-    of_them = _M.id == member_id if member_id else _M.email_key == email.strip().lower()
+    of_them = _M.id == member_id if member_id else _M.email_key == build_account(email)
     return _kept(connection.execute(select(members).where(of_them)).mappings().one_or_none())
 
 

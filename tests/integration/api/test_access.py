@@ -11,6 +11,7 @@ import pytest
 from fastapi.routing import APIRoute, iter_route_contexts
 from sqlalchemy import select
 
+from newsletter.store.audit import list_entries
 from newsletter.store.tables import api_keys
 from newsletter.web.api.problems import MEDIA_TYPE
 from newsletter.web.api.scopes import NEEDS
@@ -87,6 +88,13 @@ def test_what_is_too_large_is_not_read(stage: Stage) -> None:
     assert is_problem(stage.program().post("briefs", content=b" " * 1_100_000), 413)
 
 
+def test_a_cursor_that_no_text_of_a_database_can_be_is_none(stage: Stage) -> None:
+    """PostgreSQL takes no NUL; that is the asker's fault, and not its own."""
+    program = stage.program()
+    for things in ("suppressions", "audience", "briefs", "editions"):
+        assert is_problem(program.get(f"{things}?cursor=%00"), 422)
+
+
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"title": "\\ud800", "summary": "x"}'])
 def test_what_is_no_brief_is_said_in_one_sentence(stage: Stage, body: bytes) -> None:
     answer = stage.program().post(
@@ -153,3 +161,17 @@ def test_the_document_tells_of_every_route_and_the_page_needs_no_script(stage: S
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert "https://" not in page
     assert all(path.partition("{")[0] in page for _, path in NEEDS)
+
+
+def test_the_audit_says_where_a_program_asked_from_behind_ones_own_proxy(stage: Stage) -> None:
+    settings = stage.press.settings
+    web = settings.web.model_copy(update={"proxies": 1})
+    press = replace(stage.press, settings=settings.model_copy(update={"web": web}))
+    claimed = {"X-Forwarded-For": "192.0.2.66, 198.51.100.7"}
+    stage.client(stage.key(), **claimed).get("audience")
+    with serving(press, "127.0.0.1:0") as address:
+        stage.address = address
+        stage.client(stage.key(), **claimed).get("audience")
+    with stage.database.reading() as connection:
+        listed = [e for e in list_entries(connection, 10) if e.action == "audience.list"]
+    assert [entry.origin for entry in listed] == ["198.51.100.7", "127.0.0.1"]

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from newsletter.store.audit import list_entries, verify
 from newsletter.store.tables import metadata
 from newsletter.web.console.members import (
+    add_member,
     change_role,
     disable_member,
     find_member,
@@ -60,6 +61,32 @@ def test_a_link_sets_up_once_and_what_it_gave_logs_in(stage: Stage) -> None:
         third.web.cookies["newsletter-session"],
     ):
         assert secret not in kept
+
+
+def test_an_address_of_an_international_domain_logs_in_as_it_was_given(stage: Stage) -> None:
+    given = "ada@bücher.example"
+    with stage.database.writing() as connection:
+        _, token = add_member(
+            connection,
+            "Ada",
+            given,
+            "admin",
+            vault=Vault(stage.press.keyring),
+            actor=TEST,
+            now=stage.clock.now,
+        )
+    with stage.database.reading() as connection:
+        assert find_member(connection, given).name == "Ada"
+    person = stage.person()
+    link = f"/console/setup/{token}"
+    person.get(link)
+    person.post(link, password=PASSWORD, repeated=PASSWORD, code=stage.code("Ada", steps=-1))
+    other = stage.person()
+    for _ in range(6):  # one account, however its address is written
+        stage.log_in(other, "Ada", email="ADA@xn--bcher-kva.example", password="wrong")
+    assert stage.log_in(other, "Ada", email=given).status_code == 429
+    stage.clock.now += timedelta(minutes=15)
+    assert stage.log_in(other, "Ada", email=given).status_code == 303
 
 
 def test_a_link_is_good_for_two_days(stage: Stage) -> None:
