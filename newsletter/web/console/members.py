@@ -440,6 +440,10 @@ def _check_name(name: str) -> str:
 def _check_admin_left(connection: Connection, leaving: Member) -> None:
     if leaving.role != "admin" or leaving.state != "active":
         return
+    # Of two admins who put each other out the second waits here, and sees what the first did.
+    connection.execute(
+        select(_M.id).where(_M.role == "admin").order_by(_M.id).with_for_update()
+    ).all()
     others = [
         each
         for each in list_members(connection)
