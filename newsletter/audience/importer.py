@@ -18,7 +18,7 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
@@ -35,6 +35,8 @@ from newsletter.store import Database
 
 KEPT_REPORTS = 1_000
 """How many bad and repeated rows a report lists; all are counted."""
+_CLOCKS_APART = timedelta(days=1)
+"""A moment without an offset may be of any zone."""
 _BATCH_ENTRIES = 10_000
 _BATCH_CHARACTERS = 8_000_000
 
@@ -303,6 +305,12 @@ class _Import:
             raise AudienceError(record.problem, mend="correct the row")
         cells, fields = self._table.read(record.cells)
         entry = parse_row(self._columns, cells)
+        if entry.consent_at and entry.consent_at > self._now + _CLOCKS_APART:
+            raise AudienceError(
+                f"{entry.consent_at:%Y-%m-%d} is still to come",
+                field="consent_at",
+                mend="write when the reader agreed",
+            )
         if fields:
             checked = {name: parse_text(value, name) for name, value in fields.items()}
             entry = replace(entry, fields={**checked, **entry.fields})

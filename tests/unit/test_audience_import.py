@@ -181,6 +181,7 @@ def test_an_unreadable_file_is_named(database: Database, tmp_path: Path, name: s
         ("a@b.example,,,,,,,,,someday", "days"),
         ("a@b.example,,,,,,,,,,01.03.2025", "consent_at"),
         ("a@b.example,,,,,,,,,,0001-01-01T00:00+23:00", "consent_at"),
+        ("a@b.example,,,,,,,,,,2035-03-01", "consent_at: 2035-03-01 is still to come"),
         ("a@b.example,A\x00na", 'name: "A\\u0000na" holds the character U+0000'),
         ("a@b.example,A\x1bna", "name"),
         ("a@b.example,A\u202ena", 'name: "A\\u202ena" turns the direction'),
