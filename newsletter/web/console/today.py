@@ -31,6 +31,7 @@ from newsletter.web.console.briefs import day_path, remake
 from newsletter.web.console.editions import read_tally
 from newsletter.web.console.gate import Visit
 from newsletter.web.console.pages import Frame
+from newsletter.web.console.roles import may
 from newsletter.web.forms import Number
 
 _EDITIONS_LOOKED_AT = 7
@@ -75,8 +76,12 @@ def add_today(app: FastAPI, press: Press, frame: Frame) -> None:
                     )
                     for each in load_told(connection, record.id, read_rules(settings))
                 ]
-            can_change = record and told and not record.is_planned
-            maybe = list_suggestions(connection, record.id) if record and can_change else ()
+            is_asked = may(request.state.visit.member.role, "editor")  # others cannot answer
+            maybe = (
+                list_suggestions(connection, record.id)
+                if is_asked and record and told and not record.is_planned
+                else ()
+            )
             asked = list_open(connection, record.id) if record and told else ()
             waiting = list_waiting(connection, settings, now=now)
             said = find_said_of_edition(connection, record.id) if record and told else None
