@@ -39,7 +39,7 @@ def browser() -> Iterator[Browser]:
 def enter(page: Page) -> None:
     """Press Enter on what leads to another page, and be there."""
     with page.expect_navigation():
-        page.keyboard.press("Enter")
+        page.locator(":focus").press("Enter")
 
 
 def set_up(page: Page, stage: Stage, name: str) -> None:  # noqa: F811
@@ -59,8 +59,7 @@ def send(page: Page, stage: Stage) -> None:  # noqa: F811
     page.goto(stage.address + "/console/")
     press_to(page, "Approve or send")
     enter(page)
-    press_to(page, "I looked at it and am sure")
-    page.keyboard.press(" ")
+    press_to(page, "I looked at it and am sure").press(" ")
     press_to(page, "Send to 3 readers now")
     enter(page)
     page.get_by_role("heading", name="How far it is").wait_for()

@@ -78,16 +78,13 @@ def test_days_a_pause_and_a_muted_story_by_keyboard(
     page.goto(address(stage, preferences(stage)))
     shown = page.frame_locator("iframe")
     shown.get_by_role("heading", name="Library Opens on Sundays").wait_for()
-    press_to(page, "Sunday")
-    page.keyboard.press(" ")
+    press_to(page, "Sunday").press(" ")
     page.get_by_label("At what time").select_option("06:00")
     page.get_by_label("Time zone").select_option("Europe/Berlin")
     until = stage.press.today() + timedelta(days=20)
     page.get_by_label("Pause until this day").fill(until.isoformat())
-    press_to(page, "Library Opens on Sundays")
-    page.keyboard.press(" ")
-    press_to(page, "Show me first")
-    page.keyboard.press("Enter")
+    press_to(page, "Library Opens on Sundays").press(" ")
+    press_to(page, "Show me first").press("Enter")
     shown.get_by_role("heading", name="Library Opens on Sundays").wait_for(state="detached")
     shown.get_by_role("heading", name="North Quay Reopens Early").wait_for()
     reader = find_subscriber(stage.database, "reader1@example.org")
@@ -112,17 +109,14 @@ def test_what_is_held_is_kept_and_then_erased_by_keyboard(
 ) -> None:
     page = plain.new_page()
     page.goto(address(stage, preferences(stage)))
-    press_to(page, "Download it")
+    button = press_to(page, "Download it")
     with page.expect_download() as download:
-        # By its name: the focus has just come out of the frame, which is another process.
-        page.get_by_role("button", name="Download it").press("Enter")
+        button.press("Enter")
     assert "reader1@example.org" in download.value.path().read_text()
-    press_to(page, "Erase everything about me")
-    page.keyboard.press("Enter")
+    press_to(page, "Erase everything about me").press("Enter")
     page.get_by_role("heading", name="Erase everything?").wait_for()
     assert stage.status() == "active"
-    press_to(page, "Erase everything")
-    page.keyboard.press("Enter")
+    press_to(page, "Erase everything").press("Enter")
     page.get_by_role("heading", name="Everything is erased").wait_for()
     assert stage.status() == "erased"
 
@@ -133,13 +127,11 @@ def test_another_address_by_keyboard(
 ) -> None:
     page = plain.new_page()
     page.goto(address(stage, preferences(stage)))
-    press_to(page, "Read at another address")
-    page.keyboard.press("Enter")
+    press_to(page, "Read at another address").press("Enter")
     page.get_by_label("Your new address").fill("new@example.net")
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="Look into your new mailbox").wait_for()
     page.goto(address(stage, wish(stage)))
-    press_to(page, "Yes, send them here")
-    page.keyboard.press("Enter")
+    press_to(page, "Yes, send them here").press("Enter")
     page.get_by_role("heading", name="Your new address is kept").wait_for()
     assert find_subscriber(stage.database, "new@example.net") is not None

@@ -104,8 +104,7 @@ def test_a_passkey_is_made_used_and_taken_away_by_keyboard(browser: Browser, her
     log_out(page, here)
     verified = {"authenticatorId": device, "isUserVerified": False}
     devtools.send("WebAuthn.setUserVerified", verified)
-    press_to(page, "Log in with a passkey")
-    page.keyboard.press("Enter")
+    press_to(page, "Log in with a passkey").press("Enter")
     page.get_by_text("No passkey was used").wait_for()
     devtools.send("WebAuthn.setUserVerified", {**verified, "isUserVerified": True})
     enter(page)
@@ -113,8 +112,7 @@ def test_a_passkey_is_made_used_and_taken_away_by_keyboard(browser: Browser, her
 
     page.goto(here.address + "/console/you")
     page.get_by_text("last used").wait_for()
-    press_to(page, "Laptop")
-    page.keyboard.press("Space")
+    press_to(page, "Laptop").press("Space")
     press_to(page, "Your password")
     page.keyboard.type(PASSWORD)
     enter(page)

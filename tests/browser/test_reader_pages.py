@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
 from sqlalchemy import select
 
 from newsletter.audience.subscribers import find_subscriber
@@ -77,15 +77,19 @@ def test_every_page_is_for_everybody(
     context.close()
 
 
-def press_to(page: Page, words: str) -> None:
-    """Tab on until what has the focus says some words; fails if nothing does."""
+def press_to(page: Page, words: str) -> Locator:
+    """Tab on until what has the focus says some words, and give it; fails if nothing does.
+
+    What is pressed next is pressed on what this gives: where the focus has just come out of a
+    frame, which is another process, the page's keyboard may still type into that.
+    """
     for _ in range(60):
         page.keyboard.press("Tab")
         said = page.evaluate(
             "(e => e.innerText || e.labels?.[0]?.innerText || '')(document.activeElement)"
         )
         if words in " ".join(said.split()):
-            return
+            return page.locator(":focus")
     pytest.fail(f"{words!r} cannot be reached by keyboard")
 
 
@@ -105,12 +109,10 @@ def test_a_reader_leaves_and_comes_back_by_keyboard(
     page = plain.new_page()
     page.goto(address(stage, stage.link()))
     assert page.locator("script").count() == 0
-    press_to(page, "Unsubscribe")
-    page.keyboard.press("Enter")
+    press_to(page, "Unsubscribe").press("Enter")
     page.get_by_role("heading", name="You are off the list").wait_for()
     assert stage.status() == "unsubscribed"
-    press_to(page, "Subscribe again")
-    page.keyboard.press("Enter")
+    press_to(page, "Subscribe again").press("Enter")
     page.get_by_role("heading", name="You are subscribed").wait_for()
     assert stage.status() == "active"
 
@@ -124,8 +126,7 @@ def test_a_reader_sees_what_a_choice_means_before_it_is_kept(
     shown = page.frame_locator("iframe")
     shown.get_by_text("Household Impact").first.wait_for()
     page.get_by_label("One line", exact=True).press(" ")
-    press_to(page, "Show me first")
-    page.keyboard.press("Enter")
+    press_to(page, "Show me first").press("Enter")
     shown.get_by_text("In one line").first.wait_for()
     assert shown.get_by_text("Household Impact").count() == 0
     reader = find_subscriber(stage.database, "reader1@example.org")
@@ -150,21 +151,16 @@ def test_a_reader_finds_a_brief_by_keyboard_and_says_what_they_think(
     page.keyboard.press("Enter")
     page.get_by_text("2 results").wait_for()
     assert page.locator("mark").first.inner_text() == "Market"
-    press_to(page, "North Quay Reopens Early")
-    page.keyboard.press("Enter")
+    press_to(page, "North Quay Reopens Early").press("Enter")
     page.get_by_role("heading", name="How we know").wait_for()
-    press_to(page, "Tell us what you think of it")
-    page.keyboard.press("Enter")
+    press_to(page, "Tell us what you think of it").press("Enter")
     page.get_by_role("heading", name="What do you think?").wait_for()
-    press_to(page, "Useful")
+    press_to(page, "Useful").press("ArrowDown")
     page.keyboard.press("ArrowDown")
-    page.keyboard.press("ArrowDown")
-    press_to(page, "The brief as a whole")
-    page.keyboard.press("ArrowDown")
+    press_to(page, "The brief as a whole").press("ArrowDown")
     press_to(page, "A sentence, if you like")
     page.keyboard.type("Who says so?")
-    press_to(page, "Send")
-    page.keyboard.press("Enter")
+    press_to(page, "Send").press("Enter")
     page.get_by_role("heading", name="Thank you").wait_for()
     with stage.database.reading() as connection:
         (said,) = connection.execute(select(answers))

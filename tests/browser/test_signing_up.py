@@ -101,11 +101,9 @@ def test_a_reader_subscribes_and_confirms_by_keyboard_alone(
     page.get_by_role("heading", name="Look into your mailbox").wait_for()
     work(stage, relay)
     page.goto(address(stage, link_of(relay)))
-    press_to(page, "Yes, send it to me")
-    page.keyboard.press("Enter")
+    press_to(page, "Yes, send it to me").press("Enter")
     page.get_by_role("heading", name="You are subscribed").wait_for()
-    press_to(page, "Choose what you get")
-    page.keyboard.press("Enter")
+    press_to(page, "Choose what you get").press("Enter")
     page.get_by_role("heading", name="Your digest").wait_for()
     reader = find_subscriber(stage.database, NEW)
     assert reader is not None

@@ -221,11 +221,10 @@ def test_what_needs_a_second_person_waits_for_one_as_it_was_asked_for(stage: Sta
     told = state(stage, program, first)
     assert told["state"] == "waiting"
     assert "waits for a second person" in told["said"]
+    day = stage.press.today()  # which may be over when the clock has been moved
     stage.clock.now += 2 * settings.api.send_within
     assert stage.carry_out() == 0, "a person takes the time that they take"
     assert stage.count(runs) == 0
-
-    day = stage.press.today()
     with stage.database.writing() as connection:
         record = find_edition(connection, day)
         assert record is not None
