@@ -170,8 +170,10 @@ def hash_body(canonical_pieces: Iterable[bytes]) -> bytes:
 def canonical_field(field: bytes) -> bytes:
     """Make one header field canonical, "relaxed" (§3.4.2), with its CRLF."""
     name, _, value = field.partition(b":")
-    unfolded = _BLANKS.sub(b" ", _FOLD.sub(b"", value.removesuffix(b"\r\n")))
-    return name.strip().lower() + b":" + unfolded.strip() + b"\r\n"
+    unfolded = value.replace(b"\r\n", b"")  # within a field every line end is a fold
+    if b"  " in unfolded or b"\t" in unfolded:
+        unfolded = _BLANKS.sub(b" ", unfolded)
+    return b"%b:%b\r\n" % (name.strip().lower(), unfolded.strip(b" "))
 
 
 @lru_cache(16)
