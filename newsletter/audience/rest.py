@@ -10,9 +10,9 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Text, and_, or_, type_coerce
+from sqlalchemy import and_, or_
 
-from newsletter.audience.segment_sql import build_list
+from newsletter.audience.segment_sql import build_list, mentions
 from newsletter.settings import WEEKDAYS, is_daily
 from newsletter.store.tables import subscribers
 
@@ -34,5 +34,4 @@ def wants_mail(kind: str, day: date, *, is_sqlite: bool) -> Any:
     if not is_by_day(kind):
         return is_awake
     # Most chose no days: their choices are only searched for the word, and not parsed.
-    chose = type_coerce(subscribers.c.choices, Text).contains('"days":', autoescape=True)
-    return and_(is_awake, or_(~chose, build_list("days", weekday(day), is_sqlite)))
+    return and_(is_awake, or_(~mentions("days"), build_list("days", weekday(day), is_sqlite)))

@@ -78,10 +78,16 @@ def read_value(column: Any, key: str, *, is_sqlite: bool) -> Any:
 
 def mentions(*names: str) -> Any:
     """Give the condition that a reader chose one of these, cheap where they chose nothing."""
+    return says(*(f'"{name}":' for name in names))
+
+
+def says(*texts: str) -> Any:
+    """Give the condition that a reader's choices, as they are stored, hold one of these texts.
+
+    By `replace`, since that looks for a text as it stands, and takes a third of LIKE's time.
+    """
     choices = type_coerce(_S.choices, Text)
-    return (choices != "{}") & or_(
-        *(func.replace(choices, f'"{n}":', "") != choices for n in names)
-    )
+    return (choices != "{}") & or_(*(func.replace(choices, t, "") != choices for t in texts))
 
 
 def build_list(name: str, value: str, is_sqlite: bool) -> Any:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Connection, Text, and_, case, exists, false, literal, or_, type_coerce
+from sqlalchemy import Connection, and_, case, exists, false, literal, or_
 
 from newsletter.audience.reader import refusal
 from newsletter.audience.rest import wants_mail
 from newsletter.audience.segment import Segment
-from newsletter.audience.segment_sql import build_list, mentions
+from newsletter.audience.segment_sql import build_list, mentions, says
 from newsletter.delivery.lifecycle import State
 from newsletter.editions.lifecycle import UNDER_WAY
 from newsletter.editions.model import parse_edition_name
@@ -90,8 +90,7 @@ def _chose_rhythm(rhythm: str) -> Any:
 
     Choices are text with sorted keys, and what a reader wrote into them has its quotes escaped.
     """
-    choices = type_coerce(subscribers.c.choices, Text)
-    return choices.contains(f'"rhythm":"{rhythm}"', autoescape=True)
+    return says(f'"rhythm":"{rhythm}"')
 
 
 def _is_for(kind: str, only_had: Sequence[int]) -> Any:
