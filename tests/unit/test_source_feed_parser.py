@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from newsletter.briefs.sources import feed_parser
 from newsletter.briefs.sources.entry import Entry, ParsedFeed
-from newsletter.briefs.sources.feed_parser import html_to_text, parse_feed
+from newsletter.briefs.sources.feed_parser import parse_feed
+from newsletter.briefs.sources.html_text import html_to_text
 from tests.examples import examples
 
 URL = "https://wire.example/feeds/all"

@@ -19,30 +19,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from html import unescape
 from typing import Any
 from urllib.parse import urljoin
 
 import feedparser
-import nh3
 
 from newsletter.briefs.sources.apart import serve
 from newsletter.briefs.sources.entry import Entry, ParsedFeed
+from newsletter.briefs.sources.html_text import html_to_text
 
 MAX_ENTRIES = 1_000
 
 _MAX_TEXT_CHARS = 200_000
 _MAX_TOPICS = 20
-
-_BLOCKS = {
-    *("address", "article", "aside", "blockquote", "dd", "div", "dl", "dt", "figcaption"),
-    *("figure", "footer", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main"),
-    *("nav", "ol", "p", "pre", "section", "table", "tbody", "td", "tfoot", "th", "thead"),
-    *("tr", "ul"),
-}
-_UNSEEN = {"script", "style", "template", "noscript", "title", "iframe", "object", "svg", "math"}
-_BLOCK_TAG = re.compile(rf"</?(?:{'|'.join(sorted(_BLOCKS))})\b[^>]*>")
-_MARKUP = re.compile(r"<(?:/?[a-z][a-z0-9]*(?:\s[^<>]*)?/?|!--.*?--)>", re.IGNORECASE | re.DOTALL)
 
 
 def parse_feed(body: bytes, *, content_type: str, url: str) -> ParsedFeed:
@@ -50,20 +39,6 @@ def parse_feed(body: bytes, *, content_type: str, url: str) -> ParsedFeed:
     if body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
         return _parse_json_feed(body, url)
     return _parse_xml_feed(body, content_type, url)
-
-
-def html_to_text(html: str) -> str:
-    """Reduce HTML to text: a block becomes a paragraph, `<br>` a line break.
-
-    Text without any markup keeps its own line breaks.
-    """
-    if not _MARKUP.search(html):
-        return unescape(html).strip()
-    flat = " ".join(html.split())  # line breaks mean nothing between tags
-    kept = nh3.clean(flat, tags=_BLOCKS | {"br"}, attributes={}, clean_content_tags=_UNSEEN)
-    lines = _BLOCK_TAG.sub("\n\n", kept).replace("<br>", "\n").split("\n")
-    text = unescape("\n".join(line.strip() for line in lines))
-    return re.sub(r"\n{3,}", "\n\n", text).strip()
 
 
 def _parse_xml_feed(body: bytes, content_type: str, url: str) -> ParsedFeed:

@@ -14,7 +14,7 @@ from typing import Any
 
 from newsletter.briefs.sources.apart import serve
 from newsletter.briefs.sources.entry import Entry
-from newsletter.briefs.sources.feed_parser import html_to_text
+from newsletter.briefs.sources.html_text import html_to_text
 
 _MAX_TEXT_CHARS = 200_000
 _MAX_HEADER_CHARS = 2_000

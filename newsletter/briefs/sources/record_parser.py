@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -18,9 +18,8 @@ from urllib.parse import urljoin
 
 from newsletter.briefs.normalise import decode
 from newsletter.briefs.sources.apart import serve
-from newsletter.briefs.sources.feed_parser import html_to_text
+from newsletter.briefs.sources.html_text import html_to_text
 from newsletter.errors import BriefError
-from newsletter.settings import BRIEF_PARTS
 
 MAX_RECORDS = 1_000
 _MAX_TEXT_CHARS = 200_000
@@ -77,10 +76,10 @@ def look_up(document: Any, path: str) -> Any:
 
 def _read_record(record: Mapping[str, Any], fields: Mapping[str, str], url: str) -> dict[str, Any]:
     read = {}
-    for part in BRIEF_PARTS:
+    for part, read_part in _READERS.items():
         value = look_up(record, fields.get(part, part))
         if value is not None:
-            read[part] = _READERS[part](value)
+            read[part] = read_part(value)
     if read.get("link"):
         try:
             read["link"] = urljoin(url, read["link"])
@@ -207,7 +206,7 @@ def _drafted_by(value: Any) -> str:
     return _bare(value).casefold()
 
 
-_READERS = {
+_READERS: Mapping[str, Callable[[Any], Any]] = {
     "title": _text,
     "summary": _text,
     "content": _text,
@@ -227,6 +226,9 @@ _READERS = {
     "pinned": _pinned,
     "drafted_by": _drafted_by,
 }
+PARTS = tuple(_READERS)
+"""What is read of a record: `newsletter.settings.BRIEF_PARTS`, which takes longer to import than a
+record to read."""
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from sqlalchemy import select
 from newsletter.briefs.document import brief_from_document
 from newsletter.briefs.gather import SourceReport, gather_sources
 from newsletter.briefs.model import Brief
-from newsletter.settings import Publication, Settings
+from newsletter.settings import Gathering, Publication, Settings
 from newsletter.store import tables
 from newsletter.store.database import Database
 from tests import postgres
@@ -60,6 +60,7 @@ class Desk:
                 sender="brief@news.example", list_id="daily.news.example", url="https://n.example"
             ),
             sources=[{"name": NAME, **table, **changed}],  # type: ignore[arg-type]  # as in TOML
+            gathering=Gathering(gap=timedelta(milliseconds=20)),
             root=self.root,
         )
         (report,) = gather_sources(self.database, settings, now=self.now)
