@@ -65,6 +65,10 @@ def add_subscriber(
     return stored
 
 
+BY_OPERATOR = "removed by the operator"
+"""The detail of such a suppression."""
+
+
 def remove_subscriber(
     database: Database, email: str, *, now: datetime, pseudonyms: Pseudonyms
 ) -> bool:
@@ -79,7 +83,7 @@ def remove_subscriber(
         if "erased" in read_all_reasons(connection, [key], pseudonyms=pseudonyms).values():
             return False
         known = read_subscriber(connection, key)
-        suppress(connection, [key], "unsubscribed", now, detail="removed by the operator")
+        suppress(connection, [key], "unsubscribed", now, detail=BY_OPERATOR)
     return known is not None and known.status in {"active", "pending"}
 
 

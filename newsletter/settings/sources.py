@@ -57,7 +57,14 @@ def _check_query_url(value: str) -> str:
     return value
 
 
+def _check_web_address(value: str) -> str:
+    if not re.match(r"https?://[^/?#]", value, re.IGNORECASE):
+        raise ValueError('must begin with "https://" or "http://", and a host')
+    return value
+
+
 Secret = Annotated[Line, AfterValidator(_check_secret)]
+WebAddress = Annotated[Line, AfterValidator(_check_web_address)]
 
 
 class SourceSettings(Section):
@@ -105,7 +112,7 @@ class WebSource(SourceSettings):
     """What the kinds have that fetch from the web."""
 
     name: Line = Field(default="", description="What reports call the source; default its url.")
-    url: Line = Field(description="Address, http or https.")
+    url: WebAddress = Field(description="Address, http or https.")
     allow_private: bool = Field(
         default=False, description="Allow addresses of private networks and this machine."
     )
@@ -126,7 +133,7 @@ class FeedSource(WebSource):
     """An RSS, Atom or JSON feed."""
 
     kind: Literal["feed"] = Field(description="Makes the source an RSS, Atom or JSON feed.")
-    url: Line = Field(description="Address of the feed, http or https.")
+    url: WebAddress = Field(description="Address of the feed, http or https.")
     timeout: Duration = Field(
         default=timedelta(seconds=20), ge=SECOND, description="Ceiling on the whole fetch."
     )
@@ -139,7 +146,7 @@ class ApiSource(WebSource):
     """An HTTP API that answers in JSON."""
 
     kind: Literal["api"] = Field(description="Makes the source an HTTP API that answers in JSON.")
-    url: Line = Field(description="Address of the list of items, http or https.")
+    url: WebAddress = Field(description="Address of the list of items, http or https.")
     authorization: Secret = Field(
         default="",
         description='What the header carries, with a variable of the environment in it: "Bearer '
@@ -204,7 +211,7 @@ class SitemapSource(WebSource):
     kind: Literal["sitemap"] = Field(
         description="Makes the source a (news) sitemap; needs the extra `pages`."
     )
-    url: Line = Field(description="Address of the sitemap or of an index of sitemaps.")
+    url: WebAddress = Field(description="Address of the sitemap or of an index of sitemaps.")
     links: Line = Field(
         default="", description='Which of its pages are stories, such as "/news/*"; empty = all.'
     )

@@ -291,6 +291,12 @@ def replaced(line: str, by: str) -> str:
         (replaced('list_id = "daily.news.example"\n', ""), "publication.list_id: is required"),
         (replaced('path = "briefs"\n', ""), "sources #1.path: is required"),
         (
+            replaced(
+                'kind = "folder"\npath = "briefs"', 'kind = "feed"\nurl = "wire.example/feed"'
+            ),
+            'sources #1.url: must begin with "https://" or "http://", and a host',
+        ),
+        (
             replaced('"6h"', '"six hours"'),
             'schedule.max_lateness: must be a duration such as "90s"',
         ),

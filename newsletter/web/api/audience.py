@@ -10,12 +10,12 @@ from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy import Connection, select, update
 from starlette.exceptions import HTTPException
 
-from newsletter.audience.address import parse_address
+from newsletter.audience.address import build_key, parse_address
 from newsletter.audience.cells import format_list, parse_choices, parse_text
 from newsletter.audience.entry import Entry
 from newsletter.audience.reader import Choices, Subscriber
-from newsletter.audience.subscribers import add_subscriber, read_subscriber, remove_subscriber
-from newsletter.audience.suppression import suppress
+from newsletter.audience.subscribers import BY_OPERATOR, add_subscriber, read_subscriber
+from newsletter.audience.suppression import keep_intents_out, suppress
 from newsletter.delivery.inquiry import tell_story
 from newsletter.editions.shelf import list_editions
 from newsletter.press import Press
@@ -76,7 +76,9 @@ def add_audience(router: APIRouter, press: Press) -> None:
         )
         now = press.now()
         reader = add_subscriber(database, entry, now=now, pseudonyms=press.pseudonyms)
-        note_change(request, "reader.add", reader.id)
+        with database.writing() as connection:
+            actor = caller_of(request).actor
+            note(connection, actor, "reader.add", f"reader {reader.id}", now=now)
         document = show(reader)
         response.headers["ETag"] = build_etag(document)
         return document
@@ -155,12 +157,15 @@ def add_audience(router: APIRouter, press: Press) -> None:
     @router.delete("/audience/{reader_id}", status_code=HTTPStatus.NO_CONTENT)
     def remove_reader(reader_id: Number, request: Request) -> None:
         """Take a reader off the list, and keep the address from being imported again."""
-        with database.reading() as connection:
+        now = press.now()
+        with database.writing() as connection:
+            keep_intents_out(connection)  # and whoever moves: the address is theirs until the end
             reader = find(connection, reader_id)
             check_match(request, build_etag(show(reader)), required=False)
-        now = press.now()
-        remove_subscriber(database, reader.email, now=now, pseudonyms=press.pseudonyms)
-        note_change(request, "reader.remove", reader_id)
+            key = build_key(reader.email)
+            suppress(connection, [key], "unsubscribed", now, detail=BY_OPERATOR)
+            actor = caller_of(request).actor
+            note(connection, actor, "reader.remove", f"reader {reader_id}", now=now)
 
     @router.get("/suppressions", response_model=models.SuppressedPage)
     def list_suppressions(cursor: models.Cursor = None, limit: models.Limit = 50) -> Any:
@@ -202,11 +207,6 @@ def add_audience(router: APIRouter, press: Press) -> None:
         if key is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such reader.")
         return read_key(connection, key)
-
-    def note_change(request: Request, action: str, reader_id: int) -> None:
-        with database.writing() as connection:
-            actor = caller_of(request).actor
-            note(connection, actor, action, f"reader {reader_id}", now=press.now())
 
 
 def read_key(connection: Connection, key: str) -> Subscriber:

@@ -12,9 +12,10 @@ from sqlalchemy import select
 
 from newsletter.audience.address import parse_address
 from newsletter.audience.entry import Entry
-from newsletter.audience.subscribers import add_subscriber
+from newsletter.audience.moving import ask_to_move, move
+from newsletter.audience.subscribers import add_subscriber, read_subscriber
 from newsletter.store import open_database
-from newsletter.store.tables import audit_head
+from newsletter.store.tables import address_changes, audit_head
 from newsletter.web.app import serving
 from tests.audience import PSEUDONYMS
 from tests.contract.aside import Aside
@@ -72,6 +73,25 @@ def test_of_two_that_change_a_reader_they_saw_alike_the_second_is_refused(shared
         shared, path, lambda client, name: client.patch(path, json={"name": name})
     )
     assert answers == [200, 412]
+
+
+def test_who_is_removed_while_they_move_is_kept_out_at_the_new_address(shared: Stage) -> None:
+    program, new, now = shared.program(), parse_address("new@example.org"), shared.clock.now
+    entry = Entry(address=parse_address("ada@example.org"), consent_source="desk")
+    reader = add_subscriber(shared.database, entry, now=now, pseudonyms=PSEUDONYMS)
+    with shared.database.writing() as connection:
+        ask_to_move(connection, reader.id, new, now)
+        wish = connection.execute(select(address_changes.c.id)).scalar_one()
+    removing = Aside(lambda: program.delete(f"audience/{reader.id}").status_code)
+    with shared.database.writing() as connection:
+        assert move(connection, wish, now=now, pseudonyms=PSEUDONYMS)
+        removing.start()
+        assert removing.waits()
+    assert removing.result() == 204
+    with shared.database.reading() as connection:
+        moved = read_subscriber(connection, new.key)
+    assert moved is not None
+    assert moved.status == "unsubscribed"
 
 
 def test_of_two_that_change_a_brief_they_saw_alike_the_second_is_refused(shared: Stage) -> None:
