@@ -12,6 +12,7 @@ reader is taken off by an edition that is doubted already.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -21,7 +22,7 @@ from sqlalchemy import Connection, func, insert, select, update
 from newsletter.audience.suppression import keep_intents_out, lift_suppression
 from newsletter.delivery import settle
 from newsletter.delivery.inquiry import OF_EDITION, count_states, in_state
-from newsletter.delivery.lifecycle import State
+from newsletter.delivery.lifecycle import State, count_open
 from newsletter.delivery.results import build_domain
 from newsletter.editions.shelf import EditionRecord, read_edition
 from newsletter.feedback.bounces import (
@@ -35,7 +36,6 @@ from newsletter.feedback.bounces import (
     list_sent,
 )
 from newsletter.feedback.judging import (
-    BACK_OF_ALL,
     FEWEST_BACK,
     FEWEST_DEAD,
     FEWEST_DEAD_OF_DOMAIN,
@@ -49,6 +49,7 @@ from newsletter.store import Database
 from newsletter.store.audit import Actor, note
 from newsletter.store.happenings import tell_of_readers
 from newsletter.store.tables import (
+    OPEN_STATES,
     alerts,
     attempts,
     decisions,
@@ -63,6 +64,8 @@ Word = Literal["count", "leave"]
 """What an operator may say of an edition's bounces."""
 _ACTIONS: dict[Word, str] = {"count": COUNT, "leave": LEAVE}
 _MOST_DOMAINS = 5
+_TAKEN = (State.ACCEPTED.value, State.BOUNCED.value)
+"""States of copies that the relay took."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +148,7 @@ def read_returns(connection: Connection, edition_id: int) -> Returns:
         {"edition": edition_id},
     )
     return Returns(
-        accepted=states.get(State.ACCEPTED, 0) + states.get(State.BOUNCED, 0),
+        accepted=_count_accepted(states),
         dead=found[Finding.ADDRESS],
         other=states.get(State.BOUNCED, 0) - found[Finding.ADDRESS],
         complaints=found[Finding.COMPLAINT],
@@ -168,8 +171,7 @@ def check_edition(database: Database, edition_id: int, dead_email: str, *, now: 
         guard = read_guard(connection, edition_id)
         if guard.tripped_at or guard.word:
             return ""
-        found = _count(connection, edition_id)
-        why, first_until = _find_fault(connection, edition_id, found)
+        why, first_until = _find_fault(connection, edition_id)
         why = why or _find_fault_of_domain(connection, edition_id, dead_email)
     if first_until is not None:
         _keep_first(database, edition_id, first_until)
@@ -271,51 +273,50 @@ def _bring_back(connection: Connection, edition_id: int, now: datetime) -> int:
 # -- counting --------------------------------------------------------------------------------------
 
 
-def _count(connection: Connection, edition_id: int) -> dict[Finding, int]:
-    rows = connection.execute(
-        select(reports.c.finding, func.count())
-        .where(reports.c.edition_id == edition_id)
-        .group_by(reports.c.finding)
-    )
+def _count(
+    connection: Connection, edition_id: int, *, until: datetime | None = None
+) -> dict[Finding, int]:
+    """Count reports, of copies that were accepted `until` then."""
+    query = select(reports.c.finding, func.count()).where(reports.c.edition_id == edition_id)
+    if until is not None:
+        query = query.where(reports.c.accepted_at <= until)
+    rows = connection.execute(query.group_by(reports.c.finding))
     return dict.fromkeys(Finding, 0) | {Finding(finding): count for finding, count in rows}
 
 
-def _count_accepted(connection: Connection, edition_id: int) -> int:
-    counts = count_states(connection, edition_id)
-    return counts.get(State.ACCEPTED, 0) + counts.get(State.BOUNCED, 0)
-
-
-def _find_fault(
-    connection: Connection, edition_id: int, found: dict[Finding, int]
-) -> tuple[str, datetime | None]:
+def _find_fault(connection: Connection, edition_id: int) -> tuple[str, datetime | None]:
     """Say why an edition's bounces are doubted; also when the first copies were all accepted.
 
     That is given only where it was not known before. What costs more than a count of bounces is
     asked for only where there are so many of them that it may matter.
     """
-    dead, back = found[Finding.ADDRESS], found[Finding.ADDRESS] + found[Finding.MESSAGE]
-    if dead < FEWEST_DEAD and back < FEWEST_BACK:
+    found = _count(connection, edition_id)
+    if found[Finding.ADDRESS] < FEWEST_DEAD and _count_back(found) < FEWEST_BACK:
         return "", None
     until = known = connection.scalar(
         select(runs.c.first_until).where(runs.c.edition_id == edition_id)
     )
-    if known is not None and back <= BACK_OF_ALL * FIRST_COPIES:
-        accepted = FIRST_COPIES  # or more, by which fewer than half are back all the more
-    else:
-        accepted = _count_accepted(connection, edition_id)
-    if known is None and accepted >= FIRST_COPIES:
-        until = _find_first_until(connection, edition_id)
+    first = FIRST_COPIES
+    if known is None:
+        states = count_states(connection, edition_id)
+        copies = _count_accepted(states) + count_open(states)
+        if _count_accepted(states) < FIRST_COPIES:
+            first = min(first, copies)
+        else:
+            until = _find_first_until(connection, edition_id)
+            first = copies if until is None else first  # the attempts may be forgotten
     if until is not None:
-        dead = connection.execute(
-            select(func.count()).where(
-                reports.c.edition_id == edition_id,
-                reports.c.finding == Finding.ADDRESS.value,
-                reports.c.accepted_at <= until,
-            )
-        ).scalar_one()
-    first = accepted if until is None else FIRST_COPIES
-    why = distrust_edition(dead_of_first=dead, first=first, back=back, accepted=accepted)
+        found = _count(connection, edition_id, until=until)
+    why = distrust_edition(dead=found[Finding.ADDRESS], back=_count_back(found), first=first)
     return why, until if known is None else None
+
+
+def _count_back(found: Mapping[Finding, int]) -> int:
+    return found[Finding.ADDRESS] + found[Finding.MESSAGE]
+
+
+def _count_accepted(states: Mapping[State, int]) -> int:
+    return sum(states.get(State(state), 0) for state in _TAKEN)
 
 
 def _find_first_until(connection: Connection, edition_id: int) -> datetime | None:
@@ -358,9 +359,7 @@ def _find_fault_of_domain(connection: Connection, edition_id: int, email: str) -
     ).scalar_one()
     if not dead or dead % FEWEST_DEAD_OF_DOMAIN:
         return ""
-    accepted = connection.execute(
-        select(func.count()).where(
-            *at_domain, _d.state.in_((State.ACCEPTED.value, State.BOUNCED.value))
-        )
+    copies = connection.execute(
+        select(func.count()).where(*at_domain, _d.state.in_((*_TAKEN, *OPEN_STATES)))
     ).scalar_one()
-    return distrust_domain(name, dead=dead, accepted=accepted)
+    return distrust_domain(name, dead=dead, copies=copies)

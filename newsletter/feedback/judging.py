@@ -34,7 +34,7 @@ ANY_BOUNCES, ANY_SPAN = 5, timedelta(days=14)
 FIRST_COPIES = 2_000
 DEAD_OF_FIRST, FEWEST_DEAD = 0.05, 20
 DEAD_OF_DOMAIN, FEWEST_DEAD_OF_DOMAIN = 0.20, 10
-BACK_OF_ALL, FEWEST_BACK = 0.50, 5
+BACK_OF_FIRST, FEWEST_BACK = 0.50, 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,21 +63,26 @@ def decide_dead(copies: Sequence[Sent], now: datetime) -> str:
     return f"{len(bounced)} of {len(within)} copies over {days} days"
 
 
-def distrust_edition(*, dead_of_first: int, first: int, back: int, accepted: int) -> str:
+def distrust_edition(*, dead: int, back: int, first: int) -> str:
     """Say why an edition's bounces look like our own fault; "" where they do not.
 
-    `first` are the copies that were accepted first, up to FIRST_COPIES, and `dead_of_first` those
-    of them that came back from dead addresses; `back` came back of all that were `accepted`.
+    `first` are its first copies, all of them where they are fewer than FIRST_COPIES, sent or still
+    to be sent: what came back of a few at a beginning says nothing. Of those `back` came back, and
+    `dead` from dead addresses.
     """
-    if dead_of_first >= FEWEST_DEAD and dead_of_first > DEAD_OF_FIRST * first:
-        return f"{dead_of_first:,} of the first {first:,} copies came back as to no such mailbox"
-    if back >= FEWEST_BACK and back > BACK_OF_ALL * accepted:
-        return f"{back:,} of {accepted:,} copies came back"
+    copies = f"the first {first:,} copies" if first == FIRST_COPIES else f"{first:,} copies"
+    if dead >= FEWEST_DEAD and dead > DEAD_OF_FIRST * first:
+        return f"{dead:,} of {copies} came back as to no such mailbox"
+    if back >= FEWEST_BACK and back > BACK_OF_FIRST * first:
+        return f"{back:,} of {copies} came back"
     return ""
 
 
-def distrust_domain(domain: str, *, dead: int, accepted: int) -> str:
-    """Say why a domain's bounces look like our own fault; "" where they do not."""
-    if dead >= FEWEST_DEAD_OF_DOMAIN and dead > DEAD_OF_DOMAIN * accepted:
-        return f"{dead:,} of {accepted:,} copies to {domain} came back as to no such mailbox"
+def distrust_domain(domain: str, *, dead: int, copies: int) -> str:
+    """Say why a domain's bounces look like our own fault; "" where they do not.
+
+    `copies` are the edition's copies to it, sent or still to be sent.
+    """
+    if dead >= FEWEST_DEAD_OF_DOMAIN and dead > DEAD_OF_DOMAIN * copies:
+        return f"{dead:,} of {copies:,} copies to {domain} came back as to no such mailbox"
     return ""
