@@ -52,7 +52,7 @@ _ALIVE = _any(
     r"speicherplatz|überschritten|dépass|superad|superat|excedid",
     # weather
     r"grey ?-?list|gray ?-?list|later\b|temporar|vorübergehend|temporane|временн|timed? ?-?out",
-    r"\bconnect|expired|deferred|unreachable|servfail|lookup fail|name service error",
+    r"\bconnect|expired|deferred|unreachable|not reachable|servfail|lookup fail|name service error",
     r"dns (?:server )?(?:fail|time)|try again|\bhops?\b|\bloop|suspended|\bbusy\b|overload",
     r"system (?:error|not)|internal error|configuration error|local error|out of memory",
 )
