@@ -61,7 +61,7 @@ def build_letter(letter: str, head: str = HEAD) -> bytes:
 
 def find(content: bytes) -> Finding | None:
     report = parse_report(content)
-    return report and report.finding
+    return report.finding if report else None
 
 
 # -- delivery status -------------------------------------------------------------------------------
