@@ -44,7 +44,8 @@ _ALIVE = _any(
     r"relay(?:ing)? (?:access )?(?:is )?(?:denied|not|prohibited|refused)|\brelaying\b",
     r"(?:unable|not (?:allowed|permitted)|cannot|can't) to? ?relay|access (?:is )?denied",
     r"permission|not (?:allowed|permitted)|restrict|moderat|members? (?:only|of)|challenge",
-    r"only (?:accept|take)s?\b|quarantin|\bverif(?:y|ication) failed|\bcall(?:back|out)\b|read.only|migrat",
+    r"only (?:accept|take)s?\b|quarantin|\bverif(?:y|ication) failed|read.only",
+    r"\bcall(?:back|out)\b|migrat",
     # room, size and rate
     r"\bquota|\bfull\b|\bvoll\b|\bstorage|\bspace\b(?! (?:in|before|after))|\bdisk|over ?limit",
     r"\blimit|exceed|too (?:many|much|fast|often|large|big|long)|\brate\b|throttl|message size",

@@ -333,6 +333,21 @@ def test_a_letter_about_a_failure_is_judged_by_its_words(
     assert words.split()[-1] in report.said
 
 
+def test_a_word_is_found_in_an_address_to_write_to() -> None:
+    copy = f"List-Unsubscribe: <mailto:u@news.example?subject=unsubscribe%20{TOKEN}>\n\n"
+    report = parse_report(build_letter(QMAIL.format(words="no such user") + copy))
+    assert report is not None
+    assert report.tokens == (TOKEN,)
+
+
+@pytest.mark.parametrize("path", ["<>", "< >", "<MAILER-DAEMON@mx.post.example>"])
+def test_a_server_in_a_persons_name_is_known_by_its_return_path(path: str) -> None:
+    text = QMAIL.format(words="no such user")
+    head = "From: robot@post.example\nSubject: sorry\n"
+    assert find(build_letter(text, head)) is None
+    assert find(build_letter(text, f"{head}Return-Path: {path}\n")) == Finding.ADDRESS
+
+
 def test_a_letter_is_read_in_html_and_in_any_charset() -> None:
     text = base64.encodebytes("<p>550 Empfänger unbekannt</p>".encode("latin-1")).decode()
     fields = "Content-Type: text/html; charset=x-unknown\nContent-Transfer-Encoding: base64"
