@@ -44,7 +44,8 @@ _ALIVE = _any(
     r"relay(?:ing)? (?:access )?(?:is )?(?:denied|not|prohibited|refused)|\brelaying\b",
     r"(?:unable|not (?:allowed|permitted)|cannot|can't) to? ?relay|access (?:is )?denied",
     r"permission|not (?:allowed|permitted)|restrict|moderat|members? (?:only|of)|challenge",
-    r"quarantin|\bverif(?:y|ication) failed|\bcall(?:back|out)\b|read.only|migrat",
+    r"only (?:accept|take)s?\b|quarantin|\bverif(?:y|ication) failed|read.only",
+    r"\bcall(?:back|out)\b|migrat",
     # room, size and rate
     r"\bquota|\bfull\b|\bvoll\b|\bstorage|\bspace\b(?! (?:in|before|after))|\bdisk|over ?limit",
     r"\blimit|exceed|too (?:many|much|fast|often|large|big|long)|\brate\b|throttl|message size",
@@ -52,7 +53,7 @@ _ALIVE = _any(
     r"speicherplatz|überschritten|dépass|superad|superat|excedid",
     # weather
     r"grey ?-?list|gray ?-?list|later\b|temporar|vorübergehend|temporane|временн|timed? ?-?out",
-    r"\bconnect|expired|deferred|unreachable|servfail|lookup fail|name service error",
+    r"\bconnect|expired|deferred|unreachable|not reachable|servfail|lookup fail|name service error",
     r"dns (?:server )?(?:fail|time)|try again|\bhops?\b|\bloop|suspended|\bbusy\b|overload",
     r"system (?:error|not)|internal error|configuration error|local error|out of memory",
 )

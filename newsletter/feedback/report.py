@@ -12,6 +12,7 @@ Which copy a report is about is for the keys to say: this only lists what may na
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable
 from contextlib import suppress
@@ -19,7 +20,6 @@ from dataclasses import dataclass
 from email import message_from_bytes
 from email.message import Message
 from email.parser import HeaderParser
-from email.utils import getaddresses
 from enum import StrEnum
 from urllib.parse import unquote
 
@@ -34,7 +34,8 @@ from newsletter.feedback.request import (
 from newsletter.feedback.strangers import (
     find_failures,
     is_by_daemon,
-    is_challenge,
+    is_no_failure,
+    is_null_path,
     is_titled_bounce,
     is_warning,
 )
@@ -46,9 +47,11 @@ _MAX_RECIPIENTS = 100
 _MAX_ADDRESSES = 20
 _MAX_SAID = 500
 _MAX_FIELD = 2_000
-_MAX_ADDRESS = 320
+_MAX_FIELDS = 50
 
 _MAX_LETTER = 16_384
+_ENOUGH_SIGNS = 2
+"""Of a bounce that flufl.bounce does not know: its sender, its subject, a server's answer."""
 
 _STATUS = ("message/delivery-status", "message/global-delivery-status")
 _FEEDBACK = "message/feedback-report"
@@ -91,12 +94,19 @@ _FATES = {
 _FATES_BY_CLASS = {"5": "failed", "4": "delayed", "2": "delivered"}
 _PART_START = re.compile(rb"^content-type:", re.IGNORECASE | re.MULTILINE)
 _COPY_START = re.compile(
-    r"^(?:[-=*_> ]{2,}[^\n]{0,80}\b(?:original|returned|copy|undelivered|unsent|message|header)"
-    r"|(?:received|return-path|list-unsubscribe|dkim-signature):[ \t])",
-    re.IGNORECASE | re.MULTILINE,
+    r"""^(?:
+        [\ \t]*[-=*_>][-=*_>\ ][^\n]{0,60}\b(?:
+            (?:original|returned|unsent|undelivered|your)\ (?:message|mail)
+            | (?:message|mail|text)\ follows | copy\ of | headers?\b | below\ this\ line
+            | forwarded\ message
+        )
+        | (?:received|return-path|list-unsubscribe|dkim-signature):[\ \t]
+    )""",
+    re.IGNORECASE | re.MULTILINE | re.VERBOSE,
 )
 """Where a letter about a failure ends and the copy begins that it returns."""
 _FIELD = re.compile(r"^[A-Za-z][A-Za-z0-9-]{1,60}:[ \t]", re.MULTILINE)
+_ADDRESS = re.compile(r"[^\s<>()\[\]\",;:@]{1,64}@[^\s<>()\[\]\",;:@]{1,255}")
 _FOR = re.compile(r"\bfor\s+<([^<>\s]{1,320})>")
 _TYPE = re.compile(r"^\s*[\w-]{1,40}\s*;\s*")
 _TAG = re.compile(r"<[a-zA-Z/!][^<>]{0,2000}>")
@@ -146,8 +156,8 @@ def parse_report(content: bytes) -> Report | None:
         return _read_status(message, status, recipients[:_MAX_RECIPIENTS], letter, copy)
     if _HOTMAIL in copy:
         return _build(Finding.COMPLAINT, message, copy)
-    if any(part.kind in _RECEIPTS for part in parts):
-        return None
+    if any(part.kind in _RECEIPTS for part in parts) and not is_by_daemon(message):
+        return None  # some servers refuse mail in a receipt's form
     return _read_letter(message, letter, copy)
 
 
@@ -207,14 +217,16 @@ def _read_letter(message: Message, letter: str, copy: Message) -> Report | None:
     """Read what has no fields for programs: it counts where a mail server wrote it."""
     title = decode_field(str(message.get("Subject", "")))
     by_daemon, is_titled = is_by_daemon(message), is_titled_bounce(title)
-    is_null = any(re.sub(r"\s", "", path) == "<>" for path in list_fields(message, "Return-Path"))
-    if not (by_daemon or is_titled or is_null) or (is_automatic(message) and not by_daemon):
+    if not (by_daemon or is_titled or is_null_path(message)):
         return None
-    if is_challenge(f"{title}\n{letter}"):
+    if is_automatic(message) and not by_daemon:
+        return None
+    if is_no_failure(f"{title}\n{letter}"):
         return None
     late, failed = find_failures(message, letter)
     answer = find_answer(letter)
-    if not (late or failed or (answer and (by_daemon or is_titled))):
+    signs = (late or failed, by_daemon, is_titled, bool(answer))
+    if not signs[0] and sum(signs) < _ENOUGH_SIGNS:
         return None
     finding = Finding.MESSAGE
     if late or is_warning(letter):
@@ -234,7 +246,7 @@ def _build(
 ) -> Report:
     """Put a report together: `blocks` are its groups of fields for programs."""
     received = (name for field in list_fields(message, "Received") for name in _FOR.findall(field))
-    senders = [_TYPE.sub("", x) for block in blocks for x in list_fields(block, *_SENDERS)]
+    senders = [sender for block in blocks for sender in list_fields(block, *_SENDERS)]
     links = (unquote(decode_field(field)) for field in list_fields(copy, *_LINKS))
     return Report(
         finding=finding,
@@ -316,13 +328,11 @@ def _plain(value: object) -> str:
     return re.sub(r"\([^()]*\)", " ", decode_field(str(value))).strip()
 
 
-def _list_addresses(fields: list[str]) -> tuple[str, ...]:
-    found = (
-        address
-        for _name, address in getaddresses([decode_field(field) for field in fields])
-        if "@" in address and len(address) <= _MAX_ADDRESS and address.isprintable()
-    )
-    return tuple(dict.fromkeys(found))[:_MAX_ADDRESSES]
+def _list_addresses(fields: Iterable[str]) -> tuple[str, ...]:
+    """Give the addresses that fields hold, each once; the library recurses on their comments."""
+    fields = itertools.islice(fields, _MAX_FIELDS)
+    found = (address for field in fields for address in _ADDRESS.findall(decode_field(field)))
+    return tuple(dict.fromkeys(itertools.islice(found, _MAX_ADDRESSES)))
 
 
 def _print(said: str) -> str:

@@ -31,11 +31,12 @@ _SUBJECTS = re.compile(
     r"|mancat[ao] (?:recapito|consegna)|недоставлен|не доставлен|onbestelbaar|退信|配信不能",
     re.IGNORECASE,
 )
-_CHALLENGES = re.compile(
+_NO_FAILURES = re.compile(
     r"(?:verify|confirm|prove)[^.]{0,40}(?:that )?you(?:r (?:message|e-?mail|address|identity)"
     r"|(?:'re| are) (?:a )?(?:real |human)|rself)|spam ?arrest|boxbe|\btmda\b|bluebottle"
     r"|challenge[-/ ]response|\bcaptcha\b|approved senders? list|guest list"
-    r"|(?:click|reply)[^.]{0,60}(?:so that|in order|to have|to get|for) [^.]{0,40}delivered",
+    r"|(?:click|reply)[^.]{0,60}(?:so that|in order|to have|to get|for) [^.]{0,40}delivered"
+    r"|\bsuccessfully (?:been )?(?:deliver|relay)|(?:deliver|relay)(?:y|ed) success",
     re.IGNORECASE,
 )
 _WARNINGS = re.compile(
@@ -58,9 +59,17 @@ def is_titled_bounce(title: str) -> bool:
     return _SUBJECTS.search(title) is not None
 
 
-def is_challenge(text: str) -> bool:
-    """Tell whether a message asks its sender to prove that there is one."""
-    return _CHALLENGES.search(text) is not None
+def is_null_path(message: Message) -> bool:
+    """Tell whether a message has no one to answer to: `<>`, or what sendmail makes of it."""
+    paths = [
+        re.sub(r"\s", "", str(path)[:_MAX_LINE]) for path in message.get_all("Return-Path", [])
+    ]
+    return any(path == "<>" or path.lower().startswith("<mailer-daemon") for path in paths)
+
+
+def is_no_failure(text: str) -> bool:
+    """Tell whether a message asks its sender to prove that there is one, or tells of a success."""
+    return _NO_FAILURES.search(text) is not None
 
 
 def is_warning(text: str) -> bool:
