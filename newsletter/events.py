@@ -39,6 +39,7 @@ class Event(StrEnum):
     PAGE_FAILED = "page_failed"
     READERS_LEFT = "readers_left"
     """By mail; whoever leaves by a page is told there."""
+    MAIL_CAME_BACK = "mail_came_back"
     MAILBOX_FAILED = "mailbox_failed"
     ALERT_RAISED = "alert_raised"
     ALERT_ENDED = "alert_ended"

@@ -21,6 +21,7 @@ from newsletter.store.tables import (
     import_changes,
     imports,
     notices,
+    reports,
     sign_ups,
     subscribers,
     wordings,
@@ -110,6 +111,7 @@ def _list_copies(connection: Connection, key: str, number: int | None) -> list[d
             **_write(row),
             "tries": _list_of_copy(connection, row, attempts, attempts.c.number),
             "decisions": _list_of_copy(connection, row, decisions, decisions.c.id),
+            "reports": _list_of_copy(connection, row, reports, reports.c.heard_at),
         }
         for row in connection.execute(query)
     ]

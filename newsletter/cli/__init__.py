@@ -35,6 +35,7 @@ _FILES = {
     "explain": "telling",
     "show": "telling",
     "resolve": "resolving",
+    "bounces": "bouncing",
     "pause": "deciding",
     "resume": "deciding",
     "cancel": "deciding",
@@ -76,6 +77,8 @@ _HELP = {
     "explain": "Tell one reader's whole story: consent, choices, and what became of each edition.",
     "show": "Give back the exact bytes that a reader was sent of an edition, or is to be sent.",
     "resolve": "Show who is in doubt, and settle it: the relay took it, or send it again.",
+    "bounces": "Show what came back of recent editions, and say whether it counts where it is "
+    "doubted.",
     "pause": "Pause an edition that is being sent, within a second; `resume` goes on.",
     "resume": "Let a paused edition be sent again, by `serve` or by `send`.",
     "cancel": "Cancel an edition: whoever has not been sent it gets nothing, for good.",
@@ -88,9 +91,8 @@ _HELP = {
     "what is due.",
     "webhooks": "Show what webhooks have taken, what waits for them, and what they were never "
     "told.",
-    "receive": "Take one message from standard input: whom its subject's word names leaves "
-    "the list.",
-    "listen": "Look once into the mailbox of `incoming` for who leaves by mail; `serve` does "
+    "receive": "Take one message from standard input: a word to leave by, a bounce or a complaint.",
+    "listen": "Look once into the mailbox of `incoming` for what comes back; `serve` does "
     "it itself.",
     "team": "Who may use the console: list, add, disable, reset, passkeys.",
     "audit": "What was done, by whom and from where; verify, edition.",

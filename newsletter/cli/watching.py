@@ -320,7 +320,9 @@ def _editions_table(reports: Sequence[_Report]) -> Table:
         report.counts.get(State.FAILED, 0) + report.counts.get(State.EXPIRED, 0)
         for report in reports
     ]
-    trouble = [(name, of) for name, of in (("In doubt", in_doubt), ("Failed", lost)) if any(of)]
+    bounced = [report.counts.get(State.BOUNCED, 0) for report in reports]
+    columns = (("In doubt", in_doubt), ("Failed", lost), ("Bounced", bounced))
+    trouble = [(name, of) for name, of in columns if any(of)]
     table = Table(title="Editions", title_justify="left")
     table.add_column("Date", no_wrap=True)
     table.add_column("State", no_wrap=True)

@@ -7,6 +7,7 @@
                    └── refused before the dot ──▶ deferred | failed
     pending | leased | deferred ──▶ suppressed | expired
     in_doubt ──▶ accepted | pending      settled by an operator, or tried again by the policy
+    accepted ──▶ bounced             when mail comes back that only this copy can have caused
     failed | expired ──▶ pending         by an operator's word: `send --retry-failed`
 
 `leased` is a row that a running sender has taken up; nothing of it is committed to the

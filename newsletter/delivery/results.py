@@ -212,7 +212,7 @@ _ATTEMPTS = (
 )
 
 
-def _domain(connection: Connection) -> Any:
+def build_domain(connection: Connection) -> Any:
     """Build the domain of a delivery's address; "" for who was erased."""
     find = func.instr if connection.dialect.name == "sqlite" else func.strpos
     at = find(_D.email, literal_column("'@'"))
@@ -221,14 +221,14 @@ def _domain(connection: Connection) -> Any:
 
 
 def _count_readers(connection: Connection, edition_id: int) -> Counter[str]:
-    domain = _domain(connection)
+    domain = build_domain(connection)
     query = select(domain, func.count()).where(OF_EDITION).group_by(domain)
     rows = connection.execute(query, {"edition": edition_id})
     return Counter({str(name): int(number) for name, number in rows})
 
 
 def _count_troubled(connection: Connection, edition_id: int) -> list[Row[Any]]:
-    domain = _domain(connection)
+    domain = build_domain(connection)
     query = (
         select(domain.label("domain"), _D.state, SAID, func.count().label("number"))
         .where(OF_EDITION, in_state(*TROUBLED_STATES))

@@ -5,7 +5,7 @@ them. Only closed editions are touched: sent or cancelled, and no delivery of th
 
 - attempts, and the relay's words of deliveries: codes stay, so that counts by reason do. A
   delivery in doubt keeps its words until somebody settles it.
-- deliveries: the counts by state stay, in `runs`.
+- deliveries, with what was reported of them: the counts by state stay, in `runs`.
 - gatherings, sign-ups and new addresses that nobody confirmed, what imports changed, what
   readers think;
 - single mails that are settled, and what counts against no limit any more.
@@ -42,6 +42,7 @@ from newsletter.store.tables import (
     is_in,
     limit_hits,
     notices,
+    reports,
     runs,
     sign_ups,
     subscribers,
@@ -185,7 +186,8 @@ def _forget_deliveries(database: Database, since: datetime) -> Iterator[tuple[st
         _keep_counts(database, edition_id)
         for connection, of_batch in _walk(database, edition_id):
             tried = connection.execute(delete(attempts).where(of_batch(attempts))).rowcount
-            connection.execute(delete(decisions).where(of_batch(decisions)))
+            for table in (decisions, reports):
+                connection.execute(delete(table).where(of_batch(table)))
             gone = connection.execute(delete(deliveries).where(of_batch(deliveries))).rowcount
             yield "attempts", tried
             yield "deliveries", gone

@@ -86,6 +86,13 @@ def note_segment(
     _note(connection, edition_id, "segment", said, by=by, now=now)
 
 
+def note_bounces(
+    connection: Connection, record: EditionRecord, action: str, *, by: Actor, now: datetime
+) -> None:
+    """Note what is to be done with what came back of an edition."""
+    _note(connection, record.id, action, "", by=by.who, now=now)
+
+
 def note_send(connection: Connection, edition_id: int, *, by: Actor, now: datetime) -> None:
     """Note that an approved edition is to be sent at once: a running `serve` takes it up."""
     record = read_edition(connection, edition_id)
@@ -113,7 +120,9 @@ def take_up(connection: Connection, edition_id: int, *, by: Actor, now: datetime
 # -- an edition ------------------------------------------------------------------------------------
 
 
-def pause(connection: Connection, edition_id: int, *, by: Actor, now: datetime) -> bool:
+def pause(
+    connection: Connection, edition_id: int, *, by: Actor, now: datetime, reason: str = ""
+) -> bool:
     """Pause an edition that is being sent; False if it is paused already.
 
     Raises `RefusedError` for one that is not being sent.
@@ -123,7 +132,7 @@ def pause(connection: Connection, edition_id: int, *, by: Actor, now: datetime) 
         return False
     if record.state != "sending":
         raise _refuse(record, "so there is nothing to pause")
-    return _change(connection, record, "paused", action="pause", by=by, now=now)
+    return _change(connection, record, "paused", action="pause", by=by, now=now, reason=reason)
 
 
 def resume(connection: Connection, edition_id: int, *, by: Actor, now: datetime) -> bool:

@@ -63,12 +63,12 @@ _OUTCOME = {
 def explain_outcome(state: State, reply: str) -> str:
     """Say what became of an attempt, and why as far as the relay's words tell."""
     said = _OUTCOME[state]
-    if state not in (State.DEFERRED, State.FAILED):
+    if state not in (State.DEFERRED, State.FAILED, State.BOUNCED):
         return said
     found = _REPLY.match(reply)
-    if found is None:  # our own words
+    if found is None and state is not State.BOUNCED:  # our own words
         return "it was not handed over" if state is State.DEFERRED else "it could not be sent"
-    if why := _explain_code(found["enhanced"] or "", reply):
+    if why := _explain_code(found["enhanced"] or "" if found else "", reply):
         return f"{said}: {why}"
     return said
 

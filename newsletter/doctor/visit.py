@@ -32,6 +32,7 @@ from newsletter.doctor.spf import check_spf
 from newsletter.editions.model import Edition, Window
 from newsletter.errors import NewsletterError, SourceError
 from newsletter.mail.dkim import Signer
+from newsletter.mail.verp import PLACE
 from newsletter.press import Press
 from newsletter.press.composing import lay_out
 from newsletter.settings import Settings
@@ -222,7 +223,12 @@ def check_names(settings: Settings, signers: Sequence[Signer], name_server: str)
                 ]
             ),
         ),
-        ("bounces", lambda: iter([check_bounces(names, envelope)])),
+        (
+            "bounces",
+            lambda: iter(
+                [check_bounces(names, envelope, is_of_copy=PLACE in publication.bounce_address)]
+            ),
+        ),
     ]
     for name, look in rounds:
         try:
@@ -231,8 +237,8 @@ def check_names(settings: Settings, signers: Sequence[Signer], name_server: str)
             yield skipped(name, f"{error}.")
 
 
-def check_bounces(names: Names, domain: str) -> Check:
-    """Check that the envelope sender's domain takes mail."""
+def check_bounces(names: Names, domain: str, *, is_of_copy: bool = True) -> Check:
+    """Check that the envelope sender's domain takes mail, and that it tells copies apart."""
     exchanges = names.exchanges(domain)
     if exchanges and not any(exchanges):
         return wrong(
@@ -245,6 +251,12 @@ def check_bounces(names: Names, domain: str) -> Check:
             "bounces",
             f"bounces to {domain} reach nobody: {', '.join(dead)} has no address.",
             f"publish an MX record at {domain}",
+        )
+    if not is_of_copy:
+        return wanting(
+            "bounces",
+            f"bounces to {domain} go to {', '.join(hosts)}, but tell no copy that came back.",
+            f"set publication.bounce_address to such as bounce+*@{domain}",
         )
     return well("bounces", f"bounces to {domain} go to {', '.join(hosts)}.")
 

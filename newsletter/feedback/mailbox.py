@@ -1,8 +1,9 @@
-"""The mailbox of the unsubscribe address, read over IMAP: heard first, marked afterwards.
+"""The mailbox of what comes back, read over IMAP: heard first, marked afterwards.
 
-A message is marked as read, or deleted, only once what it asks for is committed. Whatever fails
-before that, it is there at the next look, and leaving twice is leaving once. What asks for
-nothing is marked as read and stays, for a person.
+A message is marked as read, or deleted, only once what it says is committed. Whatever fails
+before that, it is there at the next look, and heard twice is heard once. What does nothing is
+marked as read and stays, for a person; a bounce that is quicker than the record of its own copy
+is left as it is until the next look.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from dataclasses import dataclass
 
 from newsletter.briefs.sources.imap import Folder, build_access, open_folder
 from newsletter.errors import SourceError, TemporaryError
-from newsletter.feedback.leaving import Heard
+from newsletter.feedback.hearing import Heard
+from newsletter.feedback.report import MAX_BYTES
 from newsletter.settings import Incoming, Settings
 
-_MAX_BYTES = 5_000_000
 MOST_MESSAGES = 500
 """Most messages a visit; what is more waits for the next."""
 
@@ -27,9 +28,13 @@ class Visit:
 
     messages: int
     left: int
-    """How many readers are off the list."""
+    """How many readers left the list."""
+    bounced: int
+    """How many bounces of copies there were."""
+    complained: int
+    """How many complaints about copies there were."""
     passed_over: Counter[str]
-    """Messages that took nobody off, by the reason."""
+    """Messages that did nothing, by the reason."""
     waiting: int
     """Messages that wait for the next visit."""
 
@@ -40,7 +45,7 @@ def read_feedback(settings: Settings, hear: Callable[[bytes], Heard]) -> Visit:
     password = incoming.password.get_secret_value()
     access = build_access(incoming, password, settings.root)
     try:
-        with open_folder(access, incoming.folder, max_bytes=_MAX_BYTES, writable=True) as folder:
+        with open_folder(access, incoming.folder, max_bytes=2 * MAX_BYTES, writable=True) as folder:
             return _hear_all(folder, incoming, hear)
     except SourceError as error:
         raise TemporaryError(error.problem, file=incoming.place, mend=error.mend) from None
@@ -48,22 +53,24 @@ def read_feedback(settings: Settings, hear: Callable[[bytes], Heard]) -> Visit:
 
 def _hear_all(folder: Folder, incoming: Incoming, hear: Callable[[bytes], Heard]) -> Visit:
     found = folder.search_unseen()
-    left, passed_over = 0, Counter[str]()
+    all_heard = []
     for uid in found[:MOST_MESSAGES]:
-        outline = folder.outline(uid)
-        if outline is None:  # gone by now
+        content = folder.fetch(uid, most_bytes=MAX_BYTES)
+        if content is None:  # gone by now
             continue
-        heard = hear(outline.header)
-        left += heard.left
-        if heard.left and incoming.heard == "delete":
+        heard = hear(content)
+        all_heard.append(heard)
+        if heard.is_early:
+            continue
+        if heard.is_done and incoming.heard == "delete":
             folder.delete(uid)
         else:
             folder.mark_seen(uid)
-        if heard.reason:
-            passed_over[heard.reason] += 1
     return Visit(
         messages=min(len(found), MOST_MESSAGES),
-        left=left,
-        passed_over=passed_over,
+        left=sum(heard.left for heard in all_heard),
+        bounced=sum(heard.bounced for heard in all_heard),
+        complained=sum(heard.complained for heard in all_heard),
+        passed_over=Counter(heard.reason for heard in all_heard if heard.reason),
         waiting=max(len(found) - MOST_MESSAGES, 0),
     )

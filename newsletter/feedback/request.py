@@ -12,6 +12,7 @@ such reply: a mail program that unsubscribes by itself may call its message so.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
@@ -25,7 +26,9 @@ _WORD = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])")
 _ADDRESSED = ("Subject", "To", "Cc", "Delivered-To", "X-Original-To", "Envelope-To")
 _AUTOMATIC = frozenset({"auto-replied", "auto-notified"})
 _AUTOMATIC_PRECEDENCE = frozenset({"auto_reply", "auto-reply"})
-_AUTOMATIC_FIELDS = ("X-Autoreply", "X-Autorespond", "X-Autoresponder", "X-Failed-Recipients")
+_AUTOMATIC_FIELDS = ("X-Autoreply", "X-Autorespond", "X-Autoresponder")
+FAILED = "X-Failed-Recipients"
+"""The field that tells a bounce of Exim's, which calls itself an automatic reply."""
 _REPORTS = frozenset({"multipart/report", "message/delivery-status", "message/feedback-report"})
 
 
@@ -45,11 +48,13 @@ def parse_request(content: bytes) -> Request:
     message = BytesHeaderParser().parsebytes(head.lstrip(b"\r\n") + b"\n\n")
     if refusal := find_refusal(message):
         return Request(words=(), refusal=refusal)
-    fields = [_decode(str(field)) for name in _ADDRESSED for field in message.get_all(name, [])]
-    words = tuple(dict.fromkeys(word for field in fields for word in _WORD.findall(field)))
-    if not words:
-        return Request(words=(), refusal="it holds no link's word")
-    return Request(words=words[:_MAX_WORDS])
+    words = find_words(decode_field(field) for field in list_fields(message, *_ADDRESSED))
+    return Request(words=words, refusal="" if words else "it holds no link's word")
+
+
+def find_words(texts: Iterable[str]) -> tuple[str, ...]:
+    """Give what has the shape of a token, each once, at most 20."""
+    return tuple(dict.fromkeys(word for text in texts for word in _WORD.findall(text)))[:_MAX_WORDS]
 
 
 def find_refusal(message: Message) -> str:
@@ -58,16 +63,28 @@ def find_refusal(message: Message) -> str:
         return "it is a bounce or a report"
     if any(re.sub(r"\s", "", str(path)) == "<>" for path in message.get_all("Return-Path", [])):
         return "it is a bounce"
-    said = str(message.get("Auto-Submitted", "")).partition(";")[0].strip().lower()
-    precedence = str(message.get("Precedence", "")).strip().lower()
-    if said in _AUTOMATIC or precedence in _AUTOMATIC_PRECEDENCE:
-        return "it is an automatic reply"
-    if any(name in message for name in _AUTOMATIC_FIELDS):
+    if is_automatic(message) or FAILED in message:
         return "it is an automatic reply"
     return ""
 
 
-def _decode(field: str) -> str:
+def is_automatic(message: Message) -> bool:
+    """Tell whether a program answered in somebody's name (RFC 3834)."""
+    said = str(message.get("Auto-Submitted", "")).partition(";")[0].strip().lower()
+    precedence = str(message.get("Precedence", "")).strip().lower()
+    return (
+        said in _AUTOMATIC
+        or precedence in _AUTOMATIC_PRECEDENCE
+        or any(name in message for name in _AUTOMATIC_FIELDS)
+    )
+
+
+def list_fields(message: Message, *names: str) -> list[str]:
+    """Give the values of a head's fields as they stand there, by the order of the names."""
+    return [str(field) for name in names for field in message.get_all(name, [])]
+
+
+def decode_field(field: str) -> str:
     """Unfold a field, and read its encoded words (RFC 2047); as it stands where it has none."""
     text = re.sub(r"\r?\n[ \t]+", " ", field[:_MAX_FIELD_CHARACTERS])
     try:

@@ -1,4 +1,4 @@
-"""Step 8: hear who leaves by mail, from the mailbox or from the mail server itself."""
+"""Step 8: hear what comes back by mail, from the mailbox or from the mail server itself."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from newsletter.errors import NewsletterError
 from newsletter.events import Event, about
-from newsletter.feedback.leaving import Listener
+from newsletter.feedback.hearing import Listener
 from newsletter.feedback.mailbox import Visit, read_feedback
 from newsletter.press import Press
 from newsletter.press.rounds import going_round
@@ -22,6 +22,7 @@ def build_listener(press: Press) -> Listener:
         database=press.database,
         keyring=press.keyring,
         list_id=press.settings.publication.list_id,
+        bounce_address=press.settings.publication.bounce_address,
         now=press.now,
     )
 
@@ -43,11 +44,15 @@ def listening(press: Press) -> Iterator[None]:
         visit = listen(press)
         if visit.left:
             log.info("%d left by mail", visit.left, extra=about(Event.READERS_LEFT))
+        if visit.bounced or visit.complained:
+            said = "%d copies came back, %d complaints"
+            extra = about(Event.MAIL_CAME_BACK)
+            log.info(said, visit.bounced, visit.complained, extra=extra)
         return 0.0 if visit.waiting else every
 
     def warn(error: NewsletterError) -> None:
         about_it = about(Event.MAILBOX_FAILED)
-        log.warning("who leaves by mail is not heard: %s", error, extra=about_it)
+        log.warning("what comes back by mail is not heard: %s", error, extra=about_it)
 
     every = incoming.every.total_seconds()
     with going_round(look, name="feedback", pause_seconds=every, warn=warn, log=log):

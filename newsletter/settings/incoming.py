@@ -1,4 +1,4 @@
-"""What comes back: the mailbox of the unsubscribe address."""
+"""What comes back by mail: the mailbox of the unsubscribe address and of bounces."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from newsletter.settings.values import Duration, Line
 
 
 class Incoming(Mailbox):
-    """The mailbox of `publication.unsubscribe_address`, read by IMAP; or pipe it into `receive`."""
+    """The mailbox of what comes back, read by IMAP; or pipe its mail into `receive`.
+
+    Both `publication.unsubscribe_address` and `publication.bounce_address` lead into it.
+    """
 
     host: Line = Field(
         default="", description="Name of the IMAP server; empty = no mailbox is read."
@@ -29,8 +32,8 @@ class Incoming(Mailbox):
     )
     heard: Literal["mark", "delete"] = Field(
         default="mark",
-        description="What becomes of a message that took a reader off the list: marked as read, "
-        "or deleted; others are marked.",
+        description="What becomes of a message that did what it is for (a reader left, a copy "
+        "came back): marked as read, or deleted; others are marked.",
     )
 
     @model_validator(mode="after")

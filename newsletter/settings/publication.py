@@ -90,7 +90,7 @@ class Publication(Section):
     bounce_address: Address = Field(
         default="",
         description="Envelope sender, where bounces go; default the sender's address. A * in it "
-        "becomes a token of each copy: bounce+*@news.example.",
+        "becomes a token of each copy, bounce+*@news.example, and only then are bounces known.",
     )
 
     @property

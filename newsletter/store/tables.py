@@ -335,6 +335,7 @@ runs = Table(  # who sends an edition now, or did last: G6
     Column("audience", Integer, nullable=False, server_default="0"),  # as it was frozen
     Column("progress", Document),  # delivery.progress.Progress, as of the last heartbeat
     Column("counts", Document),  # deliveries by state, from when they are forgotten
+    Column("first_until", Instant),  # when its first copies were accepted: feedback.guard
 )
 
 deliveries = Table(
@@ -404,6 +405,18 @@ attempts = Table(  # written once, with the outcome; a dead sender's by whoever 
     sqlite_with_rowid=False,
 )
 
+reports = Table(  # what came back of copies: a bounce of each at most, and a complaint
+    "reports",
+    metadata,
+    Column("edition_id", BigInteger, primary_key=True),
+    Column("subscriber_id", BigInteger, primary_key=True),
+    Column("finding", Text, primary_key=True),  # address | message | complaint
+    Column("status", Text, nullable=False),  # RFC 3463; the words are the delivery's reply
+    Column("accepted_at", Instant, nullable=False),  # when the relay took the copy
+    Column("heard_at", Instant, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 decisions = Table(  # what an operator decided about an edition, or about one reader's copy of it
     "decisions",
     metadata,
@@ -412,7 +425,8 @@ decisions = Table(  # what an operator decided about an edition, or about one re
     Column("subscriber_id", BigInteger),  # NULL: about the whole edition
     Column("decided_at", Instant, nullable=False),
     Column("decided_by", Text, nullable=False),
-    # send | plan | pause | resume | cancel | resolve | retry_failed | override | segment
+    # send | plan | pause | resume | cancel | resolve | retry_failed | override | segment |
+    # count_bounces | leave_bounces
     Column("action", Text, nullable=False),
     Column("detail", Text, nullable=False, server_default=""),
 )

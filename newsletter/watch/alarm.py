@@ -19,6 +19,8 @@ class Kind(StrEnum):
     RELAY = "relay"
     """What a run said of its relay or of readers' providers."""
     FAILURES = "failures"
+    BOUNCES = "bounces"
+    """So much of an edition came back that it waits for a person's word whether it counts."""
     GATHER = "gather"
     SOURCE = "source"
     DATABASE = "database"

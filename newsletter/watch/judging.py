@@ -27,12 +27,15 @@ from newsletter.errors import (
     UnfamiliarDatabase,
 )
 from newsletter.events import mask_addresses
+from newsletter.feedback.guard import Guard
 from newsletter.settings import Alerts
 from newsletter.watch.alarm import Alarm, Cause, Kind
 
 _FEWEST_LOST = 3
 """Below so many readers a share of them says nothing."""
 _PUT_OFF_SHARE = 0.2
+_DOUBTED_FOR = timedelta(days=7)
+"""How long it is told that an edition's bounces wait for a person's word."""
 _SPACE = ("full", "No space")
 _REFUSALS = frozenset({AlertKind.IDENTITY, AlertKind.UNWANTED, AlertKind.RELAY})
 
@@ -209,6 +212,18 @@ def judge_relay_alerts(course: Course) -> Iterator[Alarm]:
             cause=Cause.RELAY_REFUSES if kind in _REFUSALS else Cause.LIMIT,
             sentence=_said(f"the edition of {name}: {alert.sentence}"),
         )
+
+
+def judge_bounces(name: str, guard: Guard, now: datetime) -> Alarm | None:
+    """Judge what came back of an edition: a person should say whether it counts."""
+    if not guard.waits or guard.tripped_at is None or now - guard.tripped_at > _DOUBTED_FOR:
+        return None
+    return Alarm(
+        key=f"bounces/{name}",
+        kind=Kind.BOUNCES,
+        cause=Cause.RELAY_REFUSES,
+        sentence=_said(f"the edition of {name}: {guard.sentence}"),
+    )
 
 
 def judge_failures(course: Course, rules: Alerts) -> Alarm | None:

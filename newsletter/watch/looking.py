@@ -22,6 +22,7 @@ from newsletter.delivery.lifecycle import State
 from newsletter.editions.lifecycle import UNDER_WAY
 from newsletter.editions.model import name_edition
 from newsletter.editions.shelf import EditionRecord, find_edition, list_editions, list_planned
+from newsletter.feedback.guard import read_guard
 from newsletter.press import Press
 from newsletter.settings import Schedule, Settings, is_daily
 from newsletter.store.tables import OPEN_STATES, beats, deliveries
@@ -121,6 +122,8 @@ def _look_at_editions(
         if press.today() - record.date <= timedelta(days=1) and (
             alarm := judging.judge_held(record)
         ):
+            yield alarm
+        if alarm := judging.judge_bounces(record.name, read_guard(connection, record.id), now):
             yield alarm
     for course in courses.values():
         if alarm := judging.judge_course(course, pulse.faults, rules, now):

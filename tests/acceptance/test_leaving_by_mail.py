@@ -169,4 +169,4 @@ def test_by_a_pipe_with_the_codes_that_a_mail_server_knows(sent: Project) -> Non
     assert pipe(sent, message) == (0, "The reader is off the list.\n")
     assert statuses(sent)["reader6"] == "unsubscribed"
     code, said = pipe(sent, b"Subject: hello\r\n\r\n")
-    assert (code, said) == (0, "Nobody was taken off the list: it holds no link's word.\n")
+    assert (code, said) == (0, "Nothing was done: it holds no link's word.\n")

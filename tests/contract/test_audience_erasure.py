@@ -71,6 +71,7 @@ KEYS = {  # columns that an address may stand in, but that erasure deletes the r
     *("sign_ups.wording", "sign_ups.confirmed_wording"),
     *("alarms.kind", "alarms.causes", "tellings.what", "tellings.way", "beats.name"),
     "limit_hits.key",  # a keyed hash
+    *("reports.finding", "reports.status"),
     *("erasures.pseudonym", "erasures.sealed"),  # a keyed hash, and what is encrypted
 }
 

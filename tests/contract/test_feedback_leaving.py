@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from newsletter.errors import StorageError
-from newsletter.feedback.leaving import Heard, Listener
+from newsletter.feedback.hearing import Heard, Listener
 from newsletter.mail import Keyring
 from newsletter.mail.tokens import Purpose, TokenSigner
 from newsletter.store import Database
@@ -27,7 +27,11 @@ def sign(number: int, purpose: Purpose = Purpose.UNSUBSCRIBE, key: bytes = NEW) 
 
 def hear(database: Database, word: str, head: str = "") -> Heard:
     listener = Listener(
-        database=database, keyring=Keyring([NEW, OLD]), list_id=LIST_ID, now=lambda: NOW
+        database=database,
+        keyring=Keyring([NEW, OLD]),
+        list_id=LIST_ID,
+        bounce_address="bounce+*@news.example",
+        now=lambda: NOW,
     )
     return listener.hear(
         f"{head}From: reader2@example.org\r\nSubject: unsubscribe {word}\r\n\r\n".encode()

@@ -179,7 +179,11 @@ def test_bounces_must_reach_somebody(
     server: NameServer, zones: dict[str, dict[str, list[str]] | str | None], verdict: str
 ) -> None:
     server.zones = zones
-    assert check_bounces(Names(server.address), DOMAIN).verdict == verdict
+    names = Names(server.address)
+    assert check_bounces(names, DOMAIN).verdict == verdict
+    of_no_copy = check_bounces(names, DOMAIN, is_of_copy=False)
+    assert of_no_copy.verdict == ("warn" if verdict == "pass" else verdict)
+    assert of_no_copy.mend
 
 
 def test_servers_that_fail_are_no_answer(server: NameServer) -> None:

@@ -115,7 +115,7 @@ def test_an_edition_that_is_being_sent_survives_the_upgrade(tmp_path: Path) -> N
             row = connection.exec_driver_sql("SELECT * FROM deliveries").one()
             attempt = connection.exec_driver_sql("SELECT * FROM attempts").one()
             reader = connection.exec_driver_sql("SELECT * FROM subscribers").one()
-    assert tuple(run) == (1, 4, "me", 5, 1, None, None)
+    assert tuple(run) == (1, 4, "me", 5, 1, None, None, None)
     assert tuple(row) == (
         *(1, 7, "a@b.example", "a@b.example", "A", "{}", "{}", "sending", 2, 6, 4, 7),
         *("relay #1", "450 Later", ""),

@@ -31,6 +31,12 @@ PUT_OFF, REFUSED = "the relay put it off", "the relay refused it for good"
         (State.FAILED, "554 5.9.9 what", REFUSED),
         (State.FAILED, "not sent: an address that cannot stand there", "it could not be sent"),
         (
+            State.BOUNCED,
+            "550 5.1.1 no such user",
+            "it came back later: there is no such mailbox",
+        ),
+        (State.BOUNCED, "550 no", "it came back later"),
+        (
             State.IN_DOUBT,
             "250-never ending",
             "it was handed over and never answered: the relay may have it or not",

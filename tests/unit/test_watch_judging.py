@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -21,12 +22,14 @@ from newsletter.errors import (
     TemplateError,
     UnfamiliarDatabase,
 )
+from newsletter.feedback.guard import Guard
 from newsletter.settings import Alerts, Schedule
 from newsletter.watch.alarm import Cause, Kind
 from newsletter.watch.judging import (
     Course,
     Due,
     explain_fault,
+    judge_bounces,
     judge_course,
     judge_due,
     judge_failures,
@@ -174,6 +177,16 @@ def test_a_share_of_readers_who_were_not_reached_is_told(
 ) -> None:
     ended = course({State.ACCEPTED: audience - lost, State.FAILED: lost - 1, State.IN_DOUBT: 1})
     assert (judge_failures(ended, RULES) is not None) == is_told
+
+
+def test_bounces_that_wait_for_a_word_are_told_for_a_week() -> None:
+    doubted = Guard(tripped_at=SEVEN, sentence="20 of 100 copies came back")
+    alarm = judge_bounces("2026-11-23", doubted, LATER)
+    assert alarm is not None
+    assert alarm.sentence == "the edition of 2026-11-23: 20 of 100 copies came back."
+    assert judge_bounces("2026-11-23", doubted, SEVEN + timedelta(days=8)) is None
+    assert judge_bounces("2026-11-23", replace(doubted, word="leave"), LATER) is None
+    assert judge_bounces("2026-11-23", Guard(), LATER) is None
 
 
 def test_a_reader_is_never_named() -> None:

@@ -114,9 +114,10 @@ class Folder:
             uid=uid, size_bytes=int(size[1]), received_at=_received_at(about), header=header
         )
 
-    def fetch(self, uid: int) -> bytes | None:
-        """Fetch a message; None if it is gone by now."""
-        return _literal(self._ask("FETCH", str(uid), "(UID BODY.PEEK[])"))
+    def fetch(self, uid: int, *, most_bytes: int = 0) -> bytes | None:
+        """Fetch a message, or its first `most_bytes`; None if it is gone by now."""
+        part = f"<0.{most_bytes}>" if most_bytes else ""
+        return _literal(self._ask("FETCH", str(uid), f"(UID BODY.PEEK[]{part})"))
 
     def search_unseen(self) -> list[int]:
         """List the messages that are neither marked as read nor deleted, in their order."""

@@ -48,6 +48,7 @@ from newsletter.editions.verdicts import (
     read_rules,
 )
 from newsletter.errors import InputError, RefusedError, SecondPersonNeeded, Untimely
+from newsletter.feedback.guard import Word, read_returns, settle_bounces
 from newsletter.press import Press, Printed
 from newsletter.press.afterwards import retry_unreached
 from newsletter.press.afterwards import settle as settle_doubts
@@ -167,6 +168,7 @@ def add_editions(app: FastAPI, press: Press, frame: Frame) -> None:
                 "fewest": FEWEST,
                 "manifest": find_manifest(connection, record),
                 "entries": list_entries(connection, 30, target=f"edition {record.name}"),
+                "returns": read_returns(connection, record.id),
                 "done": done,
             }
         result: Result | None = shown["result"]
@@ -430,6 +432,17 @@ def add_editions(app: FastAPI, press: Press, frame: Frame) -> None:
         )
         with database.writing() as connection:
             settle.take_up(connection, record.id, by=visit.actor, now=press.now())
+        return frame.lead(f"/editions/{name}")
+
+    @app.post("/editions/{name}/bounces")
+    def settle_returned(request: Request, name: str) -> Response:
+        visit: Visit = request.state.visit
+        word = visit.form.get("word", "")
+        if word not in ("count", "leave"):
+            raise InputError("nothing was changed", mend="say whether the bounces count")
+        with database.reading() as connection:
+            record = find_named(connection, name)
+        settle_bounces(database, record, cast("Word", word), by=visit.actor, now=press.now())
         return frame.lead(f"/editions/{name}")
 
 

@@ -58,6 +58,7 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("POST", "/editions/{name}/cancel"): "sender",
     ("POST", "/editions/{name}/settle"): "sender",
     ("POST", "/editions/{name}/retry"): "sender",
+    ("POST", "/editions/{name}/bounces"): "sender",
     ("GET", "/readers"): "viewer",
     ("GET", "/readers/{reader_id}"): "viewer",
     ("GET", "/sources"): "viewer",

@@ -18,7 +18,9 @@ from sqlalchemy import update
 
 from newsletter import schedule
 from newsletter.delivery.settle import pause
-from newsletter.editions.shelf import change_state, find_edition
+from newsletter.editions.shelf import change_state, find_edition, read_edition
+from newsletter.feedback.guard import settle_bounces
+from newsletter.feedback.hearing import Listener
 from newsletter.press.approving import approve
 from newsletter.press.composing import gather
 from newsletter.publish import make_ready
@@ -32,6 +34,7 @@ from tests.postgres import Server as Postgres
 from tests.postgres import open_schema
 from tests.receiver import Receiver
 from tests.relays import ScriptedRelay
+from tests.reports import LIST_ID, PATTERN, RING, build_bounce, build_return_path
 
 NAME = f"edition/{DAY}"
 LATER = SEVEN + timedelta(minutes=20)
@@ -244,6 +247,36 @@ def test_readers_who_were_not_reached_are_told(
         connection.execute(update(editions).values(state="cancelled"))
     watchdog.look()
     assert [state for state, s in receiver.told if "did not reach" in s] == ["raised", "ended"]
+
+
+def test_bounces_in_masses_are_told_until_somebody_says_what_becomes_of_them(
+    tmp_path: Path, database: Database, receiver: Receiver
+) -> None:
+    with Server() as server:
+        ward = Ward(tmp_path, database, relay=server.url, readers=0, alerts=alerts_to(receiver.url))
+        ward.now = datetime.now(UTC)
+        edition = Edition(database, 8)
+        assert edition.run(server)
+    listener = Listener(
+        database=database,
+        keyring=RING,
+        list_id=LIST_ID,
+        bounce_address=PATTERN,
+        now=lambda: ward.now,
+    )
+    for number in range(1, 6):
+        listener.hear(build_bounce(build_return_path(1, number)))
+    ward.now += timedelta(days=2)
+    watchdog = ward.watchdog()
+    watchdog.look()
+    watchdog.look()
+    (sentence,) = [sentence for _, sentence in receiver.told if "came back" in sentence]
+    assert "5 of 8 copies came back: " in sentence
+    with database.reading() as connection:
+        record = read_edition(connection, 1)
+    settle_bounces(database, record, "leave", by=Actor(who="ada@desk"), now=ward.now)
+    watchdog.look()
+    assert [state for state, said in receiver.told if "came back" in said] == ["raised", "ended"]
 
 
 @pytest.mark.postgres
