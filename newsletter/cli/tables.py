@@ -53,18 +53,19 @@ def shown_readers(by_status: Mapping[ReaderStatus, int]) -> str:
 
 def shown_outcome(counts: Mapping[State, int]) -> str:
     """Say in a sentence what became of an audience."""
-    audience = sum(counts.values())
-    accepted = counts.get(State.ACCEPTED, 0)
+    audience, back = sum(counts.values()), counts.get(State.BOUNCED, 0)
+    accepted = counts.get(State.ACCEPTED, 0) + back
+    end = f"; {back:,} came back." if back else "."
     if accepted == audience:
-        return f"The relay accepted the mail of {shown_count(audience, 'reader')}."
+        return f"The relay accepted the mail of {shown_count(audience, 'reader')}{end}"
     others = [
         f"{counts[state]:,} {shown_state(state)}"
         for state in _MEANING
-        if counts.get(state) and state is not State.ACCEPTED
+        if counts.get(state) and state not in (State.ACCEPTED, State.BOUNCED)
     ]
     return (
         f"The relay accepted the mail of {accepted:,} of {shown_count(audience, 'reader')} "
-        f"({', '.join(others)})."
+        f"({', '.join(others)}){end}"
     )
 
 

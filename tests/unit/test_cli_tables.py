@@ -44,6 +44,12 @@ def test_an_outcome_adds_up_in_its_sentence() -> None:
     assert shown_outcome({State.ACCEPTED: 5, State.FAILED: 2, State.IN_DOUBT: 1}) == (
         "The relay accepted the mail of 5 of 8 readers (2 failed, 1 in doubt)."
     )
+    assert shown_outcome({State.BOUNCED: 2}) == (
+        "The relay accepted the mail of 2 readers; 2 came back."
+    )
+    assert shown_outcome({State.ACCEPTED: 5, State.BOUNCED: 2, State.FAILED: 1}) == (
+        "The relay accepted the mail of 7 of 8 readers (1 failed); 2 came back."
+    )
 
 
 def test_open_deliveries_are_those_that_want_work() -> None:
