@@ -36,7 +36,7 @@ def _any(*phrases: str) -> re.Pattern[str]:
 
 _ALIVE = _any(
     # what the message is, or seems to be
-    r"spam|\bjunk|\bbulk\b|virus|malware|phish|unsolicited|suspicious|\bcontent|\battachment",
+    r"spam|\bfilter|\bjunk|\bbulk\b|virus|malware|phish|unsolicited|suspicious|\bcontent|\battachment",
     r"polic(?:y|ies)|polít?ica|richtlinie|prohibi|complain|\babus",
     r"\bblock|black ?-?list|deny ?-?list|white ?-?list|\b[rd]n?s?bl\b|\blisted\b|reputation",
     r"gesperrt|bloque|blocca|заблокирован|\bsenders?\b|mail from|envelope.from|return.path",
@@ -53,7 +53,8 @@ _ALIVE = _any(
     r"\bpiena\b|\bllen[oa]\b|\bcheia\b|\blotad[ao]\b|\bpleine?\b|переполнен|превышен|満|已满",
     r"speicherplatz|überschritten|dépass|superad|superat|excedid",
     # weather
-    r"grey ?-?list|gray ?-?list|later\b|temporar|vorübergehend|temporane|временн|timed? ?-?out",
+    r"grey ?-?list|gray ?-?list|later\b|temporar|maintenance|vorübergehend|temporane|временн"
+    r"|timed? ?-?out",
     r"\bconnect|expired|deferred|unreachable|not reachable|servfail|lookup fail|name service error",
     r"dns (?:server )?(?:fail|time)|try again|\bhops?\b|\bloop|suspended|\bbusy\b|overload",
     r"system (?:error|not)|internal error|configuration error|local error|out of memory",
@@ -100,7 +101,7 @@ _DEAD = _any(
     r"recip(?:ient)?notfound|nosuchuser|user_?unknown|unknown_?user|mailbox_?not_?found",
     r"recipient_?unknown",
     r"\b(?:was ?n.?t|could ?n.?t be) found at\b|mailbox unavailable \(s2017062302\)",
-    r"(?:benutzer|empfänger|adresse|postfach|teilnehmer)\b[^.;]{0,30}?\b(?:unbekannt"
+    r"(?:benutzer|empfänger|adresse|postfach|konto|teilnehmer)\b[^.;]{0,30}?\b(?:unbekannt"
     r"|existiert nicht|nicht (?:gefunden|bekannt|vorhanden)|ungültig|deaktiviert)",
     r"(?:unbekannter|ungültiger) (?:benutzer|empfänger)",
     r"(?:utilisateur|destinataire|adresse|compte|boîte)\b[^.;]{0,30}?\b(?:inconnue?|invalide"
