@@ -73,6 +73,7 @@ _BESIDE = _any(
     r"\blist\b|approved|\bcontacts\b|\boutside\b|\binternal\b|closed to|open to|\block(?:ed|out)\b",
     r"billing|unpaid|overdue|payment|\bfees?\b|paus|holiday|vacation|\baway\b|\bdelayed\b",
     r"\bresolv(?:e|ed|ing)\b|back-?end|i/o error|not possible|\bdown\b",
+    r"frozen|unable to verify|unknown error|\bat (?:this|the) (?:time|moment)\b",
 )
 """Words that stand in any letter, and so mark no answer; beside others they raise doubts."""
 
