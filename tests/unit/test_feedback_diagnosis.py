@@ -41,7 +41,6 @@ HELD_OUT, KNOWN = REFUSALS["held out"], REFUSALS["known"]
 VAGUE = (
     "",
     "554 Transaction failed",
-    "554 5.6.0 Message contains invalid header",
     "550 Requested action not taken: mailbox unavailable",
     "550 Rule imposed mailbox access for ada@post.example refused",
 )
