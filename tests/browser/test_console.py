@@ -10,18 +10,21 @@ from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
 from newsletter.delivery import interest
 from newsletter.delivery.interest import Followed, add_clicks
-from newsletter.editions.shelf import change_state, find_edition
+from newsletter.editions.shelf import EditionRecord, change_state, find_edition
+from newsletter.feedback.bounces import MASS_BOUNCE
+from newsletter.feedback.hearing import Listener
 from newsletter.press.delivering import deliver
 from newsletter.render.browser import find_chromium
-from newsletter.store.tables import deliveries
+from newsletter.store.tables import alerts, deliveries
 from tests.browser.chromium import LOOKS, NEEDS_CHROMIUM
 from tests.browser.test_reader_pages import FLAGS, judge, press_to
 from tests.integration.console.conftest import gathered, quick_hashes, stage  # noqa: F401
 from tests.integration.console.stage import PASSWORD, Stage
+from tests.reports import LIST_ID, PATTERN, RING, build_bounce, build_return_path
 
 pytestmark = NEEDS_CHROMIUM
 EVERY_PAGE = os.environ.get("NEWSLETTER_TEST_PAGES") == "all"
@@ -147,12 +150,33 @@ def test_every_page_is_for_everybody(
                 update(deliveries).where(deliveries.c.subscriber_id == reader).values(values)
             )
         add_clicks(connection, clicked)
+    come_back(stage, record, 3)
     monkeypatch.setattr(interest, "FEWEST", 1)
     page.goto(f"{stage.address}/console/editions/{day}")
     page.get_by_role("heading", name="What readers follow").wait_for()
+    assert page.get_by_role("button", name="They do not count").is_visible()
     look("an edition with trouble")
     assert found == {}
     context.close()
+
+
+def come_back(stage: Stage, record: EditionRecord, reader: int) -> None:  # noqa: F811
+    """Have a reader's copy come back, and the edition's bounces doubted."""
+    listener = Listener(
+        database=stage.database,
+        keyring=RING,
+        list_id=LIST_ID,
+        bounce_address=PATTERN,
+        now=stage.clock,
+    )
+    assert listener.hear(build_bounce(build_return_path(record.id, reader))).bounced
+    told = "61 of the first 900 copies came back as to no such mailbox"
+    with stage.database.writing() as connection:
+        connection.execute(
+            insert(alerts).values(
+                edition_id=record.id, raised_at=stage.clock.now, kind=MASS_BOUNCE, sentence=told
+            )
+        )
 
 
 def deliver_apart(stage: Stage) -> None:  # noqa: F811
