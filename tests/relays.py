@@ -14,6 +14,7 @@ BDAT is answered when its octets have been read; what "octets" maps to is played
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import ipaddress
@@ -151,6 +152,13 @@ class Session:
     @property
     def verbs(self) -> list[str]:
         return [command.partition(" ")[0] for command in self.commands]
+
+
+async def until(happens: Callable[[], bool]) -> None:
+    """Wait for what comes in a moment, and on a busy machine in several."""
+    async with asyncio.timeout(30):
+        while not happens():  # noqa: ASYNC110 - there is no event: the other side does it
+            await asyncio.sleep(0.005)
 
 
 class ScriptedRelay:

@@ -42,6 +42,7 @@ from tests.relays import (
     read,
     reset,
     silence,
+    until,
     wait,
 )
 
@@ -450,8 +451,7 @@ def test_broken_off_within_the_content_is_certain(end: tuple[Step, ...]) -> None
 def test_broken_off_while_the_intent_is_committed_is_certain(script: Script, words: str) -> None:
     async def scenario(relay: ScriptedRelay) -> None:
         connection = await prepared(await connect(relay))
-        await asyncio.sleep(0.15)
-        assert not connection.usable
+        await until(lambda: not connection.usable)
         with pytest.raises(ConnectionLost, match=words) as raised:
             await connection.finish()
         assert not raised.value.in_doubt
@@ -473,7 +473,7 @@ def test_an_early_refusal_is_the_verdict_and_no_dot_is_sent(when: str) -> None:
             reply = refused.reply
         else:
             await prepared(connection)
-            await asyncio.sleep(0.15)
+            await until(lambda: not connection.usable)
             reply = await connection.finish()
         assert not connection.usable
         return reply
@@ -526,10 +526,9 @@ def test_tls_cut_off_without_its_goodbye(
         connection = await prepared(await connect(relay, authority))
         try:
             reply = await connection.finish()
-            await asyncio.sleep(0.05)
         except ConnectionLost as lost:
             return lost.in_doubt
-        assert not connection.usable
+        await until(lambda: not connection.usable)
         return reply
 
     script = {".": ("250 2.0.0 queued", drop) if answered else drop}
@@ -544,8 +543,7 @@ def test_a_relay_that_hangs_up_on_an_idle_connection(goodbye: Any) -> None:
     async def scenario(relay: ScriptedRelay) -> ConnectionLost:
         connection = await prepared(await connect(relay))
         await connection.finish()
-        await asyncio.sleep(0.15)
-        assert not connection.usable
+        await until(lambda: not connection.usable)
         with pytest.raises(ConnectionLost) as raised:
             await connection.prepare(ENVELOPE, CONTENT)
         await connection.close()

@@ -13,7 +13,7 @@ from newsletter.errors import ConnectionLost
 from newsletter.smtp.connection import Connection, Timeouts, build_tls_context
 from newsletter.smtp.protocol import Client, Envelope, LocalProtocolError, Phase, Refused, Reply
 from newsletter.smtp.relay import parse_relay
-from tests.relays import Script, ScriptedRelay, drip, drop, reset, wait
+from tests.relays import Script, ScriptedRelay, drip, drop, reset, until, wait
 
 OFFERS = ("PIPELINING", "SIZE 50000000", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES")
 QUICK = Timeouts(connect=2, greeting=2, hello=2, mail=2, rcpt=2, data=2, block=2, dot=2, quit=0.5)
@@ -93,7 +93,9 @@ def test_the_next_commands_leave_with_the_dot() -> None:
                 connection.finish(PEOPLE[1], size_bytes=len(content_for(PEOPLE[1])))
             )
             assert (await finishing).positive
-            await asyncio.sleep(0.2)  # nothing more is said, and yet the relay has all three
+            # Nothing more is said, and yet the relay has all three.
+            await until(lambda: len(relay.sessions[0].commands) >= 7)
+            await asyncio.sleep(0.2)
             seen = list(relay.sessions[0].commands)
             connection.abort()
         return seen
